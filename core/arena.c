@@ -1,0 +1,141 @@
+/* arena.c - memory that is freed at once: a chain of growing blocks.
+ *
+ * The largest block that a release sets free is kept as a spare, so the scratch memory of one callback serves the next
+ * without a trip to the system.  Bytes never handed out before are known to be zero (calloc) and are not cleared again.
+ * Under AddressSanitizer all that is not handed out is poisoned. */
+#include "core.h"
+#include <stdlib.h>
+#include <string.h>
+
+#if defined __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* clang's way to say what gcc says so */
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define POISON(p, n) ((void)(p), (void)(n))
+#define UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
+enum { ALIGN = 64 };                              /* a cache line, and the widest vector register */
+enum { FIRST_BLOCK = 1 << 16, LAST_DOUBLING = 1 << 26 }; /* above it blocks are as large as asked for */
+
+struct lrp_block {
+  lrp_block *below;
+  void *raw; /* what calloc gave */
+  unsigned char *data;
+  size_t size, fill, dirty; /* from dirty on every byte is still zero */
+};
+
+static lrp_block *block_new(size_t size)
+{
+  size_t head = (sizeof(lrp_block) + ALIGN - 1) / ALIGN * ALIGN;
+  unsigned char *raw = calloc(1, head + size + ALIGN);
+  if (!raw) return NULL;
+  unsigned char *start = raw + (ALIGN - (uintptr_t)raw % ALIGN) % ALIGN;
+  lrp_block *block = (lrp_block *)(void *)start;
+  block->raw = raw;
+  block->data = start + head;
+  block->size = size;
+  POISON(block->data, size);
+  return block;
+}
+
+static void block_free(lrp_block *block)
+{
+  if (!block) return;
+  UNPOISON(block->data, block->size);
+  free(block->raw);
+}
+
+/* A block with room for size bytes on top of the chain: the spare one if it fits. */
+static bool push(lrp_arena *arena, size_t size)
+{
+  lrp_block *block = arena->spare;
+  if (block && block->size >= size) {
+    arena->spare = NULL;
+  } else {
+    size_t grown = arena->top ? 2 * arena->top->size : FIRST_BLOCK;
+    if (grown > LAST_DOUBLING) grown = LAST_DOUBLING;
+    block = block_new(size > grown ? size : grown);
+    if (!block) return false;
+  }
+  block->below = arena->top;
+  block->fill = 0;
+  arena->top = block;
+  return true;
+}
+
+/* Take the top block off; it becomes the spare one if it is the larger. */
+static void pop(lrp_arena *arena)
+{
+  lrp_block *block = arena->top;
+  arena->top = block->below;
+  POISON(block->data, block->size);
+  if (!arena->spare || arena->spare->size < block->size) {
+    block_free(arena->spare);
+    arena->spare = block;
+  } else {
+    block_free(block);
+  }
+}
+
+void *lrp_arena_alloc(lrp_arena *arena, size_t bytes)
+{
+  if (bytes > LRP_MAX_BYTES) return NULL;
+  size_t size = (bytes ? (bytes + ALIGN - 1) / ALIGN : 1) * ALIGN;
+  lrp_block *block = arena->top;
+  if (!block || block->size - block->fill < size) {
+    if (!push(arena, size)) return NULL;
+    block = arena->top;
+  }
+  unsigned char *out = block->data + block->fill;
+  UNPOISON(out, bytes);
+  if (block->fill < block->dirty) {
+    size_t old = block->dirty - block->fill;
+    memset(out, 0, old < bytes ? old : bytes);
+  }
+  block->fill += size;
+  if (block->dirty < block->fill) block->dirty = block->fill;
+  arena->used += size;
+  if (arena->peak < arena->used) arena->peak = arena->used;
+  return out;
+}
+
+lrp_mark lrp_arena_mark(const lrp_arena *arena)
+{
+  return (lrp_mark){arena->top, arena->top ? arena->top->fill : 0, arena->used};
+}
+
+void lrp_arena_release(lrp_arena *arena, lrp_mark mark)
+{
+  while (arena->top && arena->top != mark.top)
+    pop(arena);
+  if (arena->top) {
+    arena->top->fill = mark.fill;
+    POISON(arena->top->data + mark.fill, arena->top->size - mark.fill);
+  }
+  arena->used = mark.used;
+}
+
+void lrp_arena_free(lrp_arena *arena)
+{
+  while (arena->top) {
+    lrp_block *block = arena->top;
+    arena->top = block->below;
+    block_free(block);
+  }
+  block_free(arena->spare);
+  *arena = (lrp_arena){0};
+}
+
+char *lrp_arena_text(lrp_arena *arena, const char *s, size_t n)
+{
+  char *copy = n < LRP_MAX_BYTES ? lrp_arena_alloc(arena, n + 1) : NULL;
+  if (copy && n) memcpy(copy, s, n);
+  return copy;
+}

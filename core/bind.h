@@ -1,0 +1,17 @@
+/* bind.h - a node's inputs bound to the ports of a layer type.  Not installed. */
+#ifndef LRP_BIND_H
+#define LRP_BIND_H
+#include "graph.h"
+
+enum { LRP_BIND_IN = 4096, LRP_BIND_PARAM = 16 }; /* more inputs than any exporter writes; more parameters than any layer has */
+typedef struct lrp_binding {
+  uint32_t n_in, n_param, in_ports;
+  uint32_t consts;                                     /* constants bound to parameters: the more, the better it fits */
+  int32_t in[LRP_BIND_IN], param[LRP_BIND_PARAM];      /* edges, -1: absent */
+} lrp_binding;
+
+uint32_t lrp_count_ports(const lrp_port *);
+bool lrp_operator_fits(const lrp_operator *, const lrp_onnx_node *, int32_t opset);
+/* false: the type does not take a node with these inputs. */
+bool lrp_bind(const lrp_graph *, const lrp_layer_type *, const lrp_operator *, const int32_t *edge, uint32_t n, lrp_binding *);
+#endif

@@ -1,0 +1,182 @@
+/* canonize.c - graph passes that make rules mean what their papers say.  Each pass is one function with its pattern drawn
+ * above it; `--canonize none` leaves all out, a list names those wanted. */
+#include "graph.h"
+#include "kernel.h"
+#include <stdio.h>
+#include <string.h>
+
+/* ---- merge_affine ----
+ *
+ *     x -> [layer with fold()] -> z -> [layer with affine()] -> y        z read by nobody else
+ *  =>  x -> [layer, parameters folded] ----------------------> y
+ *
+ * Batch normalisation and constant scales and shifts go into the linear layer before them, found by the graph (zennit
+ * merges by order of registration, its issue 63).  Channels are the last axis on both sides. */
+
+static int32_t readers(const lrp_graph *g, int32_t edge)
+{
+  int32_t n = g->edge[edge].is_output + (g->score == edge);
+  for (int32_t k = 0; k < g->n_order; k++) {
+    const lrp_step *s = &g->step[g->order[k]];
+    for (uint32_t i = 0; !s->dead && i < s->n_in; i++)
+      n += s->in[i] == edge || s->carrier_of[i] == edge;
+  }
+  return n;
+}
+
+static lrp_status vector(lrp_ctx *ctx, lrp_graph *g, int64_t n, lrp_tensor *out)
+{
+  *out = (lrp_tensor){.dtype = LRP_REAL, .rank = 1, .shape = {n}};
+  out->data = lrp_arena_alloc(&g->arena, ((size_t)n + 1) * sizeof(lrp_real));
+  return out->data ? LRP_OK : lrp_nomem(ctx, "merged parameters");
+}
+
+/* Room for the new parameters: as the old ones, a missing BIAS as (C). */
+static lrp_status new_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int64_t c, lrp_tensor *out)
+{
+  lrp_status st = LRP_OK;
+  for (uint32_t i = 0; !st && i < s->n_param; i++) {
+    size_t bytes;
+    out[i] = s->param[i];
+    out[i].host = NULL;
+    if (!out[i].data) {
+      if (s->type->param[i].role == LRP_PORT_BIAS)
+        st = vector(ctx, g, c, &out[i]);
+      continue;
+    }
+    st = lrp_tensor_bytes(ctx, &out[i], &bytes);
+    if (!st && !(out[i].data = lrp_arena_alloc(&g->arena, bytes + 1)))
+      st = lrp_nomem(ctx, "merged parameters");
+  }
+  return st;
+}
+
+static lrp_status fold_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *before, lrp_step *s, bool *done)
+{
+  lrp_tensor scale, shift;
+  const lrp_tensor *z = &before->out_t[0];
+  const int64_t c = z->rank ? z->shape[z->rank - 1] : 1;
+  lrp_tensor *param = lrp_arena_alloc(&g->arena, (before->n_param + 1) * sizeof *param);
+  if (!param)
+    return lrp_nomem(ctx, "merged parameters");
+  lrp_status st = vector(ctx, g, c, &scale);
+  if (!st)
+    st = vector(ctx, g, c, &shift);
+  if (!st) {
+    lrp_step_bind(g, s);
+    st = s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, &scale, &shift);
+    if (st == LRP_E_UNSUPPORTED)
+      return LRP_OK; /* not one value for each channel */
+  }
+  if (!st)
+    st = new_params(ctx, g, before, c, param);
+  if (!st) {
+    lrp_step_bind(g, before);
+    st = before->type->fold(&lrp_the_host, ctx, before->inst, &before->call, &scale, &shift, param);
+    if (st == LRP_E_UNSUPPORTED)
+      return LRP_OK;
+  }
+  for (uint32_t i = 0; !st && i < before->n_param; i++) {
+    lrp_pack_free(&before->param[i]);
+    before->param[i] = param[i];
+    if (param[i].data)
+      st = lrp_pack_attach(ctx, &before->param[i]);
+  }
+  *done = !st;
+  return st;
+}
+
+static void rewire(lrp_graph *g, int32_t before, lrp_step *s)
+{
+  lrp_step *b = &g->step[before];
+  const size_t n = strlen(b->note) + strlen(s->name) + 16;
+  char *note = lrp_arena_alloc(&g->arena, n);
+  if (note) {
+    snprintf(note, n, "%s%s%s", b->note, b->note[0] ? ", " : "merged ", s->name);
+    b->note = note;
+  }
+  b->out[0] = s->out[0];
+  b->out_t[0].flags = s->out_t[0].flags;
+  g->edge[s->out[0]].step = before;
+  s->dead = true;
+}
+
+static lrp_status merge_affine(lrp_ctx *ctx, lrp_graph *g)
+{
+  lrp_status st = LRP_OK;
+  for (int32_t k = 0; !st && k < g->n_order; k++) {
+    lrp_step *s = &g->step[g->order[k]];
+    if (s->dead || !s->type->affine || s->n_in != 1 || s->n_out != 1 || s->in[0] < 0)
+      continue;
+    const int32_t before = g->edge[s->in[0]].step;
+    if (before < 0 || !g->step[before].type->fold || g->step[before].n_out != 1 || readers(g, s->in[0]) != 1)
+      continue;
+    bool done = false;
+    st = fold_into(ctx, g, &g->step[before], s, &done);
+    if (st)
+      lrp_fail_at(ctx, st, "merging node \"%s\" into \"%s\": ", s->name, g->step[before].name);
+    else if (done)
+      rewire(g, before, s);
+  }
+  return st;
+}
+
+/* ---- final_softmax ----
+ *
+ *     ... -> scores -> [softmax or log-softmax] -> output 0
+ *
+ * The scores are what is explained: a probability mixes in the other classes and saturates. */
+static lrp_status final_softmax(lrp_ctx *ctx, lrp_graph *g)
+{
+  (void)ctx;
+  const int32_t by = g->edge[g->output[0]].step;
+  if (by >= 0 && g->step[by].type->kind == LRP_KIND_SOFTMAX && g->step[by].in[0] >= 0) {
+    g->score = g->step[by].in[0];
+    g->softmax_end = true;
+  }
+  return LRP_OK;
+}
+
+/* ---- the list ---- */
+
+static const struct pass {
+  const char *name;
+  lrp_status (*run)(lrp_ctx *, lrp_graph *);
+} PASSES[] = {{"merge_affine", merge_affine}, {"final_softmax", final_softmax}};
+enum { N_PASS = sizeof PASSES / sizeof PASSES[0] };
+
+static bool listed(const char *list, const char *name)
+{
+  const size_t n = strlen(name);
+  for (const char *p = list; (p = strstr(p, name)); p += n)
+    if ((p == list || p[-1] == ',') && (p[n] == 0 || p[n] == ','))
+      return true;
+  return false;
+}
+
+static lrp_status check_list(lrp_ctx *ctx, const char *list)
+{
+  for (const char *p = list; *p;) {
+    const size_t n = strcspn(p, ",");
+    bool known = false;
+    for (int i = 0; i < N_PASS; i++)
+      known = known || (strlen(PASSES[i].name) == n && !strncmp(PASSES[i].name, p, n));
+    if (!known)
+      return lrp_fail(ctx, LRP_E_ARG, "canonizer \"%.*s\" is not known; all, none, merge_affine and final_softmax are", (int)n,
+                      p);
+    p += n + (p[n] == ',');
+  }
+  return LRP_OK;
+}
+
+lrp_status lrp_canonize(lrp_ctx *ctx, lrp_graph *g, const char *which)
+{
+  if (which && !strcmp(which, "none"))
+    return LRP_OK;
+  const bool all = !which || !*which || !strcmp(which, "all");
+  lrp_status st = all ? LRP_OK : check_list(ctx, which);
+  for (int i = 0; !st && i < N_PASS; i++)
+    if (all || listed(which, PASSES[i].name))
+      st = PASSES[i].run(ctx, g);
+  return st;
+}

@@ -1,0 +1,487 @@
+/* import.c - the nodes of an ONNX file become steps: a layer type that takes the operator is found, inputs are bound to
+ * its ports, shapes inferred, and what depends on constants only is computed at once.  Knows no operator by name except
+ * Constant, which is how the format spells an initialiser. */
+#include "bind.h"
+#include "kernel.h"
+#include "names.h"
+#include <stdio.h>
+#include <string.h>
+
+typedef struct importer {
+  lrp_ctx *ctx;
+  lrp_graph *g;
+  const lrp_onnx *onnx;
+  lrp_names names;       /* tensor name -> edge */
+  char *refused;         /* the list of all unsupported nodes */
+  size_t refused_n;
+  int64_t n_refused;
+  lrp_names skipped;     /* tensors that only refused nodes write */
+} importer;
+
+/* A node's name, or what it writes where it has none. */
+static const char *node_name(const lrp_onnx_node *node)
+{
+  return node->name[0] || !node->n_out ? node->name : node->out[0];
+}
+
+/* ---- edges of the file ---- */
+
+static lrp_status add_name(importer *im, const char *name, int32_t edge)
+{
+  if (lrp_names_find(&im->names, name) >= 0)
+    return lrp_fail(im->ctx, LRP_E_INPUT, "tensor \"%s\" is written twice; each name may be written once", name);
+  return lrp_names_add(im->ctx, &im->names, name, edge);
+}
+
+static lrp_status add_constant(importer *im, const char *name, const lrp_onnx_tensor *t, int32_t *out)
+{
+  const int32_t e = lrp_edge_new(im->ctx, im->g, name);
+  if (e < 0)
+    return LRP_E_NOMEM;
+  im->g->edge[e].is_const = true;
+  *out = e;
+  const lrp_status st = lrp_onnx_tensor_read(im->ctx, t, &im->g->arena, &im->g->edge[e].t);
+  return st ? lrp_fail_at(im->ctx, st, "tensor \"%s\": ", name) : add_name(im, name, e);
+}
+
+static lrp_status add_initialisers(importer *im)
+{
+  lrp_status st = LRP_OK;
+  int32_t e;
+  for (int64_t i = 0; !st && i < im->onnx->graph.n_init; i++)
+    if (im->onnx->graph.init[i].type != LRP_ONNX_STRING)
+      st = add_constant(im, im->onnx->graph.init[i].name, &im->onnx->graph.init[i], &e);
+  return st;
+}
+
+static lrp_status add_inputs(importer *im, const lrp_input *input)
+{
+  lrp_graph *g = im->g;
+  const lrp_onnx_graph *og = &im->onnx->graph;
+  if (input->n_tensor != og->n_input)
+    return lrp_fail(im->ctx, LRP_E_INPUT, "the model has %lld inputs, %d were given", (long long)og->n_input,
+                    input->n_tensor);
+  g->input = lrp_arena_alloc(&g->arena, ((size_t)og->n_input + 1) * sizeof *g->input);
+  if (!g->input)
+    return lrp_nomem(im->ctx, "the graph");
+  g->batch = 1;
+  for (int32_t i = 0; i < og->n_input; i++) {
+    const int32_t e = lrp_edge_new(im->ctx, g, og->input[i].name);
+    if (e < 0)
+      return LRP_E_NOMEM;
+    lrp_edge *edge = &g->edge[e];
+    edge->is_input = true;
+    edge->t = input->tensor[i];
+    edge->t.data = edge->t.host = NULL;
+    g->input[g->n_input++] = e;
+    if (i == 0 && edge->t.rank > 0)
+      g->batch = edge->t.shape[0];
+    const lrp_status st = add_name(im, og->input[i].name, e);
+    if (st)
+      return st;
+  }
+  return LRP_OK;
+}
+
+/* ---- making a step ---- */
+
+static lrp_status bind_params(importer *im, lrp_step *s, const lrp_binding *b)
+{
+  for (uint32_t i = 0; i < b->n_param; i++) {
+    if (b->param[i] < 0)
+      continue;
+    s->param[i] = im->g->edge[b->param[i]].t;
+    s->param[i].host = NULL;
+    if (s->param[i].dtype != (int32_t)s->type->param[i].dtype)
+      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "parameter \"%s\" has another element type than the layer takes",
+                      s->type->param[i].name);
+    const lrp_status st = lrp_pack_attach(im->ctx, &s->param[i]);
+    if (st)
+      return st;
+  }
+  return LRP_OK;
+}
+
+static void bind_carriers(lrp_step *s)
+{
+  for (uint32_t i = 1; i < s->n_in; i++)
+    if (lrp_port_of(s, i)->role == LRP_PORT_CARRIER)
+      s->carrier_of[i] = s->in[i - 1];
+}
+
+static lrp_status describe_args(importer *im, lrp_step *s)
+{
+  const int n = s->type->args ? lrp_args_print(s->type->args, s->args, NULL, 0) : 0;
+  char *text = n > 0 ? lrp_arena_alloc(&im->g->arena, (size_t)n + 1) : NULL;
+  if (text) {
+    lrp_args_print(s->type->args, s->args, text, (size_t)n + 1);
+    s->args_text = text;
+  }
+  return LRP_OK;
+}
+
+/* What is being made of a node. */
+typedef struct candidate {
+  const lrp_onnx_node *node;
+  int32_t opset;
+  const int32_t *edge;          /* of its inputs */
+  const lrp_layer_type *type;
+  const lrp_operator *op;
+  lrp_binding bound;
+  int32_t step;                 /* the result */
+  bool moved;                   /* its outputs are channels-last */
+} candidate;
+
+/* The layer's arguments: defaults, then what the operator reads from the node. */
+static lrp_status make_args(importer *im, const candidate *c, lrp_value **out)
+{
+  const lrp_arg *decl = c->type->args;
+  const uint32_t n = decl ? lrp_args_count(decl) : 0;
+  lrp_value *args = lrp_arena_alloc(&im->g->arena, (n + 1) * sizeof *args);
+  if (!args)
+    return lrp_nomem(im->ctx, "the graph");
+  for (uint32_t i = 0; i < n; i++)
+    if (decl[i].type == LRP_ARG_REAL)
+      args[i].real = decl[i].def;
+    else if (decl[i].type < LRP_ARG_REALS)
+      args[i].i = (int64_t)decl[i].def;
+  const lrp_node reader = {.onnx = c->node, .graph = im->g, .edge = c->edge, .opset = c->opset};
+  lrp_status st = c->op->args ? c->op->args(&lrp_the_host, im->ctx, &reader, args) : LRP_OK;
+  if (!st && decl)
+    st = lrp_args_check(im->ctx, c->type->name, decl, args);
+  *out = args;
+  return st == LRP_E_ARG ? LRP_E_INPUT : st; /* the file's fault, not the user's */
+}
+
+static lrp_status fill_step(importer *im, const candidate *c, lrp_step *s, const int32_t *in)
+{
+  const uint32_t ports = lrp_count_ports(c->type->out);
+  const uint32_t n_out = (uint32_t)c->node->n_out > ports ? (uint32_t)c->node->n_out : ports;
+  lrp_status st = lrp_step_ports(im->ctx, im->g, s, c->bound.n_in, c->bound.n_param, n_out);
+  if (!st && c->type->create)
+    st = c->type->create(&lrp_the_host, im->ctx, s->args, &s->inst);
+  if (st)
+    return st;
+  memcpy(s->in, in, c->bound.n_in * sizeof *in);
+  bind_carriers(s);
+  st = bind_params(im, s, &c->bound);
+  if (!st)
+    st = lrp_step_infer(im->ctx, im->g, s);
+  return st ? st : describe_args(im, s);
+}
+
+/* Arguments, layout, instance, shapes.  LRP_E_UNSUPPORTED lets the next type try. */
+static lrp_status try_type(importer *im, candidate *c)
+{
+  lrp_graph *g = im->g;
+  lrp_value *args = NULL;
+  lrp_status st = make_args(im, c, &args);
+  if (st)
+    return st;
+  int32_t *in = lrp_arena_alloc(&g->arena, (c->bound.n_in + 1) * sizeof *in);
+  if (!in)
+    return lrp_nomem(im->ctx, "the graph");
+  memcpy(in, c->bound.in, c->bound.n_in * sizeof *in);
+  st = lrp_layout_apply(im->ctx, g, c->type, in, c->bound.n_in, args, &c->moved);
+  const int32_t id = st ? -1 : lrp_step_new(im->ctx, g);
+  if (id < 0)
+    return st ? st : LRP_E_NOMEM;
+  lrp_step *s = &g->step[id];
+  s->type = c->type;
+  s->op = c->node->op;
+  s->args = args;
+  s->name = node_name(c->node);
+  st = fill_step(im, c, s, in);
+  if (st) { /* the step is the last one: take it back */
+    for (uint32_t i = 0; s->param && i < s->n_param; i++)
+      lrp_pack_free(&s->param[i]);
+    if (s->inst && c->type->destroy)
+      c->type->destroy(s->inst);
+    g->n_step = id;
+  }
+  c->step = id;
+  return st;
+}
+
+static lrp_status add_outputs(importer *im, const lrp_onnx_node *node, int32_t id, bool moved)
+{
+  lrp_graph *g = im->g;
+  for (int32_t i = 0; i < node->n_out; i++) {
+    if (!node->out[i][0])
+      continue;
+    if ((uint32_t)i >= g->step[id].n_out)
+      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "output %d (\"%s\") is not given by layer \"%s\"", i, node->out[i],
+                      g->step[id].type->name);
+    const int32_t e = lrp_edge_new(im->ctx, g, node->out[i]);
+    if (e < 0)
+      return LRP_E_NOMEM;
+    g->edge[e].step = id;
+    g->edge[e].port = i;
+    g->edge[e].t = g->step[id].out_t[i];
+    g->edge[e].t.data = NULL;
+    g->edge[e].moved = moved && g->edge[e].t.rank >= 3;
+    g->step[id].out[i] = e;
+    const lrp_status st = add_name(im, node->out[i], e);
+    if (st)
+      return st;
+  }
+  return LRP_OK;
+}
+
+/* All inputs constant: run now, keep the results in the arena, drop the step. */
+static lrp_status fold(importer *im, int32_t id)
+{
+  lrp_graph *g = im->g;
+  lrp_step *s = &g->step[id];
+  for (uint32_t i = 0; i < s->n_in; i++) {
+    const int32_t e = s->in[i] >= 0 ? s->in[i] : s->carrier_of[i];
+    if (e >= 0 && !g->edge[e].is_const)
+      return LRP_OK;
+  }
+  lrp_status st = lrp_step_run(im->ctx, g, s);
+  for (uint32_t i = 0; !st && i < s->n_out; i++) {
+    if (s->out[i] < 0)
+      continue;
+    lrp_edge *e = &g->edge[s->out[i]];
+    size_t bytes;
+    st = lrp_tensor_bytes(im->ctx, &e->t, &bytes);
+    void *copy = st ? NULL : lrp_arena_alloc(&g->arena, bytes + 1);
+    if (!st && !copy)
+      st = lrp_nomem(im->ctx, "constants");
+    if (!st)
+      memcpy(copy, e->t.data, bytes);
+    lrp_edge_release(g, s->out[i]);
+    e->t.data = copy;
+    e->is_const = true;
+    e->step = -1;
+    e->moved = e->moved && e->t.rank >= 3;
+  }
+  for (uint32_t i = 0; i < s->n_saved; i++) {
+    lrp_pool_put(g->pool, s->saved[i].data);
+    s->saved[i].data = NULL;
+  }
+  s->dead = true;
+  return st;
+}
+
+static lrp_status node_constant(importer *im, const lrp_onnx_node *node, bool *done)
+{
+  *done = !strcmp(node->op, "Constant") && !node->domain[0] && node->n_out == 1;
+  if (!*done)
+    return LRP_OK;
+  lrp_onnx_tensor t = {.name = node->out[0]};
+  int32_t e;
+  for (int32_t i = 0; i < node->n_attr; i++) {
+    const lrp_onnx_attr *a = &node->attr[i];
+    if (a->type == LRP_ATTR_TENSOR)
+      return add_constant(im, node->out[0], a->tensor, &e);
+    if (a->type == LRP_ATTR_INT || a->type == LRP_ATTR_INTS) {
+      t.type = LRP_ONNX_INT64;
+      t.rank = a->type == LRP_ATTR_INTS;
+      t.count = t.shape[0] = a->type == LRP_ATTR_INTS ? a->n : 1;
+      t.raw = (const uint8_t *)(a->type == LRP_ATTR_INTS ? a->ints : &a->i);
+      t.raw_size = (size_t)t.count * sizeof(int64_t);
+      return add_constant(im, node->out[0], &t, &e);
+    }
+    if (a->type == LRP_ATTR_REAL || a->type == LRP_ATTR_REALS) {
+      const int32_t edge = lrp_edge_new(im->ctx, im->g, node->out[0]);
+      const int64_t n = a->type == LRP_ATTR_REALS ? a->n : 1;
+      lrp_real *v = edge < 0 ? NULL : lrp_arena_alloc(&im->g->arena, ((size_t)n + 1) * sizeof *v);
+      if (!v)
+        return lrp_nomem(im->ctx, "constants");
+      for (int64_t k = 0; k < n; k++)
+        v[k] = a->type == LRP_ATTR_REALS ? a->reals[k] : (lrp_real)a->real;
+      lrp_edge *ed = &im->g->edge[edge];
+      ed->is_const = true;
+      ed->t = (lrp_tensor){.data = v, .dtype = LRP_REAL, .rank = a->type == LRP_ATTR_REALS, .shape = {n}};
+      return add_name(im, node->out[0], edge);
+    }
+  }
+  return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "a constant without numbers (text or sparse) is not supported");
+}
+
+/* ---- one node ---- */
+
+static lrp_status skip_outputs(importer *im, const lrp_onnx_node *node)
+{
+  lrp_status st = LRP_OK;
+  for (int32_t i = 0; !st && i < node->n_out; i++)
+    if (node->out[i][0])
+      st = lrp_names_add(im->ctx, &im->skipped, node->out[i], 0);
+  return st;
+}
+
+/* Note a refused node, go on to find all of them. */
+static lrp_status refuse(importer *im, int64_t index, const lrp_onnx_node *node, const char *why)
+{
+  char line[768];
+  const int n = snprintf(line, sizeof line, "\n  node %lld \"%s\" (%s%s%s): %s", (long long)index,
+                         node_name(node), node->domain,
+                         node->domain[0] ? "." : "", node->op, why);
+  im->n_refused++;
+  const size_t add = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+  if (im->refused && im->refused_n + add < LRP_MESSAGE_MAX - 256) {
+    memcpy(im->refused + im->refused_n, line, add);
+    im->refused_n += add;
+  }
+  return skip_outputs(im, node);
+}
+
+/* Edges of a node's inputs; *blocked: one of them comes from a refused node. */
+static lrp_status find_inputs(importer *im, const lrp_onnx_node *node, int32_t *edge, bool *blocked)
+{
+  *blocked = false;
+  for (int32_t i = 0; i < node->n_in; i++) {
+    edge[i] = -1;
+    if (!node->in[i][0])
+      continue;
+    edge[i] = lrp_names_find(&im->names, node->in[i]);
+    if (edge[i] >= 0)
+      continue;
+    if (lrp_names_find(&im->skipped, node->in[i]) >= 0)
+      *blocked = true;
+    else
+      return lrp_fail(im->ctx, LRP_E_INPUT, "input \"%s\" is written by no node, input or initialiser before it",
+                      node->in[i]);
+  }
+  return LRP_OK;
+}
+
+/* The best type that takes the node: most constants bound to parameters first.  *known: some type lists the operator. */
+static lrp_status choose(importer *im, candidate *c, bool *known)
+{
+  lrp_status st = LRP_E_UNSUPPORTED;
+  *known = false;
+  im->ctx->message[0] = 0;
+  for (int32_t most = LRP_BIND_PARAM; most >= 0 && st == LRP_E_UNSUPPORTED; most--)
+    for (int64_t k = 0; k < lrp_n_layer(im->ctx) && st == LRP_E_UNSUPPORTED; k++) {
+      c->type = lrp_layer_at(im->ctx, k);
+      for (c->op = c->type->operators; c->op && c->op->name && st == LRP_E_UNSUPPORTED; c->op++) {
+        if (!lrp_operator_fits(c->op, c->node, c->opset))
+          continue;
+        *known = true;
+        if (lrp_bind(im->g, c->type, c->op, c->edge, (uint32_t)c->node->n_in, &c->bound) &&
+            (int32_t)c->bound.consts == most) {
+          st = try_type(im, c);
+          if (st != LRP_E_UNSUPPORTED)
+            return st;
+        }
+      }
+    }
+  return st;
+}
+
+/* Some layer type lists the operator, at whatever opset. */
+static bool operator_known(lrp_ctx *ctx, const lrp_onnx_node *node)
+{
+  for (int64_t k = 0; k < lrp_n_layer(ctx); k++)
+    for (const lrp_operator *op = lrp_layer_at(ctx, k)->operators; op && op->name; op++)
+      if (lrp_operator_fits(op, node, op->since))
+        return true;
+  return false;
+}
+
+/* A node that no type takes, with the reason. */
+static lrp_status refuse_choice(importer *im, int64_t index, const candidate *c, bool known)
+{
+  char why[512];
+  if (known)
+    snprintf(why, sizeof why, "%.500s",
+             im->ctx->message[0] ? im->ctx->message : "no layer type takes this form of its inputs");
+  else if (operator_known(im->ctx, c->node))
+    snprintf(why, sizeof why, "no layer type for this operator at opset %d", c->opset);
+  else
+    snprintf(why, sizeof why, "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
+  return refuse(im, index, c->node, why);
+}
+
+/* A node behind a refused one: only named where its own operator is unknown too. */
+static lrp_status skip_blocked(importer *im, int64_t index, const lrp_onnx_node *node)
+{
+  if (!operator_known(im->ctx, node))
+    return refuse(im, index, node, "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
+  return skip_outputs(im, node);
+}
+
+static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *node)
+{
+  lrp_ctx *ctx = im->ctx;
+  bool done, blocked, known;
+  lrp_status st = node_constant(im, node, &done);
+  if (done || st)
+    return st == LRP_E_UNSUPPORTED ? refuse(im, index, node, ctx->message) : st;
+  int32_t *edge = lrp_arena_alloc(&ctx->scratch, ((size_t)node->n_in + 1) * sizeof *edge);
+  candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
+  if (!edge || !c)
+    return lrp_nomem(ctx, "the graph");
+  st = find_inputs(im, node, edge, &blocked);
+  if (st || blocked)
+    return st ? st : skip_blocked(im, index, node);
+  *c = (candidate){.node = node, .opset = lrp_onnx_opset_of(im->onnx, node->domain), .edge = edge};
+  if (c->opset < 0)
+    return refuse(im, index, node, "the model imports no operator set for its domain");
+  st = choose(im, c, &known);
+  if (st == LRP_E_UNSUPPORTED)
+    return refuse_choice(im, index, c, known);
+  if (!st)
+    st = add_outputs(im, node, c->step, c->moved);
+  if (st == LRP_E_UNSUPPORTED) {
+    im->g->step[c->step].dead = true;
+    return refuse(im, index, node, ctx->message);
+  }
+  return st ? st : fold(im, c->step);
+}
+
+static lrp_status find_outputs(importer *im)
+{
+  lrp_graph *g = im->g;
+  const lrp_onnx_graph *og = &im->onnx->graph;
+  g->output = lrp_arena_alloc(&g->arena, ((size_t)og->n_output + 1) * sizeof *g->output);
+  if (!g->output)
+    return lrp_nomem(im->ctx, "the graph");
+  for (int64_t i = 0; i < og->n_output; i++) {
+    int32_t e = lrp_names_find(&im->names, og->output[i].name);
+    if (e < 0)
+      return lrp_fail(im->ctx, LRP_E_INPUT, "output \"%s\" is written by no node", og->output[i].name);
+    if (g->edge[e].moved) /* given as in the file */
+      e = lrp_layout_twin(im->ctx, g, e);
+    if (e < 0)
+      return LRP_E_NOMEM;
+    g->edge[e].is_output = true;
+    g->output[g->n_output++] = e;
+  }
+  if (!g->n_output)
+    return lrp_fail(im->ctx, LRP_E_INPUT, "the model has no output");
+  if (g->edge[g->output[0]].t.dtype != LRP_REAL)
+    return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "output \"%s\" holds integers; scores of a floating type were expected",
+                    g->edge[g->output[0]].name);
+  g->score = g->output[0];
+  return LRP_OK;
+}
+
+lrp_status lrp_import(lrp_ctx *ctx, lrp_graph *g, const lrp_onnx *onnx, const lrp_input *input)
+{
+  importer im = {.ctx = ctx, .g = g, .onnx = onnx};
+  im.refused = lrp_arena_alloc(&g->arena, LRP_MESSAGE_MAX);
+  lrp_status st = im.refused ? LRP_OK : lrp_nomem(ctx, "the graph");
+  if (!st)
+    st = add_initialisers(&im);
+  if (!st)
+    st = add_inputs(&im, input);
+  for (int64_t i = 0; !st && i < onnx->graph.n_node; i++) {
+    const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
+    st = import_node(&im, i, &onnx->graph.node[i]);
+    if (st)
+      lrp_fail_at(ctx, st, "node %lld \"%s\" (%s): ", (long long)i, node_name(&onnx->graph.node[i]),
+                  onnx->graph.node[i].op);
+    lrp_arena_release(&ctx->scratch, mark);
+  }
+  if (!st && im.n_refused)
+    st = lrp_fail(ctx, LRP_E_UNSUPPORTED, "%lld node%s cannot be used:%s", (long long)im.n_refused,
+                  im.n_refused == 1 ? "" : "s", im.refused);
+  if (!st)
+    st = find_outputs(&im);
+  lrp_names_free(&im.names);
+  lrp_names_free(&im.skipped);
+  return st;
+}

@@ -1,0 +1,116 @@
+/* lrp/store.h - explanations in an SQLite file, and SQL over them.
+ *
+ * A store belongs to one thread at a time; any number of processes may write the same file.  Each call that writes is one
+ * transaction: all of it is in the file, or nothing.  Failures of the database are LRP_E_DB with a sentence.
+ */
+#ifndef LRP_STORE_H
+#define LRP_STORE_H
+#include "lrp/lrp.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lrp_store lrp_store;
+typedef struct lrp_run lrp_run;
+
+enum {
+  LRP_STORE_READ,  /* an existing file, nothing is ever written; one of a newer lrp only warns */
+  LRP_STORE_WRITE, /* an existing file */
+  LRP_STORE_CREATE /* made where there is none */
+};
+/* Refused: files that are no SQLite database, that another program made, that a newer lrp made, damaged ones.  An older
+ * format is brought up to date (not under LRP_STORE_READ), after a copy was made beside it.  Waits at most 10 s for a
+ * lock. */
+LRP_API lrp_status lrp_store_open(lrp_ctx *, const char *path, int32_t mode, lrp_store **out);
+LRP_API void lrp_store_close(lrp_store *); /* runs still open are marked interrupted; NULL is fine */
+
+/* ---- a run: plain facts, so that whoever has them can write a store ---- */
+typedef struct lrp_run_layer { /* a node, in order of execution */
+  const char *name, *op, *type, *args;
+  const char *rule, *matcher, *note;
+  int32_t rank;
+  int64_t shape[LRP_MAX_RANK]; /* of its first output */
+  int64_t n_param;
+} lrp_run_layer;
+typedef struct lrp_run_rule { /* a line of a composite */
+  const char *matcher, *rule;
+  const char *params; /* JSON object */
+} lrp_run_rule;
+typedef struct lrp_run_spec {
+  const char *experiment;                 /* NULL: "default" */
+  const lrp_model_info *model;            /* sha256, name and modality are needed; the tokenizer is not looked at */
+  const lrp_signature *input, *output;    /* model->n_input, n_output of them */
+  const char *tokenizer_sha256, *tokenizer_kind; /* NULL: none */
+  const lrp_run_layer *layer;
+  int64_t n_layer;
+  const char *composite_name, *composite_text, *composite_sha256; /* NULL: the method needs none */
+  const lrp_run_rule *rule;
+  int64_t n_rule;
+  const lrp_plugin_info *const *plugin;   /* those that took part */
+  int64_t n_plugin;
+  int32_t method, seed_kind;              /* LRP_METHOD_x, LRP_SEED_x */
+  int32_t threads;                        /* 0: as many as processors */
+  int32_t n_argv;
+  const char *const *argv;
+  const char *config;                     /* JSON object; NULL: {} */
+  int32_t has_seed;
+  int64_t seed;                           /* of random numbers */
+  const char *const *tag;                 /* "key=value" */
+  int64_t n_tag;
+  void *host;                             /* memory of lrp_run_spec_from() */
+} lrp_run_spec;
+/* Fill model, signatures, tokenizer, layers, composite, plugins; the rest is zeroed for the caller to fill.  composite
+ * may be NULL.  All three must outlive the spec. */
+LRP_API lrp_status lrp_run_spec_from(lrp_ctx *, const lrp_model *, const lrp_graph *, const lrp_composite *,
+                                     lrp_run_spec *out);
+LRP_API void lrp_run_spec_free(lrp_run_spec *);
+
+/* Writes environment, plugins, model, composite and the run, and counts the run as 'running'. */
+LRP_API lrp_status lrp_store_run_begin(lrp_store *, const lrp_run_spec *, lrp_run **out);
+LRP_API int64_t lrp_run_id(const lrp_run *);
+/* The graph was built anew (inputs of another shape): layers that are new to the run are added, and explanations that
+ * follow are about spec->layer.  Only layer and n_layer are read. */
+LRP_API lrp_status lrp_store_run_layers(lrp_store *, lrp_run *, const lrp_run_spec *);
+
+typedef struct lrp_record { /* one explanation of one sample */
+  const lrp_input *input;
+  int64_t sample, n_sample;   /* which one of how many */
+  const char *true_label;     /* NULL: unknown */
+  int64_t ordinal;            /* line of the input's file; -1: none */
+  lrp_target target;
+  const lrp_real *scores;     /* (n_class) of the sample; NULL: no prediction is stored */
+  int64_t n_class;
+  double probability;         /* of the largest score; negative: none */
+  const lrp_relevance *relevance;
+  int64_t n_node;             /* rows of relevance->ledger: as many as the run has layers; 0: no ledger */
+  int64_t at;                 /* the layer that relevance->at belongs to, stored as one more explanation; -1: none */
+} lrp_record;
+/* One transaction: input, tokens, prediction, relevance, token rows, ledger.  Inputs, tokens and predictions that are there
+ * are used again; an explanation that the run has already is left as it is.  *id may be NULL.  LRP_E_NUMERIC: NaN or
+ * infinity somewhere; an error row was written instead, the run can go on. */
+LRP_API lrp_status lrp_store_explanation(lrp_store *, lrp_run *, const lrp_record *, int64_t *id);
+/* What could not be explained, and why.  input may be NULL. */
+LRP_API lrp_status lrp_store_error(lrp_store *, lrp_run *, const lrp_input *input, int64_t sample, lrp_status code,
+                                   const char *message);
+/* A metric's value for an explanation; an older value is replaced.  params: JSON object; direction 1: more is better.  A
+ * value that is not finite is stored as undefined, for this reason (a text; NULL: "not finite"). */
+LRP_API lrp_status lrp_store_score(lrp_store *, int64_t explanation, const char *metric, const char *params,
+                                   int32_t direction, double value, const char *reason);
+enum { LRP_RUN_DONE, LRP_RUN_FAILED, LRP_RUN_INTERRUPTED };
+/* Writes status and costs and frees the run, which dies even if the call fails. */
+LRP_API lrp_status lrp_store_run_end(lrp_store *, lrp_run *, int32_t status);
+
+/* ---- queries ---- */
+enum { LRP_FORMAT_TABLE, LRP_FORMAT_CSV, LRP_FORMAT_JSON, LRP_FORMAT_MARKDOWN };
+typedef int lrp_write_fn(void *user, const char *bytes, size_t n); /* not 0: stop */
+/* Runs SQL statements one after the other and prints their rows.  The file cannot be changed: it is opened read-only, and
+ * ATTACH, VACUUM INTO, loading of extensions and every writing statement are refused.  seconds <= 0: no time limit.
+ * Printed: NULL as nothing (JSON: null), BLOBs as <n bytes>; table and Markdown show control characters as escapes, tables
+ * cut cells at 80 columns; JSON has one array of objects for each statement.
+ * LRP_E_ARG: wrong SQL, with its line and column; LRP_E_IO: write stopped; LRP_E_DB: refused, time limit, or a bad file. */
+LRP_API lrp_status lrp_store_query(lrp_ctx *, const char *path, const char *sql, int32_t format, double seconds,
+                                   lrp_write_fn *write, void *user);
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,214 @@
+/* kernel_tile.c - the innermost loops of plain C: a tile of a product that stays in registers, after the micro-kernel of
+ * Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", 2015; and products with a
+ * single row.
+ *
+ * Six rows times two vectors are twelve sums, which fit the sixteen registers of AVX2.  Vectors are the compiler's
+ * (vector_size), so the same text serves any processor; on x86 each loop is compiled twice and chosen at run time. */
+#include "kernel_impl.h"
+#include <string.h>
+
+typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES)));
+enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined __x86_64__ && !defined __AVX2__
+#define TWICE 1
+#define AVX2 __attribute__((target("avx2")))
+#else
+#define TWICE 0
+#endif
+
+#define EACH_ROW(DO)                                                                               \
+  DO(0)                                                                                            \
+  if (rows > 1) DO(1)                                                                              \
+  if (rows > 2) DO(2)                                                                              \
+  if (rows > 3) DO(3)                                                                              \
+  if (rows > 4) DO(4)                                                                              \
+  if (rows > 5) DO(5)
+
+INLINE void tile(const lrp_tile *t, const int rows)
+{
+  vec acc[LRP_TILE_ROWS][2] = {{{0}}};
+  const vec *b = (const vec *)(const void *)t->panel;
+  const int64_t step = t->k_step;
+#define LOAD(i) memcpy(acc[i], t->acc + i * LRP_PANEL, sizeof acc[i]);
+#define STORE(i) memcpy(t->acc + i * LRP_PANEL, acc[i], sizeof acc[i]);
+#define POINT(i) r[i] = row[i];
+#define TOUCH(i) some = some || r[i] != t->zero;
+#define ADD(i) acc[i][0] += r[i][at] * b0, acc[i][1] += r[i][at] * b1;
+  EACH_ROW(LOAD)
+  for (int64_t tap = 0; tap < t->taps; tap++) {
+    const lrp_real *const *row = t->row + tap * t->row_step;
+    const lrp_real *r[LRP_TILE_ROWS];
+    bool some = false;
+    EACH_ROW(POINT)
+    EACH_ROW(TOUCH)
+    if (!some) {
+      b += 2 * t->k;
+      continue;
+    }
+    for (int64_t k = 0, at = 0; k < t->k; k++, at += step) {
+      const vec b0 = b[0], b1 = b[1];
+      b += 2;
+      EACH_ROW(ADD)
+    }
+  }
+  EACH_ROW(STORE)
+}
+
+#define TILES(name, target)                                                                        \
+  target static void name##1(const lrp_tile *t) { tile(t, 1); }                                    \
+  target static void name##2(const lrp_tile *t) { tile(t, 2); }                                    \
+  target static void name##3(const lrp_tile *t) { tile(t, 3); }                                    \
+  target static void name##4(const lrp_tile *t) { tile(t, 4); }                                    \
+  target static void name##5(const lrp_tile *t) { tile(t, 5); }                                    \
+  target static void name##6(const lrp_tile *t) { tile(t, 6); }                                    \
+  static lrp_tile_fn *const name[] = {name##1, name##2, name##3, name##4, name##5, name##6};
+
+TILES(tile_base, )
+#if TWICE
+TILES(tile_avx2, AVX2)
+#endif
+
+lrp_tile_fn *lrp_tile_for(int64_t rows)
+{
+#if TWICE
+  if (__builtin_cpu_supports("avx2"))
+    return tile_avx2[rows - 1];
+#endif
+  return tile_base[rows - 1];
+}
+
+/* Columns that lie far apart are read one after the other, in pieces that stay in the first cache. */
+static void panel_fill(const lrp_panel_source *s, int64_t first, lrp_real *out)
+{
+  const int64_t width = s->columns - first < LRP_PANEL ? s->columns - first : LRP_PANEL;
+  const int64_t chunk = s->column_step == 1 ? 1 : 1 + 128 / s->taps;
+  if (width < LRP_PANEL)
+    memset(out, 0, (size_t)(s->taps * s->k * LRP_PANEL) * sizeof *out);
+  for (int64_t k0 = 0; k0 < s->k; k0 += chunk) {
+    const int64_t k1 = k0 + chunk < s->k ? k0 + chunk : s->k;
+    for (int64_t j = 0; j < width; j++)
+      for (int64_t k = k0; k < k1; k++) {
+        const lrp_real *from = s->data + (first + j) * s->column_step + k * s->k_step;
+        for (int64_t t = 0; t < s->taps; t++)
+          out[(t * s->k + k) * LRP_PANEL + j] = from[t * s->tap_step];
+      }
+  }
+}
+
+void lrp_panels_fill(const lrp_panel_source *s, lrp_real *out)
+{
+  const int64_t n = lrp_panels(s->columns), each = s->taps * s->k * LRP_PANEL;
+#pragma omp parallel for if (n * each > LRP_PARALLEL_WORK)
+  for (int64_t p = 0; p < n; p++)
+    panel_fill(s, p * LRP_PANEL, out + p * each);
+}
+
+/* ---- a single row ---- */
+
+INLINE void rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n, lrp_real *restrict out)
+{
+  int64_t i = 0;
+  for (; i + 4 <= k; i += 4) {
+    const lrp_real *b0 = b + i * b_row, *b1 = b0 + b_row, *b2 = b1 + b_row, *b3 = b2 + b_row;
+    const lrp_real v0 = v[i], v1 = v[i + 1], v2 = v[i + 2], v3 = v[i + 3];
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+      out[j] += v0 * b0[j] + v1 * b1[j] + v2 * b2[j] + v3 * b3[j];
+  }
+  for (; i < k; i++)
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+      out[j] += v[i] * b[i * b_row + j];
+}
+
+INLINE lrp_real sum_of(const lrp_real *v)
+{
+  lrp_real s = 0;
+  for (int i = 0; i < LANES; i++)
+    s += v[i];
+  return s;
+}
+
+/* Four columns at once, so that additions do not wait for each other. */
+INLINE void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out, int64_t step)
+{
+  const int64_t whole = k - k % LANES;
+  int64_t j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const lrp_real *b0 = b + j * col, *b1 = b0 + col, *b2 = b1 + col, *b3 = b2 + col;
+    vec s[4] = {{0}}, x, y;
+    lrp_real lanes[4][LANES];
+    for (int64_t i = 0; i < whole; i += LANES) {
+      memcpy(&x, v + i, sizeof x);
+      memcpy(&y, b0 + i, sizeof y), s[0] += x * y;
+      memcpy(&y, b1 + i, sizeof y), s[1] += x * y;
+      memcpy(&y, b2 + i, sizeof y), s[2] += x * y;
+      memcpy(&y, b3 + i, sizeof y), s[3] += x * y;
+    }
+    memcpy(lanes, s, sizeof lanes);
+    for (int64_t i = whole; i < k; i++) {
+      lanes[0][0] += v[i] * b0[i];
+      lanes[1][0] += v[i] * b1[i];
+      lanes[2][0] += v[i] * b2[i];
+      lanes[3][0] += v[i] * b3[i];
+    }
+    for (int64_t c = 0; c < 4; c++)
+      out[(j + c) * step] += sum_of(lanes[c]);
+  }
+  for (; j < n; j++) {
+    lrp_real lanes[LANES] = {0};
+    for (int64_t i = 0; i < k; i++)
+      lanes[i % LANES] += v[i] * b[j * col + i];
+    out[j * step] += sum_of(lanes);
+  }
+}
+
+INLINE void multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    out[i] += x[i] * w[i];
+}
+
+#if TWICE
+AVX2 static void rows_add_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
+                               lrp_real *restrict out)
+{
+  rows_add(v, k, b, b_row, n, out);
+}
+
+AVX2 static void dots_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out,
+                           int64_t step)
+{
+  dots(v, k, b, col, n, out, step);
+}
+
+AVX2 static void multiply_add_avx2(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
+{
+  multiply_add(x, w, n, out);
+}
+#define CHOOSE(name, ...)                                                                          \
+  if (__builtin_cpu_supports("avx2"))                                                              \
+    name##_avx2(__VA_ARGS__);                                                                      \
+  else                                                                                             \
+    name(__VA_ARGS__)
+#else
+#define CHOOSE(name, ...) name(__VA_ARGS__)
+#endif
+
+void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n, lrp_real *restrict out)
+{
+  CHOOSE(rows_add, v, k, b, b_row, n, out);
+}
+
+void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out, int64_t step)
+{
+  CHOOSE(dots, v, k, b, col, n, out, step);
+}
+
+void lrp_multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
+{
+  CHOOSE(multiply_add, x, w, n, out);
+}

@@ -1,0 +1,137 @@
+/* store_input.c - what is explained: an input known by its content, its tokens, the vocabulary met so far. */
+#include "store_db.h"
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char SQL_INPUT[] = "SELECT input_id FROM input WHERE kind=?1 AND sha256=?2 AND sample=?3";
+static const char SQL_INPUT_ADD[] =
+    "INSERT INTO input (kind, sha256, sample, text, path, ordinal, shape, true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    " RETURNING input_id";
+static const char SQL_LABEL[] = "UPDATE input SET true_label=?2 WHERE input_id=?1 AND true_label IS NULL";
+static const char SQL_TOKENIZATION[] =
+    "SELECT tokenization_id FROM tokenization WHERE input_id=?1 AND tokenizer_id=?2 AND sha256=?3";
+static const char SQL_TOKENIZATION_ADD[] =
+    "INSERT INTO tokenization (input_id, tokenizer_id, sha256, n, n_dropped) VALUES (?1, ?2, ?3, ?4, ?5)"
+    " RETURNING tokenization_id";
+static const char SQL_TOKEN[] =
+    "INSERT INTO token (tokenization_id, position, token_id, byte_begin, byte_end, word, special)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+static const char SQL_VOCAB[] =
+    "INSERT INTO vocab (tokenizer_id, token_id, token) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+
+/* ---- the input ---- */
+
+static json_t *list_of(const int64_t *v, int32_t n)
+{
+  json_t *list = json_array();
+  for (int32_t i = 0; i < n && i < LRP_MAX_RANK; i++)
+    json_array_append_new(list, json_integer((json_int_t)v[i]));
+  return list;
+}
+
+/* As JSON, in scratch memory; *out NULL for a text. */
+static lrp_status shape_of(lrp_store *s, const lrp_input *in, const char **out)
+{
+  json_t *list = NULL;
+  *out = NULL;
+  if (in->kind == LRP_MODALITY_TEXT) return LRP_OK;
+  if (in->kind == LRP_MODALITY_IMAGE) {
+    list = list_of((const int64_t[]){in->image_h, in->image_w, in->image_c}, 3);
+  } else {
+    list = json_array();
+    for (int32_t i = 0; i < in->n_tensor; i++)
+      json_array_append_new(list, list_of(in->tensor[i].shape, in->tensor[i].rank));
+  }
+  char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+  *out = text ? lrp_arena_text(&s->ctx->scratch, text, strlen(text)) : NULL;
+  free(text);
+  json_decref(list);
+  return *out ? LRP_OK : lrp_nomem(s->ctx, "the input's shape");
+}
+
+lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, int64_t ordinal, const char *true_label,
+                           int64_t *id)
+{
+  static const char *const KIND[] = {
+      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text"};
+  const char *shape = NULL;
+  if (in->kind < 0 || in->kind > LRP_MODALITY_TEXT || sample < 0)
+    return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing", (int)in->kind, (long long)sample);
+  const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
+  const char *label = lrp_utf8_copy(&s->ctx->scratch, true_label);
+  lrp_status st = shape_of(s, in, &shape);
+  if (!st)
+    st = lrp_sql_get(s, id, SQL_INPUT, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256, sample,
+                     in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text, lrp_utf8_copy(&s->ctx->scratch, in->path),
+                     ordinal, shape, label);
+  if (!st && label) st = lrp_sql_do(s, SQL_LABEL, "it", *id, label);
+  lrp_arena_release(&s->ctx->scratch, mark);
+  return st;
+}
+
+/* ---- its tokens ---- */
+
+/* Least significant byte first, on every machine. */
+static unsigned char *put_u32(unsigned char *to, uint32_t v)
+{
+  for (int i = 0; i < 4; i++)
+    *to++ = (unsigned char)(v >> (8 * i));
+  return to;
+}
+
+/* Of ids, places and words: equal texts are usually cut alike, but not under another maximal length. */
+static lrp_status hash_tokens(lrp_store *s, const lrp_input *in, char hex[65])
+{
+  enum { RECORD = 24 };
+  size_t bytes;
+  unsigned char *data = NULL, *to;
+  const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
+  if (lrp_mul_size((size_t)in->n_token, RECORD, &bytes)) data = lrp_arena_alloc(&s->ctx->scratch, bytes);
+  if (!data) return lrp_nomem(s->ctx, "tokens");
+  to = data;
+  for (int64_t i = 0; i < in->n_token; i++) {
+    const lrp_token *t = &in->token[i];
+    to = put_u32(to, (uint32_t)((uint64_t)t->id & 0xffffffff));
+    to = put_u32(to, (uint32_t)((uint64_t)t->id >> 32));
+    to = put_u32(to, t->begin);
+    to = put_u32(to, t->end);
+    to = put_u32(to, (uint32_t)t->word);
+    to = put_u32(to, t->special != 0);
+  }
+  lrp_sha256(data, bytes, hex);
+  lrp_arena_release(&s->ctx->scratch, mark);
+  return LRP_OK;
+}
+
+static lrp_status put_tokens(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t id)
+{
+  lrp_status st = LRP_OK;
+  for (int64_t i = 0; !st && i < in->n_token; i++) {
+    const lrp_token *t = &in->token[i];
+    if (t->begin > t->end || t->end > in->n_text)
+      return lrp_fail(s->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu", (long long)i, t->begin, t->end,
+                      in->n_text);
+    st = lrp_sql_do(s, SQL_TOKEN, "iiiiiIi", id, i, t->id, (int64_t)t->begin, (int64_t)t->end, (int64_t)t->word,
+                    (int64_t)(t->special != 0));
+    const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
+    const char *text = lrp_utf8_copy(&s->ctx->scratch, t->text ? t->text : "");
+    if (!st) st = text ? lrp_sql_do(s, SQL_VOCAB, "iit", run->tokenizer_id, t->id, text) : lrp_nomem(s->ctx, "tokens");
+    lrp_arena_release(&s->ctx->scratch, mark);
+  }
+  return st;
+}
+
+lrp_status lrp_store_tokens(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t input, int64_t *id)
+{
+  char hex[65];
+  *id = -1;
+  if (in->n_token <= 0) return LRP_OK;
+  if (run->tokenizer_id < 0)
+    return lrp_fail(s->ctx, LRP_E_ARG, "a text with tokens, but the run names no tokenizer (tokenizer_sha256)");
+  lrp_status st = hash_tokens(s, in, hex);
+  if (!st) st = lrp_sql_id(s, id, SQL_TOKENIZATION, "iit", input, run->tokenizer_id, hex);
+  if (st || *id >= 0) return st;
+  st = lrp_sql_id(s, id, SQL_TOKENIZATION_ADD, "iitii", input, run->tokenizer_id, hex, in->n_token, in->n_dropped);
+  return st ? st : put_tokens(s, run, in, *id);
+}

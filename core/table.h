@@ -1,0 +1,19 @@
+/* table.h - a rule's table at a site.  Not installed. */
+#ifndef LRP_TABLE_H
+#define LRP_TABLE_H
+#include "graph.h"
+
+/* What a site lost, for each of n samples.  gate starts as the relevance given; a table takes off what its groups pass on. */
+typedef struct lrp_loss {
+  int64_t n;
+  double *stab, *gate;
+} lrp_loss;
+/* loss may be NULL. */
+lrp_status lrp_table_eval(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
+
+/* What a pass gives on an input that is a constant of the rule (ones, low, high): kept by the step until it gets another
+ * rule.  NULL: not kept yet. */
+const lrp_real *lrp_constant_find(const lrp_step *, const lrp_pass *);
+lrp_status lrp_constant_keep(lrp_ctx *, lrp_step *, const lrp_pass *, const lrp_real *z, int64_t n);
+void lrp_constant_drop(lrp_step *);
+#endif
