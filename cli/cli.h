@@ -1,0 +1,115 @@
+/* cli.h - what the subcommands share: options, sessions, streams, colours, views. */
+#ifndef LRP_CLI_H
+#define LRP_CLI_H
+#include "lrp/lrp.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* ---- options: one table a command, from which parsing, --help and the manual's check come ---- */
+enum { CLI_MAX_OPTION = 40 };
+typedef struct cli_option {
+  const char *name;   /* without dashes */
+  char letter;        /* 0: none */
+  const char *value;  /* what its value is called in --help; NULL: a switch */
+  const char *doc;
+} cli_option;
+typedef struct cli_args {
+  const char *value[CLI_MAX_OPTION]; /* last value given; "" for a switch that is on; NULL: not given */
+  const char **all;                  /* values of a repeated option, in order, for the option all_of */
+  int n_all;
+  const char **operand;
+  int n_operand;
+} cli_args;
+typedef struct cli_command {
+  const char *name, *summary, *usage;
+  const cli_option *option;          /* ends with name NULL */
+  int repeated;                      /* index of the option whose values are all kept; -1: none */
+  const char *examples;              /* lines for --help */
+  int (*run)(const struct cli_command *, int argc, char **argv);
+} cli_command;
+extern const cli_command *const CLI_COMMANDS[]; /* NULL-terminated */
+
+/* 0: go on; else the exit status + 1 (--help was printed, or the usage is wrong and a sentence was printed). */
+int cli_parse(const cli_command *, int argc, char **argv, cli_args *);
+void cli_args_free(cli_args *);
+void cli_help(const cli_command *, FILE *);
+/* A whole number in [min, max] of an option's value; false: a sentence was printed. */
+bool cli_int(const cli_option *, const char *text, int64_t min, int64_t max, int64_t *out);
+
+/* ---- messages ---- */
+void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "lrp: ..." on stderr */
+int cli_fail(lrp_ctx *, lrp_status); /* print the context's message; the exit status */
+void cli_quiet(bool);                /* no notes */
+void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* on stderr unless quiet */
+bool cli_is_quiet(void);
+
+/* ---- progress.c: long jobs ---- */
+typedef struct cli_progress {
+  int64_t n, done;
+  double began;
+  bool wanted, visible;
+} cli_progress;
+void cli_progress_begin(cli_progress *, int64_t n);
+void cli_progress_step(cli_progress *); /* one more is done; drawn where the job lasts */
+void cli_progress_hide(cli_progress *); /* before anything else is printed */
+
+/* ---- sessions: a context with all plugins ---- */
+lrp_status cli_session(const char *const *plugins, int n, const char *threads, const char *memory, lrp_ctx **out);
+
+/* ---- terminal ---- */
+enum { CLI_COLOR_NONE, CLI_COLOR_256, CLI_COLOR_TRUE };
+int cli_color(const char *when, FILE *); /* auto, always, never; NO_COLOR, TERM and COLORTERM respected */
+typedef struct cli_rgb {
+  uint8_t r, g, b;
+} cli_rgb;
+enum { CLI_MAP_COOLWARM, CLI_MAP_BWR };
+cli_rgb cli_map(int map, double v);      /* v in [-1, 1]; 0 is the exact middle */
+bool cli_dark(cli_rgb);                  /* white letters read better on it */
+void cli_background(FILE *, int color, cli_rgb);
+void cli_foreground(FILE *, int color, cli_rgb);
+void cli_reset(FILE *, int color);
+void cli_bold(FILE *, int color, bool on);
+/* Text of strangers: control characters and ill-formed bytes become visible escapes, so that no terminal obeys them. */
+void cli_escape(FILE *, const char *s, size_t n);
+int cli_width(const char *s, size_t n);  /* columns that cli_escape takes */
+
+/* ---- one explanation, ready to be shown ---- */
+typedef struct cli_view {
+  const lrp_model *model;
+  const lrp_composite *composite; /* NULL for other methods */
+  const char *method;             /* "lrp", "gradient", ... */
+  const lrp_graph *graph;
+  const lrp_input *input;
+  const char *name;               /* of the input: path or "text" */
+  const lrp_relevance *r;
+  int64_t sample;                 /* in the batch */
+  lrp_target target;
+  const char *target_text;        /* "spam", "spam - ham" */
+  const lrp_real *scores;         /* of the sample */
+  int64_t n_class, predicted;
+  double probability;             /* of the predicted class; -1: there is none */
+  const lrp_real *rel;            /* relevance of the sample at the first input that has any */
+  int64_t n_rel;
+  int rel_input;                  /* which input that is; -1: none */
+} cli_view;
+const char *cli_label(const lrp_model *, int64_t index, char *buffer, size_t n);
+void cli_losses(const cli_view *, lrp_ledger *total); /* over all nodes */
+void cli_show_text(FILE *, int color, const cli_view *);
+void cli_show_image(FILE *, int color, const cli_view *);
+void cli_show_tensor(FILE *, const cli_view *);
+void cli_show_head(FILE *, int color, const cli_view *);
+void cli_show_balance(FILE *, const cli_view *);
+void cli_show_ledger(FILE *, const cli_view *);
+json_t *cli_json(const cli_view *, bool ledger);
+lrp_status cli_png(lrp_ctx *, const cli_view *, const char *path); /* picture.c: input, heatmap, scale */
+lrp_status cli_html(lrp_ctx *, const cli_view *const *, int n, const char *path); /* html.c */
+double cli_largest(const lrp_real *, int64_t n); /* max |v| */
+
+/* Relevance of a pixel: sum over channels, (h,w) of an input of shape (N,C,H,W) or (N,C,L) or (N,H,W). */
+lrp_real *cli_pixels(const cli_view *, int64_t *h, int64_t *w);
+
+/* lrp sql, lrp plugin: their own files */
+int lrp_cmd_sql(int argc, char **argv);
+int lrp_cmd_plugin(int argc, char **argv);
+#endif

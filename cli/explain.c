@@ -1,0 +1,126 @@
+/* explain.c - lrp explain: one or few inputs, shown, written to files, logged. */
+#include "explain.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { O_TARGET, O_SEED, O_RULES, O_METHOD, O_STEPS, O_AT, O_CANONIZE, O_PLUGIN, O_TEXT, O_OUT, O_JSON, O_LEDGER, O_DB, O_NODB,
+       O_EXPERIMENT, O_THREADS, O_MEMORY, O_COLOR, O_QUIET };
+static const cli_option OPTIONS[] = {
+    [O_TARGET] = {"target", 't', "WHAT", "argmax (default), runnerup, all, a label, an index, or A-B: why A and not B"},
+    [O_SEED] = {"seed", 0, "KIND", "logit (default): relevance sums to the score; one: to 1"},
+    [O_RULES] = {"rules", 'r', "RULES", "a preset, a composite file, or text as \"include base; linear -> epsilon\""},
+    [O_METHOD] = {"method", 0, "NAME", "lrp (default), gradient, input_x_gradient, integrated_gradients"},
+    [O_STEPS] = {"steps", 0, "N", "steps of integrated gradients (20)"},
+    [O_AT] = {"at", 0, "NODE", "with -o FILE.npy: the relevance at a node or tensor inside instead of at the input"},
+    [O_CANONIZE] = {"canonize", 0, "LIST", "all (default), none, or canonizers with commas between"},
+    [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
+    [O_TEXT] = {"text", 0, "TEXT", "an input that is this text, whatever files there are"},
+    [O_OUT] = {"output", 'o', "FILE", "write the result: by its ending .npy, .png, .json, .txt or .html"},
+    [O_JSON] = {"json", 0, NULL, "print one JSON document"},
+    [O_LEDGER] = {"ledger", 'l', NULL, "print relevance in, out and lost at every node"},
+    [O_DB] = {"db", 'd', "FILE", "the database of scores ($LRP_DB, else lrp.db)"},
+    [O_NODB] = {"no-db", 0, NULL, "log nothing"},
+    [O_EXPERIMENT] = {"experiment", 0, "NAME", "name under which the run is logged (default)"},
+    [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
+    [O_MEMORY] = {"memory", 0, "SIZE", "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+    [O_COLOR] = {"color", 0, "WHEN", "auto (default), always, never"},
+    [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},
+    {0}};
+
+static int run_explain(const cli_command *c, int argc, char **argv);
+const cli_command CLI_EXPLAIN = {
+    "explain",
+    "explain the decisions of a model on pictures, texts or arrays",
+    "MODEL INPUT... [OPTION ...]\n\n"
+    "MODEL is a folder with model.onnx, or an .onnx file.  INPUT is a file (PNG, JPEG, .npy, text), a text, or - for\n"
+    "standard input.  A model with several inputs takes as many .npy files.",
+    OPTIONS,
+    O_PLUGIN,
+    "  lrp explain examples/models/fashion-cnn examples/data/ankle-boot.png -o boot.png\n"
+    "  lrp explain examples/models/spam-textcnn \"You won a free prize, call now\"\n"
+    "  echo \"see you at six\" | lrp explain examples/models/spam-textcnn - --target spam-ham\n",
+    run_explain};
+
+static bool choose(const char *option, const char *text, const char *const *names, int32_t *out)
+{
+  for (int32_t i = 0; names[i]; i++)
+    if (!strcmp(text, names[i])) {
+      *out = i;
+      return true;
+    }
+  fprintf(stderr, "lrp: --%s %s: ", option, text);
+  for (int i = 0; names[i]; i++)
+    fprintf(stderr, "%s%s", i ? ", " : "", names[i]);
+  fputs(" were expected\n", stderr);
+  return false;
+}
+
+const char *const CLI_METHODS[] = {"lrp", "gradient", "input_x_gradient", "integrated_gradients", NULL};
+static const char *const SEEDS[] = {"logit", "one", NULL};
+
+/* Options into the job; false: a sentence was printed. */
+static bool read_options(job *j, const cli_args *a)
+{
+  static const char *const ENDINGS[] = {".npy", ".png", ".json", ".txt", ".html", NULL};
+  j->seed_text = a->value[O_SEED] ? a->value[O_SEED] : "logit";
+  j->method_text = a->value[O_METHOD] ? a->value[O_METHOD] : "lrp";
+  j->n_step = 20;
+  if (!choose("seed", j->seed_text, SEEDS, &j->seed) || !choose("method", j->method_text, CLI_METHODS, &j->method) ||
+      (a->value[O_STEPS] && !cli_int(&OPTIONS[O_STEPS], a->value[O_STEPS], 1, 100000, &j->n_step)))
+    return false;
+  j->target = a->value[O_TARGET];
+  j->at = a->value[O_AT];
+  j->canonize = a->value[O_CANONIZE];
+  j->out = a->value[O_OUT];
+  j->json = a->value[O_JSON];
+  j->ledger = a->value[O_LEDGER];
+  j->experiment = a->value[O_EXPERIMENT] ? a->value[O_EXPERIMENT] : "default";
+  const char *env = getenv("LRP_DB");
+  j->db = a->value[O_NODB] ? NULL : a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db";
+  const char *dot = j->out ? strrchr(j->out, '.') : NULL;
+  bool known = !j->out;
+  for (int i = 0; dot && ENDINGS[i]; i++)
+    known = known || !strcmp(dot, ENDINGS[i]);
+  if (!known) {
+    cli_error("-o %s: a file that ends in .npy, .png, .json, .txt or .html was expected", j->out);
+    return false;
+  }
+  if (j->at && (!dot || strcmp(dot, ".npy"))) {
+    cli_error("--at writes an array: give -o FILE.npy");
+    return false;
+  }
+  const char *when = a->value[O_COLOR];
+  if (when && strcmp(when, "auto") && strcmp(when, "always") && strcmp(when, "never")) {
+    cli_error("--color %s: auto, always or never was expected", when);
+    return false;
+  }
+  j->color = cli_color(when, stdout);
+  return true;
+}
+
+static int run_explain(const cli_command *c, int argc, char **argv)
+{
+  cli_args a;
+  int code = cli_parse(c, argc, argv, &a);
+  if (code) {
+    cli_args_free(&a);
+    return code - 1;
+  }
+  job j = {.argc = argc, .argv = argv};
+  cli_quiet(a.value[O_QUIET]);
+  if (a.n_operand < 1 || (a.n_operand < 2 && !a.value[O_TEXT])) {
+    cli_error("explain: a model and at least one input were expected; lrp explain --help shows examples");
+    code = 2;
+  } else if (!read_options(&j, &a)) {
+    code = 2;
+  } else {
+    const lrp_status st = cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &j.ctx);
+    code = st ? lrp_exit_status(st) : explain_all(&j, a.operand[0], a.operand + 1, a.n_operand - 1, a.value[O_TEXT],
+                                                  a.value[O_RULES]);
+  }
+  lrp_ctx_free(j.ctx);
+  cli_args_free(&a);
+  return code;
+}

@@ -1,0 +1,248 @@
+/* html.c - explanations as one HTML page that opens from disk, needs no network and no script, and escapes all that comes
+ * from strangers. */
+#include "cli.h"
+#include "lrp/image.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char STYLE[] =
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}"
+    "h1{font-size:1.3rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}table{border-collapse:collapse}"
+    "td,th{padding:.15rem .8rem .15rem 0;text-align:left;font-variant-numeric:tabular-nums}td.n,th.n{text-align:right}"
+    ".t{font-size:1.25rem;line-height:2;white-space:pre-wrap;overflow-wrap:anywhere}"
+    ".t span{padding:.15em .1em;border-radius:.2em;border-bottom:2px solid}"
+    ".bar{display:inline-block;height:.8em}figure{display:inline-block;margin:0 1rem 1rem 0}"
+    "img{image-rendering:pixelated;border:1px solid #ccc}figcaption,.small{color:#555;font-size:.85rem}"
+    ".scale{display:inline-block;width:14rem;height:.9em;vertical-align:middle;margin:0 .5em}"
+    "@media print{.t span{border:1px solid #999}}";
+
+static void put_text(FILE *f, const char *s, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    switch (s[i]) {
+    case '&':
+      fputs("&amp;", f);
+      break;
+    case '<':
+      fputs("&lt;", f);
+      break;
+    case '>':
+      fputs("&gt;", f);
+      break;
+    case '"':
+      fputs("&quot;", f);
+      break;
+    case '\'':
+      fputs("&#39;", f);
+      break;
+    default:
+      if ((unsigned char)s[i] < 32 && s[i] != '\n' && s[i] != '\t')
+        fprintf(f, "\\x%02X", (unsigned char)s[i]); /* no control character reaches the page */
+      else
+        fputc(s[i], f);
+    }
+}
+
+static void put_string(FILE *f, const char *s)
+{
+  put_text(f, s, strlen(s));
+}
+
+static void put_color(FILE *f, cli_rgb c)
+{
+  fprintf(f, "#%02x%02x%02x", c.r, c.g, c.b);
+}
+
+/* ---- parts of one explanation ---- */
+
+static void put_row(FILE *f, const char *name, double part, double whole)
+{
+  fprintf(f, "<tr><td>%s<td class=n>%.5g<td class=n>", name, part);
+  if (fabs(whole) > 1e-12)
+    fprintf(f, "%.1f %%", 100 * part / whole);
+  fputs("</tr>\n", f);
+}
+
+static void put_facts(FILE *f, const cli_view *v)
+{
+  char label[256];
+  lrp_ledger l;
+  const double value = v->r->value[v->sample];
+  fputs("<p>Prediction <b>", f);
+  put_string(f, cli_label(v->model, v->predicted, label, sizeof label));
+  fputs("</b>", f);
+  if (v->probability >= 0)
+    fprintf(f, " (%.1f %%)", 100 * v->probability);
+  fputs(", explained: <b>", f);
+  put_string(f, v->target_text);
+  fprintf(f, "</b>, score %.5g</p>\n<table>\n", value);
+  put_row(f, "relevance at the input", v->r->sum[v->sample], value);
+  if (v->composite) {
+    cli_losses(v, &l);
+    put_row(f, "absorbed by biases", l.bias, value);
+    put_row(f, "lost to the stabilizer", l.stab, value);
+    put_row(f, "dropped by rules", l.gate, value);
+  }
+  fputs("</table>\n", f);
+}
+
+static void put_scale(FILE *f, int map, double largest)
+{
+  fprintf(f, "<p class=small>against %.3g<span class=scale style=\"background:linear-gradient(90deg", -largest);
+  for (int i = -4; i <= 4; i++) {
+    fputc(',', f);
+    put_color(f, cli_map(map, i / 4.0));
+  }
+  fprintf(f, ")\"></span>%.3g for; 0 in the middle</p>\n", largest);
+}
+
+static void put_token(FILE *f, const char *s, size_t n, double r, double v, double share)
+{
+  const cli_rgb c = cli_map(CLI_MAP_COOLWARM, v);
+  fputs("<span style=\"background:", f);
+  put_color(f, c);
+  fprintf(f, ";color:%s;border-color:", cli_dark(c) ? "#fff" : "#000");
+  put_color(f, cli_map(CLI_MAP_COOLWARM, v > 0 ? 1 : -1));
+  fprintf(f, "%02x\" title=\"%+.4g (%.1f %%)\">", (unsigned)lround(255 * fmin(1, fabs(v))), r, 100 * share);
+  put_text(f, s, n);
+  fputs("</span>", f);
+}
+
+static void put_tokens(FILE *f, const cli_view *v)
+{
+  const lrp_input *in = v->input;
+  const double largest = cli_largest(v->rel, v->n_rel), value = v->r->value[v->sample];
+  size_t at = 0;
+  fputs("<div class=t>", f);
+  for (int64_t i = 0; i < in->n_token && i < v->n_rel; i++) {
+    const lrp_token *t = &in->token[i];
+    if (t->begin >= t->end || t->begin < at)
+      continue;
+    const double r = (double)v->rel[i];
+    put_text(f, in->text + at, t->begin - at);
+    put_token(f, in->text + t->begin, t->end - t->begin, r, largest > 0 ? r / largest : 0,
+              fabs(value) > 1e-12 ? r / value : 0);
+    at = t->end;
+  }
+  put_text(f, in->text + at, in->n_text - at);
+  fputs("</div>\n", f);
+  put_scale(f, CLI_MAP_COOLWARM, largest);
+}
+
+static void put_token_table(FILE *f, const cli_view *v)
+{
+  const double largest = cli_largest(v->rel, v->n_rel);
+  fputs("<details><summary>all tokens</summary><table><tr><th>token<th class=n>bytes<th class=n>relevance<th></tr>\n", f);
+  for (int64_t i = 0; i < v->input->n_token && i < v->n_rel; i++) {
+    const lrp_token *t = &v->input->token[i];
+    const double r = (double)v->rel[i], s = largest > 0 ? r / largest : 0;
+    fputs("<tr><td>", f);
+    if (t->end > t->begin)
+      put_text(f, v->input->text + t->begin, t->end - t->begin);
+    else
+      put_string(f, t->text);
+    fprintf(f, "<td class=n>%u-%u<td class=n>%+.4f<td><span class=bar style=\"width:%.1frem;background:", t->begin, t->end, r,
+            8 * fabs(s));
+    put_color(f, cli_map(CLI_MAP_COOLWARM, r > 0 ? 1 : -1));
+    fputs("\"></span></tr>\n", f);
+  }
+  fputs("</table></details>\n", f);
+}
+
+/* ---- pictures ---- */
+
+static void put_base64(FILE *f, const uint8_t *p, size_t n)
+{
+  static const char DIGIT[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < n; i += 3) {
+    const uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 | (uint32_t)(i + 2 < n ? p[i + 2] : 0);
+    fputc(DIGIT[v >> 18], f);
+    fputc(DIGIT[v >> 12 & 63], f);
+    fputc(i + 1 < n ? DIGIT[v >> 6 & 63] : '=', f);
+    fputc(i + 2 < n ? DIGIT[v & 63] : '=', f);
+  }
+}
+
+static lrp_status put_picture(lrp_ctx *ctx, FILE *f, const char *caption, int64_t w, int64_t h, int64_t c, const uint8_t *pixels)
+{
+  uint8_t *png;
+  size_t n;
+  const lrp_status st = lrp_image_png(ctx, w, h, c, pixels, &png, &n);
+  if (st)
+    return st;
+  const int64_t side = w > h ? w : h, zoom = side < 280 ? (280 + side - 1) / side : 1;
+  fprintf(f, "<figure><img width=%lld height=%lld alt=\"%s\" src=\"data:image/png;base64,", (long long)(w * zoom),
+          (long long)(h * zoom), caption);
+  put_base64(f, png, n);
+  fprintf(f, "\"><figcaption>%s</figcaption></figure>\n", caption);
+  free(png);
+  return LRP_OK;
+}
+
+static lrp_status put_heat(lrp_ctx *ctx, FILE *f, const cli_view *v)
+{
+  int64_t h, w;
+  lrp_real *rel = cli_pixels(v, &h, &w);
+  uint8_t *rgb = rel ? malloc((size_t)(h * w) * 3 + 1) : NULL;
+  const double largest = rel ? cli_largest(rel, h * w) : 0;
+  lrp_status st = rgb ? LRP_OK : LRP_E_NOMEM;
+  for (int64_t i = 0; rgb && i < h * w; i++) {
+    const cli_rgb c = cli_map(CLI_MAP_BWR, largest > 0 ? (double)rel[i] / largest : 0);
+    memcpy(rgb + 3 * i, (const uint8_t[]){c.r, c.g, c.b}, 3);
+  }
+  const lrp_input *in = v->input;
+  if (!st && in->pixels && (in->image_c == 1 || in->image_c == 3))
+    st = put_picture(ctx, f, "input, as the model sees it", in->image_w, in->image_h, in->image_c, in->pixels);
+  if (!st)
+    st = put_picture(ctx, f, "relevance: red for, blue against", w, h, 3, rgb);
+  if (!st)
+    put_scale(f, CLI_MAP_BWR, largest);
+  free(rgb);
+  free(rel);
+  return st;
+}
+
+/* ---- the page ---- */
+
+static lrp_status put_view(lrp_ctx *ctx, FILE *f, const cli_view *v)
+{
+  const lrp_model_info *about = lrp_model_about(v->model);
+  fputs("<h2>", f);
+  put_string(f, v->name);
+  fputs("</h2>\n", f);
+  put_facts(f, v);
+  lrp_status st = LRP_OK;
+  if (v->rel && v->input->kind == LRP_MODALITY_TEXT) {
+    put_tokens(f, v);
+    put_token_table(f, v);
+  } else if (v->rel && v->input->kind == LRP_MODALITY_IMAGE) {
+    st = put_heat(ctx, f, v);
+  }
+  fputs("<p class=small>model ", f);
+  put_string(f, about->name);
+  fprintf(f, ", SHA-256 %.16s...; %s ", about->sha256, v->composite ? "rules" : "method");
+  put_string(f, v->composite ? lrp_composite_name(v->composite) : v->method);
+  fprintf(f, "; lrp %s</p>\n", lrp_version());
+  return st;
+}
+
+lrp_status cli_html(lrp_ctx *ctx, const cli_view *const *views, int n, const char *path)
+{
+  FILE *f = fopen(path, "w");
+  if (!f)
+    return lrp_host_table()->fail(ctx, LRP_E_IO, "%s: cannot be written", path);
+  fprintf(f,
+          "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n"
+          "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
+          "<title>lrp: why did this network decide so?</title>\n<style>%s</style>\n<h1>Why did this network decide so?</h1>\n",
+          STYLE);
+  lrp_status st = LRP_OK;
+  for (int i = 0; !st && i < n; i++)
+    st = put_view(ctx, f, views[i]);
+  fputs("</html>\n", f);
+  const bool bad = ferror(f);
+  if ((fclose(f) || bad) && !st)
+    st = lrp_host_table()->fail(ctx, LRP_E_IO, "%s: writing failed", path);
+  return st;
+}

@@ -1,0 +1,267 @@
+/* model.c - lrp model info|check|graph: what a model is, whether LRP can be applied, and every node with its rule. */
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { O_RULES, O_CANONIZE, O_SHAPE, O_INPUT, O_PLUGIN, O_JSON };
+static const cli_option OPTIONS[] = {
+    [O_RULES] = {"rules", 'r', "RULES", "the composite (default: as explain would choose)"},
+    [O_CANONIZE] = {"canonize", 0, "LIST", "all (default), none, or canonizers with commas between"},
+    [O_SHAPE] = {"shape", 's', "A,B,...", "shape of the input where the model leaves axes open (1 for each open axis)"},
+    [O_INPUT] = {"input", 'i', "FILE", "take the shapes from this input"},
+    [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
+    [O_JSON] = {"json", 0, NULL, "print one JSON document"},
+    {0}};
+static int run_model(const cli_command *c, int argc, char **argv);
+const cli_command CLI_MODEL = {
+    "model",
+    "info, check or graph: what a model is and which rule each node gets",
+    "info|check|graph MODEL [OPTION ...]",
+    OPTIONS,
+    O_PLUGIN,
+    "  lrp model info examples/models/spam-textcnn\n"
+    "  lrp model check examples/models/fashion-cnn --rules epsilon_plus\n"
+    "  lrp model graph examples/models/fashion-cnn\n",
+    run_model};
+
+static const char *const MODALITIES[] = {"tensor", "image", "text"};
+
+/* ---- info ---- */
+
+static void put_signature(const char *what, const lrp_signature *s)
+{
+  printf("%-12s ", what);
+  cli_escape(stdout, s->name, strlen(s->name));
+  fputs(s->dtype == LRP_INDEX ? "  integers (" : "  numbers (", stdout);
+  for (int32_t i = 0; i < s->rank; i++)
+    if (s->shape[i] < 0)
+      printf("%s?", i ? "," : "");
+    else
+      printf("%s%lld", i ? "," : "", (long long)s->shape[i]);
+  puts(s->rank < 0 ? "any)" : ")");
+}
+
+static int info(const lrp_model *m)
+{
+  const lrp_model_info *a = lrp_model_about(m);
+  printf("model        ");
+  cli_escape(stdout, a->name, strlen(a->name));
+  printf("\nfile         %s\nsha256       %s\nproducer     ", a->file, a->sha256);
+  cli_escape(stdout, a->producer, strlen(a->producer));
+  printf("\nopset        %d\nreads        %s\nparameters   %lld\nnodes        %lld\n", a->opset, MODALITIES[a->modality],
+         (long long)a->n_param, (long long)a->n_node);
+  for (int32_t i = 0; i < a->n_input; i++)
+    put_signature("input", lrp_model_input(m, i));
+  for (int32_t i = 0; i < a->n_output; i++)
+    put_signature("output", lrp_model_output(m, i));
+  if (a->n_label)
+    printf("labels       ");
+  for (int64_t i = 0; i < a->n_label && i < 20; i++) {
+    char label[256];
+    cli_label(m, i, label, sizeof label);
+    printf("%s%lld ", i ? ", " : "", (long long)i);
+    cli_escape(stdout, label, strlen(label));
+  }
+  if (a->n_label)
+    puts(a->n_label > 20 ? ", ..." : "");
+  printf("rules        %s (default)\n", a->composite);
+  return 0;
+}
+
+static int info_json(const lrp_model *m)
+{
+  const lrp_model_info *a = lrp_model_about(m);
+  json_t *labels = json_array();
+  for (int64_t i = 0; i < a->n_label; i++) {
+    char label[256];
+    json_array_append_new(labels, json_string(cli_label(m, i, label, sizeof label)));
+  }
+  json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:I, s:I, s:s, s:o}", "name", a->name, "file", a->file, "sha256",
+                        a->sha256, "producer", a->producer, "opset", a->opset, "modality", MODALITIES[a->modality],
+                        "parameters", (json_int_t)a->n_param, "nodes", (json_int_t)a->n_node, "rules", a->composite, "labels",
+                        labels);
+  json_dumpf(o, stdout, JSON_INDENT(1));
+  putchar('\n');
+  json_decref(o);
+  return 0;
+}
+
+/* ---- a graph for shapes without an input ---- */
+
+static bool parse_shape(const char *text, lrp_tensor *t)
+{
+  for (t->rank = 0; *text && t->rank < LRP_MAX_RANK; t->rank++) {
+    char *end;
+    const long long v = strtoll(text, &end, 10);
+    if (end == text || v < 0 || (*end && *end != ','))
+      return false;
+    t->shape[t->rank] = v;
+    text = end + (*end == ',');
+  }
+  return !*text && t->rank > 0;
+}
+
+/* An input of the model's shapes, open axes 1 (text: 16 tokens), without data. */
+static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, lrp_input *in, lrp_tensor *t, int32_t most)
+{
+  const lrp_model_info *a = lrp_model_about(m);
+  if (a->n_input > most)
+    return lrp_host_table()->fail(ctx, LRP_E_UNSUPPORTED, "the model has %d inputs, at most %d can be stood in for; give --input",
+                                  a->n_input, most);
+  *in = (lrp_input){.kind = a->modality, .n_tensor = a->n_input, .tensor = t};
+  for (int32_t i = 0; i < a->n_input; i++) {
+    const lrp_signature *s = lrp_model_input(m, i);
+    t[i] = (lrp_tensor){.dtype = s->dtype, .rank = s->rank};
+    if (i == 0 && shape && !parse_shape(shape, &t[0]))
+      return lrp_host_table()->fail(ctx, LRP_E_ARG, "--shape %s: whole numbers with commas between were expected", shape);
+    if (i == 0 && shape)
+      continue;
+    if (s->rank < 0)
+      return lrp_host_table()->fail(ctx, LRP_E_ARG, "input \"%s\" has no shape in the file; give --shape or --input", s->name);
+    for (int32_t k = 0; k < s->rank; k++)
+      t[i].shape[k] = s->shape[k] >= 0 ? s->shape[k] : k > 0 && s->dtype == LRP_INDEX ? 16 : k >= 2 ? 32 : 1;
+  }
+  return LRP_OK;
+}
+
+static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp_graph **g)
+{
+  enum { MOST = 16 };
+  lrp_tensor t[MOST];
+  lrp_input shapes, *in = NULL;
+  lrp_status st = LRP_OK;
+  if (a->value[O_INPUT])
+    st = lrp_input_file(ctx, m, a->value[O_INPUT], &in);
+  else
+    st = stand_in(ctx, m, a->value[O_SHAPE], &shapes, t, MOST);
+  if (!st)
+    st = lrp_graph_build(ctx, m, in ? in : &shapes, a->value[O_CANONIZE], g);
+  lrp_input_free(in);
+  return st;
+}
+
+/* ---- graph ---- */
+
+static void put_shape(const lrp_node_view *n)
+{
+  char text[128] = "(";
+  for (int32_t i = 0; i < n->out->rank; i++) {
+    const size_t len = strlen(text);
+    snprintf(text + len, sizeof text - len, "%s%lld", i ? "," : "", (long long)n->out->shape[i]);
+  }
+  strncat(text, n->channels_last ? ") cl" : ")", sizeof text - strlen(text) - 1);
+  printf("%-20s ", text);
+}
+
+static void graph_table(const lrp_graph *g)
+{
+  printf("%-30s %-18s %-14s %-20s %s\n", "node", "operator", "layer", "output", "rule");
+  for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
+    const lrp_node_view n = lrp_graph_node(g, i);
+    const int w = cli_width(n.name, strlen(n.name));
+    cli_escape(stdout, n.name, strlen(n.name));
+    printf("%*s %-18.18s %-14.14s ", w < 30 ? 30 - w : 0, "", n.op, n.layer->name);
+    put_shape(&n);
+    fputs(n.rule[0] ? n.rule : "-", stdout);
+    if (n.matcher[0])
+      printf("   <- %s", n.matcher);
+    if (n.note[0]) {
+      fputs("   [", stdout);
+      cli_escape(stdout, n.note, strlen(n.note));
+      putchar(']');
+    }
+    putchar('\n');
+  }
+  puts("cl: the engine keeps this image channels-last");
+}
+
+static void graph_json(const lrp_graph *g)
+{
+  json_t *list = json_array();
+  for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
+    const lrp_node_view n = lrp_graph_node(g, i);
+    json_t *shape = json_array();
+    for (int32_t k = 0; k < n.out->rank; k++)
+      json_array_append_new(shape, json_integer(n.out->shape[k]));
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:s, s:s, s:I}", "name", n.name, "op", n.op,
+                                          "layer", n.layer->name, "arguments", n.args, "shape", shape, "channels_last",
+                                          (int)n.channels_last, "rule", n.rule, "matcher", n.matcher, "note", n.note,
+                                          "parameters", (json_int_t)n.n_param));
+  }
+  json_dumpf(list, stdout, JSON_INDENT(1));
+  putchar('\n');
+  json_decref(list);
+}
+
+/* ---- check ---- */
+
+/* Every layer has a type and a rule: how many of which, and what that means. */
+static void check_summary(const lrp_graph *g, const char *rules)
+{
+  int64_t n = lrp_graph_n_node(g), exact = 0, ruled = 0, merged = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const lrp_node_view v = lrp_graph_node(g, i);
+    exact += !strcmp(v.rule, "exact");
+    ruled += v.rule[0] && strcmp(v.rule, "exact");
+    merged += v.note[0] != 0;
+  }
+  printf("ok: %lld nodes, all with a layer type; %s gives a rule to %lld, %lld are exact rearrangements, %lld need none;"
+         " %lld had neighbours merged into them%s\n",
+         (long long)n, rules, (long long)ruled, (long long)exact, (long long)(n - ruled - exact), (long long)merged,
+         lrp_graph_ends_in_softmax(g) ? "; the scores before the final softmax are explained" : "");
+}
+
+static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, bool check)
+{
+  lrp_graph *g = NULL;
+  lrp_composite *c = NULL;
+  const char *rules = a->value[O_RULES] ? a->value[O_RULES] : lrp_model_about(m)->composite;
+  lrp_status st = build(ctx, m, a, &g);
+  if (!st)
+    st = lrp_composite_open(ctx, rules, m, &c);
+  if (!st)
+    st = lrp_graph_assign(ctx, g, c);
+  if (!st && check)
+    check_summary(g, rules);
+  else if (g && !check && a->value[O_JSON])
+    graph_json(g);
+  else if (g && !check)
+    graph_table(g);
+  lrp_graph_free(g);
+  lrp_composite_free(c);
+  return st;
+}
+
+static int run_model(const cli_command *c, int argc, char **argv)
+{
+  static const char *const WHAT[] = {"info", "check", "graph"};
+  cli_args a;
+  lrp_ctx *ctx = NULL;
+  lrp_model *m = NULL;
+  int code = cli_parse(c, argc, argv, &a), what = -1;
+  if (code) {
+    cli_args_free(&a);
+    return code - 1;
+  }
+  for (int i = 0; a.n_operand == 2 && i < 3; i++)
+    what = strcmp(a.operand[0], WHAT[i]) ? what : i;
+  if (what < 0) {
+    cli_error("model: info, check or graph, then a model were expected; lrp model --help shows examples");
+    code = 2;
+  } else {
+    lrp_status st = cli_session(a.all, a.n_all, NULL, NULL, &ctx);
+    code = lrp_exit_status(st);
+    if (!st && !(st = lrp_model_open(ctx, a.operand[1], &m))) {
+      if (what == 0)
+        code = a.value[O_JSON] ? info_json(m) : info(m);
+      else
+        st = examine(ctx, m, &a, what == 1);
+    }
+    if (st && ctx)
+      code = cli_fail(ctx, st);
+  }
+  lrp_model_close(m);
+  lrp_ctx_free(ctx);
+  cli_args_free(&a);
+  return code;
+}

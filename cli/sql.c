@@ -1,0 +1,220 @@
+/* sql.c - lrp sql: questions to a database of explanations. */
+#include "cli.h"
+#include "lrp/store.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { O_DB, O_FORMAT, O_TIMEOUT, O_SHOW };
+enum { TIMEOUT_S = 60, STDIN_MAX = 16 << 20 };
+static const cli_option OPTIONS[] = {[O_DB] = {"db", 'd', "FILE", "the database ($LRP_DB, else lrp.db)"},
+                                     [O_FORMAT] = {"format", 'f', "FORMAT", "table (default), csv, json or markdown"},
+                                     [O_TIMEOUT] = {"timeout", 't', "SECONDS", "stop a query after so long (60; 0: never)"},
+                                     [O_SHOW] = {"show", 0, NULL, "print the SQL of a named query instead of its rows"},
+                                     {0}};
+static int run_sql(const cli_command *c, int argc, char **argv);
+const cli_command CLI_SQL = {
+    "sql", "ask the database of explanations", "[QUERY | @NAME | -] [OPTION ...]", OPTIONS, -1,
+    "  lrp sql                                   what can be asked\n"
+    "  lrp sql @top-words\n"
+    "  lrp sql \"SELECT * FROM v_explanation\" --format csv\n"
+    "  lrp sql @leaks --show\n"
+    "  lrp sql - < question.sql\n",
+    run_sql};
+
+/* ---- named queries ---- */
+
+static const char SQL_TABLES[] =
+    "SELECT name, type,\n"
+    "  substr(trim(substr(sql, instr(sql, '--') + 2, instr(substr(sql, instr(sql, '--')), char(10)) - 3)), 1, 90) AS meaning\n"
+    "FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'input\\_fts%' ESCAPE '\\'\n"
+    "ORDER BY type DESC, name";
+
+static const struct {
+  const char *name, *doc, *sql;
+} NAMED[] = {
+    {"explanations", "the latest explanations",
+     "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, target, composite,\n"
+     "  value, sum, residual\n"
+     "FROM v_explanation ORDER BY explanation_id DESC LIMIT 50"},
+    {"top-words", "the ten words that speak most for each class, over all texts",
+     "WITH w AS (\n"
+     "  SELECT coalesce(k.label, CAST(v.target_class AS TEXT)) AS class, v.composite, lower(v.word) AS word,\n"
+     "    avg(v.relevance) AS relevance, count(*) AS n\n"
+     "  FROM v_word v JOIN run r USING (run_id)\n"
+     "    LEFT JOIN class k ON k.model_id = r.model_id AND k.class_index = v.target_class\n"
+     "  WHERE v.contrast_class IS NULL GROUP BY 1, 2, 3)\n"
+     "SELECT class, composite, word, relevance, n FROM (\n"
+     "  SELECT *, row_number() OVER (PARTITION BY class, composite ORDER BY relevance DESC, word) AS place FROM w)\n"
+     "WHERE place <= 10 ORDER BY class, composite, place"},
+    {"runs", "all runs, the latest first",
+     "SELECT run_id, experiment, model, composite, status, started_at, round(seconds, 2) AS seconds, explanations, errors\n"
+     "FROM v_run ORDER BY run_id DESC"},
+    {"conservation", "how much relevance was lost on the way, for each composite; worst: the explanation to look at",
+     "SELECT composite, count(*) AS n, avg(rel) AS mean, max(rel) AS largest, explanation_id AS worst\n"
+     "FROM v_conservation GROUP BY composite ORDER BY mean"},
+    {"leaks", "the layers that lose most, and to what; shares of the explained value",
+     "SELECT layer, op, composite, rule, n, total, bias, stabiliser, gate, leak FROM (\n"
+     "  SELECT f.layer, f.op, v.composite, f.rule, count(*) AS n, avg(f.share) AS total,\n"
+     "    avg(abs(f.r_bias) / s.size) AS bias, avg(abs(f.r_stab) / s.size) AS stabiliser, avg(abs(f.r_gate) / s.size) AS gate,\n"
+     "    avg(abs(f.leak) / s.size) AS leak\n"
+     "  FROM v_flow f JOIN v_run v USING (run_id)\n"
+     "    JOIN (SELECT explanation_id, max(abs(target_value), 1e-12) AS size FROM explanation) s USING (explanation_id)\n"
+     "  GROUP BY 1, 2, 3, 4)\n"
+     "ORDER BY total DESC LIMIT 30"},
+    {"wrong", "wrong predictions of high probability, where true labels are known",
+     "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, composite\n"
+     "FROM v_explanation WHERE label <> predicted ORDER BY probability DESC LIMIT 50"},
+    {"errors", "what could not be explained, and why",
+     "SELECT run_id, at, code, message FROM error ORDER BY error_id DESC LIMIT 100"}};
+enum { N_NAMED = sizeof NAMED / sizeof *NAMED };
+
+static const char *find_named(const char *name)
+{
+  for (int i = 0; i < N_NAMED; i++)
+    if (!strcmp(NAMED[i].name, name))
+      return NAMED[i].sql;
+  cli_error("sql: there is no query @%s; lrp sql lists them", name);
+  return NULL;
+}
+
+static void list_named(FILE *out)
+{
+  fputs("\nnamed queries (--show prints their SQL)\n", out);
+  for (int i = 0; i < N_NAMED; i++)
+    fprintf(out, "  lrp sql @%-14s %s\n", NAMED[i].name, NAMED[i].doc);
+  fputs("\nexamples\n"
+        "  lrp sql \"SELECT token, relevance FROM v_token WHERE explanation_id = 1 ORDER BY position\"\n"
+        "  lrp sql \"SELECT * FROM v_flow WHERE explanation_id = 1 ORDER BY ordinal DESC\"\n"
+        "  lrp sql \"SELECT input_id, text FROM input WHERE input_id IN (SELECT rowid FROM input_fts('excellent'))\"\n",
+        out);
+}
+
+/* ---- what was asked ---- */
+
+static char *read_query(FILE *in)
+{
+  size_t n = 0, room = 4096;
+  char *text = malloc(room + 1);
+  while (text) {
+    n += fread(text + n, 1, room - n, in);
+    if (n < room || n >= STDIN_MAX)
+      break;
+    char *grown = realloc(text, 2 * room + 1);
+    if (!grown) {
+      free(text);
+      return NULL;
+    }
+    text = grown;
+    room *= 2;
+  }
+  if (text)
+    text[n] = '\0';
+  return text;
+}
+
+static bool parse_format(const char *text, int32_t *out)
+{
+  static const char *const NAMES[] = {[LRP_FORMAT_TABLE] = "table",
+                                      [LRP_FORMAT_CSV] = "csv",
+                                      [LRP_FORMAT_JSON] = "json",
+                                      [LRP_FORMAT_MARKDOWN] = "markdown"};
+  *out = LRP_FORMAT_TABLE;
+  for (int32_t i = 0; text && i <= LRP_FORMAT_MARKDOWN; i++)
+    if (!strcmp(text, NAMES[i])) {
+      *out = i;
+      return true;
+    }
+  if (text)
+    cli_error("sql: --format %s: table, csv, json or markdown was expected", text);
+  return !text;
+}
+
+static bool parse_timeout(const char *text, double *out)
+{
+  char *end;
+  *out = TIMEOUT_S;
+  if (!text)
+    return true;
+  *out = strtod(text, &end);
+  if (end != text && !*end && *out >= 0 && *out < 1e9)
+    return true;
+  cli_error("sql: --timeout %s: a number of seconds was expected", text);
+  return false;
+}
+
+static int write_out(void *user, const char *bytes, size_t n)
+{
+  return fwrite(bytes, 1, n, user) != n;
+}
+
+/* ---- the command ---- */
+
+typedef struct question {
+  const char *db, *sql;
+  int32_t format;
+  double seconds;
+  bool overview; /* no query was given: list what is there */
+} question;
+
+static int ask(const question *q)
+{
+  lrp_ctx *ctx;
+  if (lrp_ctx_new(&ctx)) {
+    cli_error("no memory");
+    return 1;
+  }
+  const lrp_status st = lrp_store_query(ctx, q->db, q->sql, q->format, q->seconds, write_out, stdout);
+  const int exit_status = st ? cli_fail(ctx, st) : 0;
+  lrp_ctx_free(ctx);
+  if (!st && q->overview && q->format == LRP_FORMAT_TABLE)
+    list_named(stdout);
+  return exit_status;
+}
+
+static int answer(const cli_args *a)
+{
+  const char *env = getenv("LRP_DB"), *operand = a->n_operand ? a->operand[0] : NULL;
+  question q = {.db = a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db", .sql = operand};
+  char *read = NULL;
+  if (!parse_format(a->value[O_FORMAT], &q.format) || !parse_timeout(a->value[O_TIMEOUT], &q.seconds))
+    return 2;
+  q.overview = !operand;
+  if (!operand)
+    q.sql = SQL_TABLES;
+  else if (!strcmp(operand, "-"))
+    q.sql = read = read_query(stdin);
+  else if (*operand == '@')
+    q.sql = find_named(operand + 1);
+  if (!q.sql)
+    return operand && *operand == '@' ? 2 : 1;
+  int status = 0;
+  if (a->value[O_SHOW])
+    printf("%s;\n", q.sql);
+  else
+    status = ask(&q);
+  free(read);
+  return status;
+}
+
+int lrp_cmd_sql(int argc, char **argv)
+{
+  cli_args a;
+  int status = cli_parse(&CLI_SQL, argc, argv, &a);
+  if (status) {
+    status--; /* 0: help was printed */
+  } else if (a.n_operand > 1) {
+    cli_error("sql: one query was expected, %d were given; put it in quotes", a.n_operand);
+    status = 2;
+  } else {
+    status = answer(&a);
+  }
+  cli_args_free(&a);
+  return status;
+}
+
+static int run_sql(const cli_command *c, int argc, char **argv)
+{
+  (void)c;
+  return lrp_cmd_sql(argc, argv);
+}
