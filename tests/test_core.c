@@ -1,0 +1,182 @@
+/* test_core.c - arena, messages, sizes and shapes. */
+#include "core.h"
+#include "test.h"
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(arena_memory_is_zeroed_and_aligned_even_when_reused)
+{
+  lrp_arena a = {0};
+  for (int round = 0; round < 3; round++) {
+    lrp_mark mark = lrp_arena_mark(&a);
+    for (size_t n = 0; n < 5000; n += 777) {
+      unsigned char *p = lrp_arena_alloc(&a, n);
+      ck_assert_ptr_nonnull(p);
+      ck_assert_uint_eq((uintptr_t)p % 64, 0);
+      for (size_t i = 0; i < n; i++)
+        ck_assert_uint_eq(p[i], 0);
+      memset(p, 0xab, n);
+    }
+    lrp_arena_release(&a, mark);
+  }
+  lrp_arena_free(&a);
+}
+END_TEST
+
+START_TEST(arena_release_gives_back_what_came_after_the_mark_only)
+{
+  lrp_arena a = {0};
+  char *first = lrp_arena_text(&a, "first", 5);
+  lrp_mark mark = lrp_arena_mark(&a);
+  size_t used = a.used;
+  for (int i = 0; i < 20; i++)
+    ck_assert_ptr_nonnull(lrp_arena_alloc(&a, (size_t)1 << i));
+  ck_assert_uint_gt(a.used, (size_t)1 << 20);
+  lrp_arena_release(&a, mark);
+  ck_assert_uint_eq(a.used, used);
+  ck_assert_uint_gt(a.peak, (size_t)1 << 20);
+  ck_assert_str_eq(first, "first");
+  lrp_arena_free(&a);
+  ck_assert_uint_eq(a.used, 0);
+}
+END_TEST
+
+START_TEST(arena_refuses_impossible_sizes)
+{
+  lrp_arena a = {0};
+  ck_assert_ptr_null(lrp_arena_alloc(&a, SIZE_MAX));
+  ck_assert_ptr_null(lrp_arena_alloc(&a, LRP_MAX_BYTES + 1));
+  ck_assert_ptr_null(lrp_arena_text(&a, "", SIZE_MAX));
+  ck_assert_ptr_nonnull(lrp_arena_alloc(&a, 0));
+  lrp_arena_free(&a);
+}
+END_TEST
+
+START_TEST(message_may_contain_the_message_before_it)
+{
+  lrp_ctx *ctx;
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  ck_assert_str_eq(lrp_message(ctx), "");
+  ck_assert_int_eq(lrp_fail(ctx, LRP_E_SHAPE, "x has %d columns", 3), LRP_E_SHAPE);
+  ck_assert_int_eq(lrp_fail(ctx, LRP_E_ARG, "again: %s", lrp_message(ctx)), LRP_E_ARG);
+  ck_assert_str_eq(lrp_message(ctx), "again: x has 3 columns");
+  lrp_fail_at(ctx, LRP_E_ARG, "node %d", 7);
+  ck_assert_str_eq(lrp_message(ctx), "node 7: again: x has 3 columns");
+  lrp_fail_at(ctx, LRP_E_ARG, "model: ");
+  ck_assert_str_eq(lrp_message(ctx), "model: node 7: again: x has 3 columns");
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(message_that_is_too_long_is_cut_at_a_character)
+{
+  lrp_ctx *ctx;
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  char text[3 * 3000 + 1];
+  for (size_t i = 0; i < 3000; i++)
+    memcpy(text + 3 * i, "\xe2\x82\xac", 4); /* the euro sign */
+  lrp_fail(ctx, LRP_E_INPUT, "%s", text);
+  size_t n = strlen(lrp_message(ctx));
+  ck_assert_uint_lt(n, LRP_MESSAGE_MAX);
+  ck_assert_str_eq(lrp_message(ctx) + n - 3, "...");
+  ck_assert_uint_eq((n - 3) % 3, 0);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+static void count(void *user, const char *message)
+{
+  ck_assert_str_eq(message, "left out: 3");
+  ++*(int *)user;
+}
+
+START_TEST(warnings_go_to_whoever_listens)
+{
+  lrp_ctx *ctx;
+  int n = 0;
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  lrp_warn(ctx, "nobody hears this");
+  lrp_on_warning(ctx, count, &n);
+  lrp_warn(ctx, "left out: %d", 3);
+  ck_assert_int_eq(n, 1);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(every_status_has_a_name_and_an_exit_status)
+{
+  static const int exits[] = {0, 1, 3, 2, 4, 3, 3, 1, 3, 5};
+  for (int i = 0; i <= LRP_E_DB; i++) {
+    ck_assert_str_ne(lrp_status_name(i), "unknown status");
+    ck_assert_int_eq(lrp_exit_status(i), exits[i]);
+    for (int j = 0; j < i; j++)
+      ck_assert_str_ne(lrp_status_name(i), lrp_status_name(j));
+  }
+  ck_assert_str_eq(lrp_status_name(99), "unknown status");
+  ck_assert_int_eq(lrp_exit_status(-1), 1);
+}
+END_TEST
+
+START_TEST(sizes_are_checked_before_they_are_multiplied)
+{
+  lrp_ctx *ctx;
+  size_t bytes = 1;
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  lrp_tensor t = {.dtype = LRP_INDEX, .rank = 3, .shape = {2, 3, 4}};
+  lrp_ck_ok(ctx, lrp_tensor_bytes(ctx, &t, &bytes));
+  ck_assert_uint_eq(bytes, 2 * 3 * 4 * 8);
+  t.shape[1] = 0;
+  lrp_ck_ok(ctx, lrp_tensor_bytes(ctx, &t, &bytes));
+  ck_assert_uint_eq(bytes, 0);
+  t.shape[1] = -1;
+  lrp_ck_fails(ctx, LRP_E_NOMEM, "(2,-1,4)", lrp_tensor_bytes(ctx, &t, &bytes));
+  t.shape[1] = INT64_MAX;
+  lrp_ck_fails(ctx, LRP_E_NOMEM, "larger than any memory", lrp_tensor_bytes(ctx, &t, &bytes));
+  t.shape[0] = 0; /* an empty axis does not excuse a product that overflows */
+  lrp_ck_fails(ctx, LRP_E_NOMEM, "larger", lrp_tensor_bytes(ctx, &t, &bytes));
+  t.rank = 9;
+  lrp_ck_fails(ctx, LRP_E_SHAPE, "9 axes", lrp_tensor_bytes(ctx, &t, &bytes));
+  t = (lrp_tensor){.dtype = 7};
+  lrp_ck_fails(ctx, LRP_E_SHAPE, "element type 7", lrp_tensor_bytes(ctx, &t, &bytes));
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(shapes_print_and_are_cut_to_the_buffer)
+{
+  char text[64], tiny[4];
+  lrp_tensor t = {.rank = 3, .shape = {3, 8, -1}};
+  ck_assert_str_eq(lrp_shape_text(&t, text, sizeof text), "(3,8,-1)");
+  ck_assert_str_eq(lrp_shape_text(&t, tiny, sizeof tiny), "(3,");
+  t.rank = 0;
+  ck_assert_str_eq(lrp_shape_text(&t, text, sizeof text), "()");
+}
+END_TEST
+
+START_TEST(every_kind_has_its_own_name)
+{
+  for (uint32_t i = 0; i < LRP_KIND_COUNT; i++)
+    for (uint32_t j = 0; j < i; j++)
+      ck_assert_str_ne(lrp_kind_name(i), lrp_kind_name(j));
+  ck_assert_str_eq(lrp_kind_name(LRP_KIND_COUNT), "unknown");
+}
+END_TEST
+
+Suite *suite_core(void);
+Suite *suite_core(void)
+{
+  Suite *s = suite_create("core");
+  TCase *t = tcase_create("core");
+  tcase_add_test(t, arena_memory_is_zeroed_and_aligned_even_when_reused);
+  tcase_add_test(t, arena_release_gives_back_what_came_after_the_mark_only);
+  tcase_add_test(t, arena_refuses_impossible_sizes);
+  tcase_add_test(t, message_may_contain_the_message_before_it);
+  tcase_add_test(t, message_that_is_too_long_is_cut_at_a_character);
+  tcase_add_test(t, warnings_go_to_whoever_listens);
+  tcase_add_test(t, every_status_has_a_name_and_an_exit_status);
+  tcase_add_test(t, sizes_are_checked_before_they_are_multiplied);
+  tcase_add_test(t, shapes_print_and_are_cut_to_the_buffer);
+  tcase_add_test(t, every_kind_has_its_own_name);
+  suite_add_tcase(s, t);
+  return s;
+}

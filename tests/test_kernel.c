@@ -1,0 +1,485 @@
+/* test_kernel.c - products and convolutions: plain C against loops written from the definition, oneDNN against plain C,
+ * and a convolution's transposed map against <u, conv v> = <convT u, v>.  Sizes are random; the seed is in each message. */
+#include "test.h"
+#include "kernel.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRIALS = 60 };
+static const uint64_t first_seed = 20240611;
+
+typedef struct chance {
+  uint64_t state, seed;
+} chance;
+
+static uint64_t next(chance *c) /* xorshift64*, Vigna 2016 */
+{
+  c->state ^= c->state >> 12;
+  c->state ^= c->state << 25;
+  c->state ^= c->state >> 27;
+  return c->state * UINT64_C(0x2545F4914F6CDD1D) >> 11;
+}
+
+static int64_t between(chance *c, int64_t least, int64_t most)
+{
+  return least + (int64_t)(next(c) % (uint64_t)(most - least + 1));
+}
+
+static chance chance_of(int trial)
+{
+  const uint64_t seed = first_seed + (uint64_t)trial;
+  return (chance){.state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1, .seed = seed};
+}
+
+/* Random values in -1..1, with some exact zeros; one spare element, so that an empty tensor has an address. */
+static lrp_tensor tensor(chance *c, int32_t rank, const int64_t *shape)
+{
+  lrp_tensor t = {.dtype = LRP_REAL, .rank = rank};
+  memcpy(t.shape, shape, (size_t)rank * sizeof *shape);
+  const int64_t n = lrp_count(&t);
+  lrp_real *v = malloc((size_t)(n + 1) * sizeof *v);
+  ck_assert_ptr_nonnull(v);
+  for (int64_t i = 0; i < n; i++)
+    v[i] = next(c) % 8 == 0 ? 0 : (lrp_real)((double)(next(c) % 20001) / 10000 - 1);
+  t.data = v;
+  return t;
+}
+
+/* What the kernels must overwrite. */
+static void spoil(const lrp_tensor *t)
+{
+  for (int64_t i = 0, n = lrp_count(t); i < n; i++)
+    lrp_reals(t)[i] = (lrp_real)1e30;
+}
+
+static void close_to(const chance *c, const char *what, const lrp_tensor *got, const double *want, double terms)
+{
+  const double tolerance = (sizeof(lrp_real) == 8 ? 1e-14 : 3e-6) * (4 + sqrt(terms));
+  for (int64_t i = 0, n = lrp_count(got); i < n; i++)
+    ck_assert_msg(fabs((double)lrp_reals(got)[i] - want[i]) <= tolerance, "%s: seed %llu, element %lld: %.9g, not %.9g",
+                  what, (unsigned long long)c->seed, (long long)i, (double)lrp_reals(got)[i], want[i]);
+}
+
+static double *doubles(const lrp_tensor *t)
+{
+  double *v = calloc((size_t)lrp_count(t) + 1, sizeof *v);
+  ck_assert_ptr_nonnull(v);
+  return v;
+}
+
+static lrp_ctx *context(void)
+{
+  lrp_ctx *ctx;
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  return ctx;
+}
+
+/* ---- products ---- */
+
+typedef struct product {
+  int64_t m, n, k;
+  int trans_a, trans_b;
+  lrp_tensor a, b, bias, out;
+  bool with_bias;
+} product;
+
+static int64_t some_size(chance *c, int trial)
+{
+  static const int64_t special[] = {0, 1, 2, 3, 5, 6, 7, 15, 16, 17, 48, 49};
+  return trial % 3 ? between(c, 1, 40) : special[next(c) % (sizeof special / sizeof *special)];
+}
+
+static product product_make(chance *c, int trial)
+{
+  product p = {.m = some_size(c, trial), .n = some_size(c, trial), .k = some_size(c, trial)};
+  int64_t out[5], a[5], b[5];
+  const int32_t batch = (int32_t)between(c, 0, 3), skip_a = (int32_t)between(c, 0, batch),
+                skip_b = (int32_t)between(c, 0, skip_a ? 0 : batch);
+  for (int32_t i = 0; i < batch; i++) {
+    out[i] = between(c, trial % 7 == 0 ? 0 : 1, 3);
+    const uint64_t one = next(c) % 4; /* which operand is broadcast along the axis */
+    a[i] = one == 1 ? 1 : out[i];
+    b[i] = one == 2 ? 1 : out[i];
+    if ((one == 1 && i < skip_b) || (one == 2 && i < skip_a))
+      out[i] = 1, a[i] = b[i] = 1;
+  }
+  p.trans_a = (int)between(c, 0, 1);
+  p.trans_b = (int)between(c, 0, 1);
+  p.with_bias = between(c, 0, 1);
+  out[batch] = p.m, out[batch + 1] = p.n;
+  a[batch] = p.trans_a ? p.k : p.m, a[batch + 1] = p.trans_a ? p.m : p.k;
+  b[batch] = p.trans_b ? p.n : p.k, b[batch + 1] = p.trans_b ? p.k : p.n;
+  p.a = tensor(c, batch + 2 - skip_a, a + skip_a);
+  p.b = tensor(c, batch + 2 - skip_b, b + skip_b);
+  p.bias = tensor(c, 1, &p.n);
+  p.out = tensor(c, batch + 2, out);
+  return p;
+}
+
+static void product_free(product *p)
+{
+  free(p->a.data);
+  free(p->b.data);
+  free(p->bias.data);
+  free(p->out.data);
+}
+
+/* Where the batch of out that holds element i starts in an operand. */
+static const lrp_real *batch_of(const lrp_tensor *out, int64_t i, const lrp_tensor *t)
+{
+  int64_t rest = i, step = 1, at = 0;
+  for (int32_t k = 0; k < out->rank; k++) {
+    const int64_t size = out->shape[out->rank - 1 - k], own = k < t->rank ? t->shape[t->rank - 1 - k] : 1;
+    if (k >= 2 && own != 1)
+      at += rest % size * step;
+    step *= own;
+    rest /= size;
+  }
+  return lrp_reals(t) + at;
+}
+
+/* From the definition: three loops. */
+static double *product_naive(const product *p)
+{
+  double *z = doubles(&p->out);
+  for (int64_t i = 0, n = lrp_count(&p->out); i < n; i++) {
+    const lrp_real *a = batch_of(&p->out, i, &p->a), *b = batch_of(&p->out, i, &p->b);
+    const int64_t row = i / p->n % p->m, col = i % p->n;
+    z[i] = p->with_bias ? (double)lrp_reals(&p->bias)[col] : 0;
+    for (int64_t k = 0; k < p->k; k++)
+      z[i] += (double)(p->trans_a ? a[k * p->m + row] : a[row * p->k + k]) *
+              (double)(p->trans_b ? b[col * p->k + k] : b[k * p->n + col]);
+  }
+  return z;
+}
+
+static void product_check(int which, int trial)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(trial);
+  product p = product_make(&c, trial);
+  double *want = product_naive(&p);
+  for (int round = 0; round < 3; round++) { /* without a pack, at its first use, at its second */
+    if (round == 1)
+      lrp_ck_ok(ctx, lrp_pack_attach(ctx, &p.b));
+    spoil(&p.out);
+    lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, p.trans_a, &p.b, p.trans_b, p.with_bias ? &p.bias : NULL, &p.out));
+    close_to(&c, "matmul", &p.out, want, (double)p.k);
+  }
+  lrp_pack_free(&p.b);
+  free(want);
+  product_free(&p);
+  lrp_ctx_free(ctx);
+}
+
+START_TEST(matmul_in_plain_c_is_three_loops)
+{
+  product_check(LRP_KERNEL_PLAIN, _i);
+}
+END_TEST
+
+START_TEST(matmul_in_onednn_is_three_loops)
+{
+  product_check(LRP_KERNEL_DNNL, _i);
+}
+END_TEST
+
+/* Large enough for several blocks, panels and threads. */
+START_TEST(large_matmul_agrees_in_all_kernels)
+{
+  static const int64_t size[][3] = {{130, 259, 70}, {1, 700, 1000}, {3, 1000, 700}, {1000, 3, 700}, {2000, 1, 900},
+                                    {300, 300, 500}};
+  const int64_t m = size[_i][0], n = size[_i][1], k = size[_i][2];
+  for (int trans = 0; trans < 4; trans++) {
+    chance c = chance_of(_i);
+    lrp_ctx *ctx = context();
+    product p = {.m = m, .n = n, .k = k, .trans_a = trans & 1, .trans_b = trans >> 1, .with_bias = true};
+    p.a = tensor(&c, 2, (int64_t[]){p.trans_a ? k : m, p.trans_a ? m : k});
+    p.b = tensor(&c, 2, (int64_t[]){p.trans_b ? n : k, p.trans_b ? k : n});
+    p.bias = tensor(&c, 1, &n);
+    p.out = tensor(&c, 2, (int64_t[]){m, n});
+    double *want = product_naive(&p);
+    for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_DNNL; which++) {
+      spoil(&p.out);
+      lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, p.trans_a, &p.b, p.trans_b, &p.bias, &p.out));
+      close_to(&c, "large matmul", &p.out, want, (double)k);
+    }
+    free(want);
+    product_free(&p);
+    lrp_ctx_free(ctx);
+  }
+}
+END_TEST
+
+START_TEST(matmul_of_shapes_that_do_not_fit_is_refused)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(0);
+  lrp_tensor a = tensor(&c, 2, (int64_t[]){2, 3}), b = tensor(&c, 2, (int64_t[]){4, 5}),
+             out = tensor(&c, 2, (int64_t[]){2, 5}), deep = tensor(&c, 3, (int64_t[]){2, 3, 5}),
+             shallow = tensor(&c, 3, (int64_t[]){3, 2, 5});
+  lrp_ck_fails(ctx, LRP_E_SHAPE, "(2,3) and (4,5)", lrp_matmul(ctx, LRP_KERNEL_AUTO, &a, 0, &b, 0, NULL, &out));
+  lrp_ck_fails(ctx, LRP_E_SHAPE, "axis 3 from the end", lrp_matmul(ctx, LRP_KERNEL_AUTO, &a, 0, &deep, 0, NULL, &shallow));
+  free(a.data);
+  free(b.data);
+  free(out.data);
+  free(deep.data);
+  free(shallow.data);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(a_pack_serves_only_its_own_tensor)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(0);
+  lrp_tensor a = tensor(&c, 2, (int64_t[]){8, 4}), b = tensor(&c, 2, (int64_t[]){4, 6}),
+             other = tensor(&c, 2, (int64_t[]){4, 6}), out = tensor(&c, 2, (int64_t[]){8, 6});
+  lrp_ck_ok(ctx, lrp_pack_attach(ctx, &b));
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_PLAIN, &a, 0, &b, 0, NULL, &out));
+  lrp_tensor view = b; /* another's data behind a copied header */
+  view.data = other.data;
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_PLAIN, &a, 0, &view, 0, NULL, &out));
+  product p = {.m = 8, .n = 6, .k = 4, .a = a, .b = other, .out = out};
+  double *want = product_naive(&p);
+  close_to(&c, "view", &out, want, 4);
+  free(want);
+  lrp_pack_free(&b);
+  ck_assert_ptr_null(b.host);
+  free(a.data);
+  free(b.data);
+  free(other.data);
+  free(out.data);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+/* ---- convolutions ---- */
+
+typedef struct convolution {
+  lrp_conv c;
+  lrp_tensor x, w, b, y;
+} convolution;
+
+static convolution conv_make(chance *c, int trial)
+{
+  convolution v = {.c = {.struct_size = sizeof v.c, .n_spatial = (uint32_t)between(c, 1, 3)}};
+  const int64_t n = v.c.n_spatial, most = n == 3 ? 6 : n == 2 ? 12 : 40;
+  const bool wide = trial % 4 == 0;
+  v.c.group = between(c, 0, 2) ? 1 : between(c, 2, 4);
+  const int64_t each_c = wide ? between(c, 15, 34) : between(c, 1, 4), each_o = wide ? between(c, 15, 34) : between(c, 1, 4);
+  const bool depthwise = trial % 5 == 0;
+  const int64_t channels = v.c.group * (depthwise ? 1 : each_c), out_channels = v.c.group * (depthwise ? 1 : each_o);
+  int64_t x[5] = {between(c, trial % 9 == 0 ? 0 : 1, 3)}, w[5] = {out_channels, channels / v.c.group}, y[5] = {x[0]};
+  for (int64_t i = 0; i < n; i++) {
+    v.c.stride[i] = between(c, 1, 3);
+    v.c.dilation[i] = between(c, 1, 3);
+    v.c.pad_lo[i] = between(c, 0, 3);
+    v.c.pad_hi[i] = between(c, 0, 3);
+    w[2 + i] = between(c, 1, n == 1 && trial % 3 == 0 ? 40 : 4);
+    const int64_t span = (w[2 + i] - 1) * v.c.dilation[i] + 1, least = span - v.c.pad_lo[i] - v.c.pad_hi[i];
+    x[1 + i] = between(c, least < 1 ? 1 : least, (least < 1 ? 1 : least) + most);
+    y[1 + i] = (x[1 + i] + v.c.pad_lo[i] + v.c.pad_hi[i] - span) / v.c.stride[i] + 1;
+  }
+  x[1 + n] = channels;
+  y[1 + n] = out_channels;
+  v.x = tensor(c, (int32_t)n + 2, x);
+  v.w = tensor(c, (int32_t)n + 2, w);
+  v.b = tensor(c, 1, &out_channels);
+  v.y = tensor(c, (int32_t)n + 2, y);
+  return v;
+}
+
+static void conv_free(convolution *v)
+{
+  free(v->x.data);
+  free(v->w.data);
+  free(v->b.data);
+  free(v->y.data);
+}
+
+/* Element of x that kernel element `tap` reads for output position `at`; -1: padding. */
+static int64_t conv_source(const convolution *v, int64_t sample, int64_t at, int64_t tap)
+{
+  const int32_t n = (int32_t)v->c.n_spatial;
+  int64_t offset = 0, step = 1;
+  for (int32_t i = n; i-- > 0;) {
+    const int64_t size = v->x.shape[1 + i], k = tap % v->w.shape[2 + i], o = at % v->y.shape[1 + i];
+    const int64_t s = o * v->c.stride[i] + k * v->c.dilation[i] - v->c.pad_lo[i];
+    if (s < 0 || s >= size)
+      return -1;
+    offset += s * step;
+    step *= size;
+    tap /= v->w.shape[2 + i];
+    at /= v->y.shape[1 + i];
+  }
+  return (sample * step + offset) * v->x.shape[n + 1];
+}
+
+static double *conv_naive(const convolution *v)
+{
+  const int64_t o = v->w.shape[0], c = v->w.shape[1], taps = o && c ? lrp_count(&v->w) / o / c : 0;
+  const int64_t samples = v->y.shape[0], positions = samples ? lrp_count(&v->y) / samples / o : 0;
+  double *z = doubles(&v->y);
+  for (int64_t s = 0; s < samples; s++)
+    for (int64_t at = 0; at < positions; at++)
+      for (int64_t k = 0; k < o; k++) {
+        double sum = (double)lrp_reals(&v->b)[k];
+        for (int64_t t = 0; t < taps; t++) {
+          const int64_t from = conv_source(v, s, at, t);
+          for (int64_t i = 0; from >= 0 && i < c; i++)
+            sum += (double)lrp_reals(&v->x)[from + k / (o / v->c.group) * c + i] *
+                   (double)lrp_reals(&v->w)[(k * c + i) * taps + t];
+        }
+        z[(s * positions + at) * o + k] = sum;
+      }
+  return z;
+}
+
+static double inner(const lrp_tensor *a, const lrp_tensor *b)
+{
+  double s = 0;
+  for (int64_t i = 0, n = lrp_count(a); i < n; i++)
+    s += (double)lrp_reals(a)[i] * (double)lrp_reals(b)[i];
+  return s;
+}
+
+/* Forward against the definition; the transposed map against the adjoint identity, without the bias. */
+static void conv_check(int which, int trial)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(trial);
+  convolution v = conv_make(&c, trial);
+  lrp_tensor u = tensor(&c, v.y.rank, v.y.shape), back = tensor(&c, v.x.rank, v.x.shape);
+  double *want = conv_naive(&v);
+  const double terms = (double)(lrp_count(&v.w) / v.w.shape[0]);
+  for (int round = 0; round < 3; round++) {
+    if (round == 1)
+      lrp_ck_ok(ctx, lrp_pack_attach(ctx, &v.w));
+    spoil(&v.y);
+    lrp_ck_ok(ctx, lrp_conv_forward(ctx, which, &v.c, &v.x, &v.w, &v.b, &v.y));
+    close_to(&c, "conv", &v.y, want, terms);
+    lrp_ck_ok(ctx, lrp_conv_forward(ctx, which, &v.c, &v.x, &v.w, NULL, &v.y));
+    spoil(&back);
+    lrp_ck_ok(ctx, lrp_conv_backward(ctx, which, &v.c, &v.w, &u, &back));
+    const double left = inner(&u, &v.y), right = inner(&back, &v.x);
+    const double tolerance = (sizeof(lrp_real) == 8 ? 1e-13 : 2e-6) * (4 + sqrt(terms) * sqrt((double)lrp_count(&u)));
+    ck_assert_msg(fabs(left - right) <= tolerance, "seed %llu: <u, conv v> = %.9g, <convT u, v> = %.9g",
+                  (unsigned long long)c.seed, left, right);
+  }
+  lrp_pack_free(&v.w);
+  free(want);
+  free(u.data);
+  free(back.data);
+  conv_free(&v);
+  lrp_ctx_free(ctx);
+}
+
+START_TEST(conv_in_plain_c_is_its_definition_and_its_adjoint)
+{
+  conv_check(LRP_KERNEL_PLAIN, _i);
+}
+END_TEST
+
+START_TEST(conv_in_onednn_is_its_definition_and_its_adjoint)
+{
+  conv_check(LRP_KERNEL_DNNL, _i);
+}
+END_TEST
+
+/* Element by element, which the adjoint identity does not see. */
+START_TEST(transposed_conv_agrees_in_all_kernels)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(_i);
+  convolution v = conv_make(&c, _i);
+  lrp_tensor plain = tensor(&c, v.x.rank, v.x.shape), other = tensor(&c, v.x.rank, v.x.shape);
+  double *want = doubles(&plain);
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_PLAIN, &v.c, &v.w, &v.y, &plain));
+  for (int64_t i = 0, n = lrp_count(&plain); i < n; i++)
+    want[i] = (double)lrp_reals(&plain)[i];
+  for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_DNNL; which++) {
+    spoil(&other);
+    lrp_ck_ok(ctx, lrp_conv_backward(ctx, which, &v.c, &v.w, &v.y, &other));
+    close_to(&c, "transposed conv", &other, want, (double)(lrp_count(&v.w) / v.w.shape[0]));
+  }
+  free(want);
+  free(plain.data);
+  free(other.data);
+  conv_free(&v);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(conv_of_shapes_that_do_not_fit_is_refused)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(0);
+  lrp_conv g = {.struct_size = sizeof g, .n_spatial = 1, .stride = {1}, .dilation = {1}, .group = 2};
+  lrp_tensor x = tensor(&c, 3, (int64_t[]){1, 5, 4}), w = tensor(&c, 3, (int64_t[]){6, 4, 3}),
+             y = tensor(&c, 3, (int64_t[]){1, 3, 6});
+  lrp_ck_fails(ctx, LRP_E_SHAPE, "in 2 groups", lrp_conv_forward(ctx, LRP_KERNEL_AUTO, &g, &x, &w, NULL, &y));
+  g.group = 1;
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_AUTO, &g, &x, &w, NULL, &y));
+  g.stride[0] = 0;
+  lrp_ck_fails(ctx, LRP_E_SHAPE, "conv: x (1,5,4)", lrp_conv_forward(ctx, LRP_KERNEL_AUTO, &g, &x, &w, NULL, &y));
+  free(x.data);
+  free(w.data);
+  free(y.data);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(equal_problems_give_equal_bits)
+{
+  lrp_ctx *ctx = context();
+  chance c = chance_of(0);
+  const size_t bytes = 300 * 300 * sizeof(lrp_real);
+  lrp_tensor a = tensor(&c, 2, (int64_t[]){300, 500}), b = tensor(&c, 2, (int64_t[]){500, 300}),
+             first = tensor(&c, 2, (int64_t[]){300, 300}), second = tensor(&c, 2, (int64_t[]){300, 300});
+  lrp_ck_ok(ctx, lrp_pack_attach(ctx, &b));
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_AUTO, &a, 0, &b, 0, NULL, &first));
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_AUTO, &a, 0, &b, 0, NULL, &second));
+  ck_assert_mem_eq(first.data, second.data, bytes);
+  lrp_set_threads(1); /* the number of threads changes who sums, not the order of sums */
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_PLAIN, &a, 0, &b, 0, NULL, &first));
+  lrp_set_threads(3);
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_PLAIN, &a, 0, &b, 0, NULL, &second));
+  ck_assert_mem_eq(first.data, second.data, bytes);
+  lrp_pack_free(&b);
+  free(a.data);
+  free(b.data);
+  free(first.data);
+  free(second.data);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(the_kernels_have_a_name)
+{
+  lrp_set_threads(1);
+  const char *name = lrp_kernel_name();
+  ck_assert_msg(!strcmp(name, "plain C") || (!strncmp(name, "oneDNN ", 7) && strstr(name, ", 1 thread")), "%s", name);
+}
+END_TEST
+
+Suite *suite_kernel(void);
+Suite *suite_kernel(void)
+{
+  Suite *s = suite_create("kernel");
+  TCase *t = tcase_create("kernel");
+  tcase_add_loop_test(t, matmul_in_plain_c_is_three_loops, 0, TRIALS);
+  tcase_add_loop_test(t, matmul_in_onednn_is_three_loops, 0, TRIALS);
+  tcase_add_loop_test(t, large_matmul_agrees_in_all_kernels, 0, 6);
+  tcase_add_test(t, matmul_of_shapes_that_do_not_fit_is_refused);
+  tcase_add_test(t, a_pack_serves_only_its_own_tensor);
+  tcase_add_loop_test(t, conv_in_plain_c_is_its_definition_and_its_adjoint, 0, TRIALS);
+  tcase_add_loop_test(t, conv_in_onednn_is_its_definition_and_its_adjoint, 0, TRIALS);
+  tcase_add_loop_test(t, transposed_conv_agrees_in_all_kernels, 0, TRIALS);
+  tcase_add_test(t, conv_of_shapes_that_do_not_fit_is_refused);
+  tcase_add_test(t, equal_problems_give_equal_bits);
+  tcase_add_test(t, the_kernels_have_a_name);
+  suite_add_tcase(s, t);
+  return s;
+}

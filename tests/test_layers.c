@@ -1,0 +1,511 @@
+/* test_layers.c - facts that hold for every registered layer type: pull-back, determinism,
+ * freezing, degree, refusals, ranges of arguments.  A layer without an entry in samples[] is tried
+ * on plain shapes of rank 1 to 5. */
+#include "layer_trial.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifdef LRP_REAL_DOUBLE
+static const double STEP = 1e-5, TOLERANCE = 1e-6; /* of central differences */
+#else
+static const double STEP = 1.0 / 512, TOLERANCE = 3e-3;
+#endif
+
+static const layer_sample samples[] = {
+    {"dense", "trans=off", {"2,3,5"}, {"5,4", "4"}},
+    {"dense", "trans=on, alpha=0.5, beta=2", {"3,5"}, {"4,5", "1,4"}},
+    {"dense", "trans=on, beta=0.5", {"5"}, {"4,5", "1"}},
+    {"conv", "stride=2/1, pad=1/0/1/1, group=2", {"2,5,4,4"}, {"6,2,3,2", "6"}},
+    {"conv", "dilation=2, auto_pad=same_upper", {"1,7,3"}, {"2,3,2", "2"}},
+    {"conv", "auto_pad=same_lower, stride=2/2/2", {"1,3,4,3,2"}, {"2,2,2,2,2", NULL}},
+    {"convtranspose",
+     "stride=2/3, pad=1/0/0/1, group=2, output_padding=1/0",
+     {"2,3,2,4"},
+     {"4,3,3,2", "6"}},
+    {"convtranspose", "stride=2, output_shape=8", {"1,4,3"}, {"3,2,3", "2"}},
+    {"convtranspose", "dilation=2/1/1, auto_pad=same_upper", {"1,2,2,2,2"}, {"2,1,2,2,2", NULL}},
+    {"maxpool", "kernel=2/3, stride=2/1, pad=1/1/0/1, ceil_mode=on", {"2,5,4,3"}, {NULL}},
+    {"maxpool", "kernel=2, dilation=3", {"1,7,2"}, {NULL}},
+    {"avgpool",
+     "kernel=2/3, stride=2/2, pad=1/1/0/1, ceil_mode=on, count_include_pad=on",
+     {"2,5,4,3"},
+     {NULL}},
+    {"avgpool", "kernel=2/2/2, auto_pad=same_lower", {"1,3,2,4,2"}, {NULL}},
+    {"avgpool", "kernel=3, dilation=2", {"1,7,70"}, {NULL}}, /* more channels than one block */
+    {"batchnorm", "epsilon=0.01", {"2,3,3,4"}, {"4", "4", "4", "4"}},
+    {"softmax", "axes=-1", {"2,3,5"}, {NULL}},
+    {"softmax", "axes=1", {"2,3,5"}, {NULL}},
+    {"softmax", "axes=1/2", {"2,3,5"}, {NULL}},
+    {"logsoftmax", "axes=1", {"2,3,5"}, {NULL}},
+    {"logsoftmax", "axes=0/1", {"2,3,5"}, {NULL}},
+    {"matmul", NULL, {"2,3,5", "2,5,4"}, {NULL}},
+    {"matmul", NULL, {"2,1,3,5", "4,5,2"}, {NULL}},
+    {"matmul", NULL, {"5", "2,5,4"}, {NULL}},
+    {"matmul", NULL, {"2,3,5", "5"}, {NULL}},
+    {"matmul", NULL, {"5", "5"}, {NULL}},
+    {"embedding", NULL, {"2,3", "2,3"}, {"4,5"}},
+    /* element-wise and moving layers; a wide one goes to several threads */
+    {"reciprocal", NULL, {"4"}, {NULL}},
+    {"pow", "exponent=3", {"2,3"}, {NULL}},
+    {"pow", "exponent=2", {"2,3"}, {NULL}},
+    {"pow", "exponent=0", {"2,3"}, {NULL}},
+    {"pow", "exponent=0.5", {"2,3"}, {NULL}},
+    {"clip", "min=-0.3, max=0.45", {"4,3"}, {NULL}},
+    {"gelu", "approximate=none", {"4,3"}, {NULL}},
+    {"gelu", "approximate=tanh", {"4,3"}, {NULL}},
+    {"prelu", NULL, {"2,3,4"}, {"3,1"}},
+    {"prelu", NULL, {"2,3,4"}, {"4"}},
+    {"affine", "op=add", {"2,3,4"}, {NULL, "3,1"}},
+    {"affine", "op=sub", {"2,3,4"}, {NULL, "4"}},
+    {"affine", "op=rsub", {"2,3,4"}, {NULL, ""}},
+    {"affine", "op=mul", {"2,3,4"}, {"2,1,1", NULL}},
+    {"affine", "op=div", {"2,3,4"}, {"4", NULL}},
+    {"add", NULL, {"2,3,4", "3,1"}, {NULL}},
+    {"add", NULL, {"2,1,4", "2,3,1", "4"}, {NULL}},
+    {"add", NULL, {"70,1000", "1,1000", "70,1"}, {NULL}},
+    {"sub", NULL, {"4", "2,3,4"}, {NULL}},
+    {"mean", NULL, {"2,3,4", "4", ""}, {NULL}},
+    {"mul", NULL, {"2,3,4", "2,1,4"}, {NULL}},
+    {"mul", NULL, {"1,4", "3,1"}, {NULL}},
+    {"div", NULL, {"2,2", "2,2"}, {NULL}},
+    {"div", NULL, {"2,1", "4"}, {NULL}},
+    {"div", NULL, {"2,3,4", "3,1"}, {NULL}},
+    {"max", NULL, {"2,3", "3", "2,1"}, {NULL}},
+    {"min", NULL, {"3,1", "2,3,4"}, {NULL}},
+    {"where", NULL, {"2,1,4", "2,3,4", "3,1"}, {NULL}},
+    {"reshape", "shape=0/-1", {"2,3,4"}, {NULL}},
+    {"flatten", "axis=0", {"2,3,4"}, {NULL}},
+    {"squeeze", "axes=1/-1", {"2,1,3,1"}, {NULL}},
+    {"unsqueeze", "axes=0/-1", {"2,3"}, {NULL}},
+    {"transpose", "perm=1/2/0", {"2,3,4"}, {NULL}},
+    {"transpose", "perm=0/2/1", {"7,100,101"}, {NULL}},
+    {"expand", "shape=2/3/4", {"3,1"}, {NULL}},
+    {"tile", "repeats=2/3", {"3,2"}, {NULL}},
+    {"depth_to_space", "block=2", {"2,8,2,3"}, {NULL}},
+    {"depth_to_space", "block=2, mode=CRD", {"2,8,2,3"}, {NULL}},
+    {"space_to_depth", "block=2", {"2,2,4,6"}, {NULL}},
+    {"concat", "axis=1", {"2,1,3", "2,2,3"}, {NULL}},
+    {"concat", "axis=-1", {"2,3", "2,1", "2,2"}, {NULL}},
+    {"split", "axis=1, sizes=2/1", {"2,3,2"}, {NULL}},
+    {"slice", "starts=-1/0, ends=-100/2, axes=2/0, steps=-2/1", {"3,2,5"}, {NULL}},
+    {"gather", "axis=1", {"2,3,4", "5"}, {NULL}},
+    {"gather", "axis=-1", {"2,3", ""}, {NULL}},
+    {"pad", "axes=1/2, before=1/2, after=2/-1, value=0.5", {"2,3,5"}, {NULL}},
+    {"pad", "axes=0/-1, before=1/4, after=0/3, mode=reflect", {"2,5"}, {NULL}},
+    {"pad", "axes=-1, before=2, after=1, mode=edge", {"2,3"}, {NULL}},
+    {"pad", "axes=1, before=4, after=5, mode=wrap", {"2,3"}, {NULL}},
+    {"reduce_sum", "axes=0/2, keepdims=off", {"2,3,4"}, {NULL}},
+    {"reduce_sum", "axes=0", {"70,1000"}, {NULL}},
+    {"reduce_mean", "axes=-2", {"2,3,4"}, {NULL}},
+    {"reduce_mean", "axes=1", {"70,1000"}, {NULL}},
+    {"reduce_max", "axes=1", {"2,3,4"}, {NULL}},
+    {"reduce_min", "axes=0/1, keepdims=off", {"2,3,4"}, {NULL}},
+    {"constant_of_shape", "shape=2/3, value=1.5", {NULL}, {NULL}},
+    {"range", NULL, {"", "", ""}, {NULL}},
+};
+enum { N_SAMPLE = sizeof samples / sizeof *samples };
+
+/* ---- every layer, every sample ---- */
+
+static void plain_sample(const lrp_layer_type *type, int shape, layer_sample *s)
+{
+  static const char *const shapes[] = {"4", "2,4", "2,3,4", "2,3,2,4", "2,2,3,2,4"};
+  static const char *const param[] = {"4", "4,4"};
+  *s = (layer_sample){.layer = type->name};
+  uint32_t n = 0;
+  for (const lrp_port *p = type->in; p->role; p++)
+    for (int k = 0; k < (p->flags & LRP_PORT_MANY ? 2 : 1); k++)
+      s->in[n++] = shapes[shape % 5];
+  n = 0;
+  for (const lrp_port *p = type->param; p && p->role; p++)
+    s->param[n++] = param[shape / 5];
+}
+
+/* Sample k of a layer: its entries in samples[], or else those plain shapes that it accepts. false:
+ * there is no k-th. */
+static bool sample_of(const lrp_layer_type *type, int k, layer_sample *out)
+{
+  int found = 0;
+  bool named = false;
+  for (int i = 0; i < N_SAMPLE; i++)
+    if (!strcmp(samples[i].layer, type->name)) {
+      named = true;
+      *out = samples[i];
+      if (found++ == k) return true;
+    }
+  for (int i = 0; !named && i < 10; i++) {
+    trial t;
+    plain_sample(type, i, out);
+    if (trial_new(&t, trial_ctx, type, out, false)) continue;
+    trial_free(&t);
+    if (found++ == k) return true;
+  }
+  return false;
+}
+
+static bool finite_outputs(const trial *t)
+{
+  for (uint32_t k = 0; k < t->call.n_out; k++)
+    for (int64_t i = 0, n = lrp_count(&t->out[k]); t->out[k].dtype == LRP_REAL && i < n; i++)
+      if (!isfinite(lrp_reals(&t->out[k])[i])) return false;
+  return true;
+}
+
+/* fact() on each sample, on signed inputs where the layer is defined there, and on positive ones.
+ */
+static void each_sample(int index, void (*fact)(trial *))
+{
+  const lrp_layer_type *type = lrp_layer_at(trial_ctx, index);
+  layer_sample s;
+  ck_assert_msg(sample_of(type, 0, &s),
+                "layer \"%s\" accepts none of the plain shapes: give it an entry in samples[] (%s)",
+                type->name, lrp_message(trial_ctx));
+  for (int k = 0; sample_of(type, k, &s); k++)
+    for (int positive = 0; positive < 2; positive++) {
+      trial t;
+      ck_assert_msg(!trial_new(&t, trial_ctx, type, &s, positive), "%s, sample %d: %s", type->name,
+                    k, lrp_message(trial_ctx));
+      if (finite_outputs(&t))
+        fact(&t);
+      else
+        ck_assert_msg(!positive, "%s, sample %d: not finite on positive inputs", type->name, k);
+      trial_free(&t);
+    }
+}
+
+/* ---- facts ---- */
+
+static bool differentiable(const trial *t)
+{
+  bool carries = false;
+  for (uint32_t i = 0; i < t->n_in; i++)
+    carries = carries || trial_carries(t, i);
+  return carries && t->type->vjp && t->out[0].dtype == LRP_REAL;
+}
+
+static void moved_inputs(trial *t, const lrp_tensor *v, double step, lrp_tensor *in)
+{
+  for (uint32_t i = 0; i < t->n_in; i++) {
+    in[i] = trial_copy(t, &t->in[i]);
+    for (int64_t k = 0, n = lrp_count(&in[i]); trial_carries(t, i) && k < n; k++)
+      lrp_reals(&in[i])[k] += (lrp_real)(step * (double)lrp_reals(&v[i])[k]);
+  }
+}
+
+/* J v by the layer's own jvp or by central differences. */
+static void directional(trial *t, const lrp_call *at, const lrp_tensor *v, lrp_tensor *out)
+{
+  for (uint32_t k = 0; k < at->n_out; k++)
+    out[k] = trial_zeros(t, &t->out[k]);
+  if (t->type->jvp) {
+    ck_assert_int_eq(t->type->jvp(t->h, t->ctx, t->inst, at, v, out), LRP_OK);
+    return;
+  }
+  lrp_tensor in[TRIAL_MAX];
+  lrp_call up, down;
+  moved_inputs(t, v, STEP, in);
+  ck_assert_int_eq(trial_forward(t, in, NULL, at->freeze, at, &up), LRP_OK);
+  moved_inputs(t, v, -STEP, in);
+  ck_assert_int_eq(trial_forward(t, in, NULL, at->freeze, at, &down), LRP_OK);
+  for (uint32_t k = 0; k < at->n_out; k++)
+    for (int64_t i = 0, n = lrp_count(&out[k]); i < n; i++)
+      lrp_reals(&out[k])[i] =
+          (lrp_real)(((double)lrp_reals(&up.out[k])[i] - (double)lrp_reals(&down.out[k])[i]) /
+                     (2 * STEP));
+}
+
+static void check_adjoint(trial *t, uint32_t freeze)
+{
+  lrp_tensor u[TRIAL_MAX], v[TRIAL_MAX], jv[TRIAL_MAX], bar[TRIAL_MAX];
+  lrp_call at;
+  double left = 0, right = 0, size = 0;
+  ck_assert_int_eq(trial_forward(t, NULL, NULL, freeze, &t->call, &at), LRP_OK);
+  for (uint32_t k = 0; k < at.n_out; k++) {
+    u[k] = trial_zeros(t, &t->out[k]);
+    trial_fill(&u[k], 3 + k);
+  }
+  for (uint32_t i = 0; i < t->n_in; i++) {
+    v[i] = trial_zeros(t, &t->in[i]);
+    if (trial_carries(t, i)) trial_fill(&v[i], 23 + i);
+  }
+  directional(t, &at, v, jv);
+  ck_assert_msg(!trial_vjp(t, &at, u, bar), "%s: %s", t->type->name, lrp_message(trial_ctx));
+  for (uint32_t k = 0; k < at.n_out; k++)
+    left += trial_dot(&u[k], &jv[k], &size);
+  for (uint32_t i = 0; i < t->n_in; i++)
+    right += trial_carries(t, i) ? trial_dot(&bar[i], &v[i], &size) : 0;
+  ck_assert_msg(fabs(left - right) <= TOLERANCE * size + 1e-6,
+                "%s, freeze %u: <u,Jv> = %g, <J'u,v> = %g", t->type->name, freeze, left, right);
+}
+
+static void fact_adjoint(trial *t)
+{
+  const uint32_t n = trial_n_freezable(t->type);
+  if (!differentiable(t)) return;
+  check_adjoint(t, 0);
+  for (uint32_t i = 0; i < n; i++)
+    check_adjoint(t, 1u << i);
+  if (n > 1) check_adjoint(t, (1u << n) - 1);
+}
+
+static void compare_bits(const trial *t, const lrp_tensor *a, const lrp_tensor *b, const char *what)
+{
+  ck_assert_msg(!memcmp(a->data, b->data, (size_t)lrp_count(a) * lrp_element(a)),
+                "%s: %s differs between two runs", t->type->name, what);
+}
+
+static void fact_same_bits_twice(trial *t)
+{
+  lrp_call again;
+  ck_assert_int_eq(trial_forward(t, NULL, NULL, 0, NULL, &again), LRP_OK);
+  for (uint32_t k = 0; k < again.n_out; k++)
+    compare_bits(t, &t->out[k], &again.out[k], "an output");
+  for (uint32_t k = 0; k < again.n_saved; k++)
+    compare_bits(t, &t->saved[k], &again.saved[k], "a saved tensor");
+  if (!differentiable(t)) return;
+  lrp_tensor one[TRIAL_MAX], two[TRIAL_MAX];
+  ck_assert_int_eq(trial_vjp(t, &t->call, t->out, one), LRP_OK);
+  ck_assert_int_eq(trial_vjp(t, &again, t->out, two), LRP_OK);
+  for (uint32_t i = 0; i < t->n_in; i++)
+    if (one[i].data) compare_bits(t, &one[i], &two[i], "a pulled-back value");
+}
+
+static void fact_absent_means_zero(trial *t)
+{
+  lrp_tensor none[TRIAL_MAX], bar[TRIAL_MAX] = {{0}};
+  if (!differentiable(t)) return;
+  for (uint32_t k = 0; k < t->call.n_out; k++) {
+    none[k] = t->out[k];
+    none[k].data = NULL;
+  }
+  ck_assert_int_eq(trial_vjp(t, &t->call, none, bar), LRP_OK);
+  for (uint32_t i = 0; i < t->n_in; i++)
+    for (int64_t k = 0, n = lrp_count(&t->in[i]); bar[i].data && k < n; k++)
+      ck_assert_msg(lrp_reals(&bar[i])[k] == 0, "%s: relevance out of nothing", t->type->name);
+  for (uint32_t i = 0; i < t->n_in; i++)
+    bar[i].data = NULL; /* nothing wanted: must not write */
+  ck_assert_int_eq(t->type->vjp(t->h, t->ctx, t->inst, &t->call, t->out, bar), LRP_OK);
+}
+
+/* a = factor * b, up to rounding. */
+static void proportional(const trial *t, const lrp_call *a, const lrp_call *b, double factor,
+                         const char *what)
+{
+  double largest = 0;
+  for (uint32_t k = 0; k < a->n_out; k++)
+    for (int64_t i = 0, n = lrp_count(&a->out[k]); a->out[k].dtype == LRP_REAL && i < n; i++)
+      largest = fmax(largest, fabs((double)lrp_reals(&a->out[k])[i]));
+  for (uint32_t k = 0; k < a->n_out; k++)
+    for (int64_t i = 0, n = lrp_count(&a->out[k]); a->out[k].dtype == LRP_REAL && i < n; i++) {
+      const double have = (double)lrp_reals(&a->out[k])[i],
+                   want = factor * (double)lrp_reals(&b->out[k])[i];
+      ck_assert_msg(fabs(have - want) <= 1e-5 * largest + 1e-7,
+                    "%s, freeze %u, %s: %g, %g was expected", t->type->name, a->freeze, what, have,
+                    want);
+    }
+}
+
+static void fact_frozen_equals_unfrozen(trial *t)
+{
+  const uint32_t n = trial_n_freezable(t->type);
+  for (uint32_t mask = 1; mask < 1u << n; mask++) {
+    lrp_call frozen;
+    ck_assert_int_eq(trial_forward(t, NULL, NULL, mask, &t->call, &frozen), LRP_OK);
+    proportional(t, &frozen, &t->call, 1, "frozen output");
+  }
+}
+
+static void fact_degree(trial *t)
+{
+  const uint32_t n = trial_n_freezable(t->type);
+  lrp_tensor param[TRIAL_MAX], in[TRIAL_MAX];
+  lrp_call base;
+  if (!differentiable(t)) return;
+  for (uint32_t i = 0; i < t->n_param; i++) {
+    const lrp_port *p = &t->type->param[i];
+    param[i] =
+        p->role == LRP_PORT_BIAS && t->param[i].data ? trial_zeros(t, &t->param[i]) : t->param[i];
+    if (p->role == LRP_PORT_BIAS && p->flags & LRP_PORT_OPTIONAL) param[i].data = NULL;
+  }
+  moved_inputs(t, t->in, 1, in); /* x + x */
+  ck_assert_int_eq(trial_forward(t, NULL, param, 0, NULL, &base), LRP_OK);
+  for (uint32_t mask = 0; mask < 1u << n; mask++) {
+    const uint32_t degree = t->type->degree ? t->type->degree(t->inst, mask) : 1;
+    lrp_call one, two;
+    if (!degree) continue;
+    ck_assert_int_eq(trial_forward(t, NULL, param, mask, &base, &one), LRP_OK);
+    ck_assert_int_eq(trial_forward(t, in, param, mask, &base, &two), LRP_OK);
+    proportional(t, &two, &one, pow(2, degree), "output of doubled inputs");
+  }
+}
+
+static void fact_nonneg_is_true(trial *t)
+{
+  for (uint32_t k = 0; k < t->call.n_out; k++)
+    for (int64_t i = 0, n = lrp_count(&t->out[k]); t->out[k].flags & LRP_NONNEG && i < n; i++)
+      ck_assert_msg(lrp_reals(&t->out[k])[i] >= 0, "%s: an output flagged NONNEG is %g",
+                    t->type->name, (double)lrp_reals(&t->out[k])[i]);
+}
+
+/* ---- refusals ---- */
+
+/* infer() with one tensor in another shape: accepted, or refused with a sentence. */
+static void infer_other(trial *t, lrp_tensor *slot, const lrp_tensor *shape)
+{
+  const lrp_tensor kept = *slot;
+  lrp_tensor out[TRIAL_MAX] = {{0}}, saved[TRIAL_MAX] = {{0}};
+  lrp_call call = t->call;
+  call.out = out;
+  call.saved = saved;
+  call.n_out = 0;
+  for (const lrp_port *p = t->type->out; p->role; p++)
+    call.n_out++;
+  *slot = *shape;
+  trial_ctx->message[0] = 0;
+  const lrp_status st = t->type->infer(t->h, trial_ctx, t->inst, &call);
+  lrp_scratch_reset(trial_ctx);
+  *slot = kept;
+  if (st)
+    ck_assert_msg(strchr(lrp_message(trial_ctx), ' '), "%s: refused rank %d without a sentence",
+                  t->type->name, shape->rank);
+}
+
+static void refuse_shapes(trial *t, lrp_tensor *slot)
+{
+  for (int32_t rank = 0; rank <= LRP_MAX_RANK; rank++) {
+    lrp_tensor other = *slot; /* the data is large enough: no shape has more elements */
+    other.rank = rank;
+    for (int32_t i = 0; i < LRP_MAX_RANK; i++)
+      other.shape[i] = 1;
+    infer_other(t, slot, &other);
+  }
+  for (int32_t i = 0; i < slot->rank; i++) {
+    lrp_tensor other = *slot;
+    other.shape[i] = 0;
+    infer_other(t, slot, &other);
+    other.shape[i] = slot->shape[i] > 1 ? slot->shape[i] - 1 : 0;
+    infer_other(t, slot, &other);
+  }
+}
+
+static void fact_bad_shapes_get_a_sentence(trial *t)
+{
+  for (uint32_t i = 0; i < t->n_in; i++)
+    refuse_shapes(t, &t->in[i]);
+  for (uint32_t i = 0; i < t->n_param; i++)
+    if (t->param[i].data) refuse_shapes(t, &t->param[i]);
+}
+
+/* ---- arguments ---- */
+
+static lrp_value value_at(const lrp_arg *a, double v, lrp_real *real, int64_t *whole)
+{
+  lrp_value value = {.i = 0};
+  *real = (lrp_real)v;
+  *whole = (int64_t)v;
+  if (a->type == LRP_ARG_REAL)
+    value.real = v;
+  else if (a->type == LRP_ARG_REALS)
+    value.reals.v = real, value.reals.n = 1;
+  else if (a->type == LRP_ARG_INTS)
+    value.ints.v = whole, value.ints.n = 1;
+  else
+    value.i = (int64_t)v;
+  return value;
+}
+
+static void check_bound(const lrp_layer_type *type, const lrp_value *good, uint32_t i, double v,
+                        bool accepted)
+{
+  lrp_value args[64];
+  lrp_real real;
+  int64_t whole;
+  memcpy(args, good, sizeof args);
+  args[i] = value_at(&type->args[i], v, &real, &whole);
+  const bool taken = !lrp_args_check(trial_ctx, type->name, type->args, args);
+  ck_assert_msg(taken == accepted, "%s: %s=%g is %s", type->name, type->args[i].name, v,
+                taken ? "accepted" : "refused");
+}
+
+START_TEST(arguments_out_of_range_are_refused)
+{
+  const lrp_layer_type *type = lrp_layer_at(trial_ctx, _i);
+  layer_sample s;
+  trial t;
+  ck_assert(sample_of(type, 0, &s));
+  ck_assert_int_eq(trial_new(&t, trial_ctx, type, &s, true), LRP_OK);
+  for (uint32_t i = 0; i < lrp_args_count(type->args); i++) {
+    const lrp_arg *a = &type->args[i];
+    const bool real = a->type == LRP_ARG_REAL || a->type == LRP_ARG_REALS;
+    if (!(a->min < a->max)) continue;
+    check_bound(type, t.args, i, a->min, !(a->flags & LRP_ARG_OPEN_MIN));
+    check_bound(type, t.args, i, a->max, !(a->flags & LRP_ARG_OPEN_MAX));
+    check_bound(type, t.args, i, real ? a->min - fmax(1, fabs(a->min)) : a->min - 1, false);
+    check_bound(type, t.args, i, real ? a->max + fmax(1, fabs(a->max)) : a->max + 1, false);
+  }
+  trial_free(&t);
+}
+END_TEST
+
+#define FACT_TEST(name)                                                                            \
+  START_TEST(name)                                                                                 \
+  {                                                                                                \
+    each_sample(_i, fact_##name);                                                                  \
+  }                                                                                                \
+  END_TEST
+FACT_TEST(adjoint)
+FACT_TEST(same_bits_twice)
+FACT_TEST(absent_means_zero)
+FACT_TEST(frozen_equals_unfrozen)
+FACT_TEST(degree)
+FACT_TEST(nonneg_is_true)
+FACT_TEST(bad_shapes_get_a_sentence)
+
+START_TEST(every_sample_names_a_layer)
+{
+  for (int i = 0; i < N_SAMPLE; i++)
+    ck_assert_msg(lrp_find_layer(trial_ctx, samples[i].layer) != NULL, "%s",
+                  lrp_message(trial_ctx));
+}
+END_TEST
+
+/* A failure shows in the tests themselves: there is at least one of each. */
+static int count_layers(void)
+{
+  lrp_ctx *c;
+  if (lrp_ctx_new(&c)) return 1;
+  const int64_t n = lrp_plugins_open(c) ? 0 : lrp_n_layer(c);
+  lrp_ctx_free(c);
+  return n > 1 ? (int)n : 1;
+}
+
+Suite *suite_layers(void);
+Suite *suite_layers(void)
+{
+  const struct {
+    const char *name;
+    const TTest *test;
+  } facts[] = {{"adjoint", adjoint},
+               {"same_bits_twice", same_bits_twice},
+               {"absent_means_zero", absent_means_zero},
+               {"frozen_equals_unfrozen", frozen_equals_unfrozen},
+               {"degree", degree},
+               {"nonneg_is_true", nonneg_is_true},
+               {"bad_shapes_get_a_sentence", bad_shapes_get_a_sentence},
+               {"arguments_out_of_range_are_refused", arguments_out_of_range_are_refused}};
+  Suite *s = suite_create("layers");
+  const int n = count_layers();
+  for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+    TCase *tc = tcase_create(facts[i].name);
+    tcase_add_checked_fixture(tc, trial_setup, trial_teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, facts[i].test, 0, n);
+    suite_add_tcase(s, tc);
+  }
+  TCase *table = tcase_create("samples");
+  tcase_add_checked_fixture(table, trial_setup, trial_teardown);
+  tcase_add_test(table, every_sample_names_a_layer);
+  suite_add_tcase(s, table);
+  return s;
+}

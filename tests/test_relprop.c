@@ -1,0 +1,274 @@
+/* test_relprop.c - the walk back as a whole: conservation by the ledger, linearity, determinism, targets, numbers that are
+ * none. */
+#include "test.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lrp_ctx *ctx;
+static lrp_model *model;
+static lrp_input *input;
+static lrp_graph *graph;
+static lrp_composite *composite;
+
+static void open_case(const char *name, const char *rules)
+{
+  char relative[256];
+  snprintf(relative, sizeof relative, "golden/relevance/%s/model.onnx", name);
+  lrp_ck_ok(ctx, lrp_model_open(ctx, lrp_test_path(relative), &model));
+  snprintf(relative, sizeof relative, "golden/relevance/%s/input.npy", name);
+  const char *path = lrp_test_path(relative);
+  lrp_ck_ok(ctx, lrp_input_npy(ctx, model, &path, 1, &input));
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, NULL, &graph));
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, rules, model, &composite));
+  lrp_ck_ok(ctx, lrp_graph_assign(ctx, graph, composite));
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, graph, input));
+}
+
+static void setup(void)
+{
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  lrp_ck_ok(ctx, lrp_plugins_open(ctx));
+  model = NULL;
+  input = NULL;
+  graph = NULL;
+  composite = NULL;
+}
+
+static void teardown(void)
+{
+  lrp_graph_free(graph);
+  lrp_composite_free(composite);
+  lrp_input_free(input);
+  lrp_model_close(model);
+  lrp_ctx_free(ctx);
+}
+
+static const lrp_relevance *explain(const char *target, int32_t seed)
+{
+  lrp_target t[8];
+  const lrp_relevance *r;
+  for (int64_t k = 0; k < lrp_graph_n_batch(graph); k++)
+    lrp_ck_ok(ctx, lrp_target_parse(ctx, model, target, lrp_graph_scores(graph), k, &t[k]));
+  lrp_ck_ok(ctx, lrp_graph_explain(ctx, graph, input, t, seed, LRP_METHOD_LRP, 0, NULL, &r));
+  return r;
+}
+
+static const struct setting {
+  const char *name, *rules;
+} SETTINGS[] = {{"mlp_residual", "epsilon_plus"},     {"resnet_tiny", "epsilon_plus"}, {"resnet_tiny", "include base; linear -> gamma"},
+                {"cnn_avg", "epsilon_alpha2_beta1"},  {"cnn_max", "epsilon_plus_flat"}, {"fire_concat", "include base; linear -> epsilon(0.25)"},
+                {"textcnn", "include base; linear -> zplus"}};
+
+/* explained score = relevance at the inputs + all that the ledger names as lost. */
+START_TEST(the_ledger_accounts_for_all_relevance)
+{
+  open_case(SETTINGS[_i].name, SETTINGS[_i].rules);
+  const lrp_relevance *r = explain("argmax", LRP_SEED_LOGIT);
+  const int64_t batch = lrp_graph_n_batch(graph);
+  for (int64_t k = 0; k < batch; k++) {
+    double lost = 0;
+    for (int64_t i = 0; i < lrp_graph_n_node(graph); i++) {
+      const lrp_ledger *l = &r->ledger[i * batch + k];
+      ck_assert_double_eq_tol(l->r_out, l->r_in + l->bias + l->stab + l->gate, 1e-9);
+      lost += l->bias + l->stab + l->gate;
+    }
+    ck_assert_double_eq_tol(r->value[k], r->sum[k] + lost, 1e-5 * (1 + fabs(r->value[k])));
+  }
+}
+END_TEST
+
+START_TEST(epsilon_loses_to_biases_and_stabilizer_only)
+{
+  open_case("mlp_residual", "include base; linear -> epsilon(0.25)");
+  const lrp_relevance *r = explain("argmax", LRP_SEED_LOGIT);
+  const int64_t batch = lrp_graph_n_batch(graph);
+  double stab = 0, bias = 0;
+  for (int64_t i = 0; i < lrp_graph_n_node(graph); i++) {
+    ck_assert_double_eq_tol(r->ledger[i * batch].gate, 0, 1e-6);
+    stab += fabs(r->ledger[i * batch].stab);
+    bias += fabs(r->ledger[i * batch].bias);
+  }
+  ck_assert_double_gt(stab, 1e-3);
+  ck_assert_double_gt(bias, 1e-3);
+}
+END_TEST
+
+START_TEST(a_net_without_biases_conserves_all)
+{
+  open_case("mlp_nobias", "epsilon_plus");
+  const lrp_relevance *r = explain("argmax", LRP_SEED_LOGIT);
+  for (int64_t k = 0; k < lrp_graph_n_batch(graph); k++)
+    ck_assert_double_eq_tol(r->sum[k], r->value[k], 1e-4 * fabs(r->value[k]));
+}
+END_TEST
+
+START_TEST(two_runs_give_the_same_bits)
+{
+  open_case("resnet_tiny", "epsilon_plus");
+  const lrp_relevance *r = explain("argmax", LRP_SEED_LOGIT);
+  const size_t n = (size_t)lrp_count(&r->tensor[0]) * sizeof(lrp_real);
+  void *copy = malloc(n);
+  ck_assert_ptr_nonnull(copy);
+  memcpy(copy, r->tensor[0].data, n);
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, graph, input));
+  r = explain("argmax", LRP_SEED_LOGIT);
+  ck_assert_mem_eq(copy, r->tensor[0].data, n);
+  free(copy);
+}
+END_TEST
+
+START_TEST(relevance_is_linear_in_the_seed)
+{
+  open_case("cnn_avg", "epsilon_plus");
+  const lrp_tensor *s = lrp_graph_scores(graph);
+  const lrp_relevance *logit = explain("0", LRP_SEED_LOGIT);
+  const int64_t n = lrp_count(&logit->tensor[0]) / lrp_graph_n_batch(graph);
+  double *scaled = calloc((size_t)n, sizeof *scaled);
+  ck_assert_ptr_nonnull(scaled);
+  for (int64_t i = 0; i < n; i++)
+    scaled[i] = (double)lrp_reals(&logit->tensor[0])[i] / (double)lrp_reals(s)[0];
+  const lrp_relevance *one = explain("0", LRP_SEED_ONE);
+  for (int64_t i = 0; i < n; i++)
+    ck_assert_double_eq_tol((double)lrp_reals(&one->tensor[0])[i], scaled[i], 1e-5);
+  free(scaled);
+}
+END_TEST
+
+START_TEST(a_contrast_is_the_difference_of_two_targets)
+{
+  open_case("cnn_avg", "epsilon_plus");
+  const lrp_relevance *r = explain("1", LRP_SEED_LOGIT);
+  const double one = r->sum[0], v1 = r->value[0];
+  r = explain("2", LRP_SEED_LOGIT);
+  const double two = r->sum[0], v2 = r->value[0];
+  r = explain("1-2", LRP_SEED_LOGIT);
+  ck_assert_double_eq_tol(r->value[0], v1 - v2, 1e-5);
+  ck_assert_double_eq_tol(r->sum[0], one - two, 1e-5);
+}
+END_TEST
+
+START_TEST(targets_that_are_none_are_refused)
+{
+  static const char *const BAD[] = {"4711", "-1", "no such label", "1-1", "1-", "1-9", "0x1", "999999999999999999999"};
+  lrp_target t;
+  open_case("mlp", "epsilon_plus");
+  for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+    lrp_ck_fails(ctx, LRP_E_ARG, "index from 0 to 3", lrp_target_parse(ctx, model, BAD[i], lrp_graph_scores(graph), 0, &t));
+}
+END_TEST
+
+START_TEST(infinite_relevance_is_an_error_that_names_the_node)
+{
+  const lrp_relevance *r;
+  lrp_target t[3];
+  open_case("dead", "include base; name:fc2 -> epsilon(epsilon=0); linear -> epsilon(epsilon=0)");
+  for (int k = 0; k < 3; k++)
+    t[k] = (lrp_target){.plus = 2, .minus = -1};
+  lrp_tensor seed = *lrp_graph_scores(graph);
+  lrp_real v[9];
+  for (int i = 0; i < 9; i++)
+    v[i] = 1; /* class 2 has weights and bias zero: its score is 0, so that 1/0 arises */
+  seed.data = v;
+  lrp_ck_fails(ctx, LRP_E_NUMERIC, "fc2", lrp_graph_relprop(ctx, graph, &seed, NULL, &r));
+  ck_assert_ptr_null(r);
+}
+END_TEST
+
+START_TEST(an_unknown_place_is_refused)
+{
+  const lrp_relevance *r;
+  open_case("mlp", "epsilon_plus");
+  lrp_ck_fails(ctx, LRP_E_ARG, "no node or tensor \"nowhere\"",
+               lrp_graph_relprop(ctx, graph, lrp_graph_scores(graph), "nowhere", &r));
+}
+END_TEST
+
+START_TEST(relevance_inside_is_given_on_demand)
+{
+  const lrp_relevance *r;
+  open_case("mlp", "epsilon_plus");
+  lrp_ck_ok(ctx, lrp_graph_relprop(ctx, graph, lrp_graph_scores(graph), "r1", &r));
+  ck_assert_ptr_nonnull(r->at);
+  ck_assert_int_eq(lrp_count(r->at), 3 * 16);
+  double sum = 0, in = 0;
+  for (int64_t i = 0; i < lrp_count(r->at); i++)
+    sum += (double)lrp_reals(r->at)[i];
+  for (int k = 0; k < 3; k++)
+    in += r->ledger[0 * 3 + k].r_out; /* fc1: what arrives above it passed the activation unchanged */
+  ck_assert_double_eq_tol(sum, in, 1e-5);
+}
+END_TEST
+
+START_TEST(a_walk_needs_a_forward_pass)
+{
+  const lrp_relevance *r;
+  lrp_graph *fresh;
+  open_case("mlp", "epsilon_plus");
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, NULL, &fresh));
+  lrp_ck_fails(ctx, LRP_E_ARG, "forward pass first", lrp_graph_relprop(ctx, fresh, lrp_graph_scores(graph), NULL, &r));
+  lrp_graph_free(fresh);
+}
+END_TEST
+
+START_TEST(batch_norm_merges_by_the_graph_and_changes_no_output)
+{
+  open_case("resnet_tiny", "epsilon_plus");
+  lrp_graph *raw;
+  int merged = 0;
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, "none", &raw));
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, raw, input));
+  for (int64_t i = 0; i < lrp_graph_n_node(graph); i++)
+    merged += strstr(lrp_graph_node(graph, i).note, "merged") != NULL;
+  ck_assert_int_eq(merged, 6);
+  ck_assert_int_eq(lrp_graph_n_node(raw) - lrp_graph_n_node(graph), 6);
+  const lrp_tensor *a = lrp_graph_output(graph, 0), *b = lrp_graph_output(raw, 0);
+  for (int64_t i = 0; i < lrp_count(a); i++)
+    ck_assert_double_eq_tol((double)lrp_reals(a)[i], (double)lrp_reals(b)[i], 1e-5);
+  lrp_graph_free(raw);
+}
+END_TEST
+
+START_TEST(an_unknown_canonizer_is_refused)
+{
+  lrp_graph *g;
+  open_case("mlp", "epsilon_plus");
+  lrp_ck_fails(ctx, LRP_E_ARG, "canonizer \"magic\"", lrp_graph_build(ctx, model, input, "merge_affine,magic", &g));
+}
+END_TEST
+
+START_TEST(too_little_memory_is_a_sentence)
+{
+  lrp_graph *g;
+  open_case("cnn_max", "epsilon_plus");
+  lrp_set_memory_limit(ctx, 1024);
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, NULL, &g));
+  lrp_ck_fails(ctx, LRP_E_NOMEM, "memory limit", lrp_graph_forward(ctx, g, input));
+  lrp_graph_free(g);
+}
+END_TEST
+
+Suite *suite_relprop(void);
+Suite *suite_relprop(void)
+{
+  Suite *s = suite_create("relprop");
+  TCase *t = tcase_create("walk");
+  tcase_add_checked_fixture(t, setup, teardown);
+  tcase_add_loop_test(t, the_ledger_accounts_for_all_relevance, 0, sizeof SETTINGS / sizeof SETTINGS[0]);
+  tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
+  tcase_add_test(t, a_net_without_biases_conserves_all);
+  tcase_add_test(t, two_runs_give_the_same_bits);
+  tcase_add_test(t, relevance_is_linear_in_the_seed);
+  tcase_add_test(t, a_contrast_is_the_difference_of_two_targets);
+  tcase_add_test(t, targets_that_are_none_are_refused);
+  tcase_add_test(t, infinite_relevance_is_an_error_that_names_the_node);
+  tcase_add_test(t, an_unknown_place_is_refused);
+  tcase_add_test(t, relevance_inside_is_given_on_demand);
+  tcase_add_test(t, a_walk_needs_a_forward_pass);
+  tcase_add_test(t, batch_norm_merges_by_the_graph_and_changes_no_output);
+  tcase_add_test(t, an_unknown_canonizer_is_refused);
+  tcase_add_test(t, too_little_memory_is_a_sentence);
+  suite_add_tcase(s, t);
+  return s;
+}
