@@ -34,15 +34,18 @@ extern const cli_command *const CLI_COMMANDS[]; /* NULL-terminated */
 int cli_parse(const cli_command *, int argc, char **argv, cli_args *);
 void cli_args_free(cli_args *);
 void cli_help(const cli_command *, FILE *);
+size_t cli_distance(const char *a, const char *b); /* letters to change to make one the other; 99: far apart */
 /* A whole number in [min, max] of an option's value; false: a sentence was printed. */
 bool cli_int(const cli_option *, const char *text, int64_t min, int64_t max, int64_t *out);
 
-/* ---- messages ---- */
+/* ---- messages: what comes from strangers is escaped ---- */
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "lrp: ..." on stderr */
 int cli_fail(lrp_ctx *, lrp_status); /* print the context's message; the exit status */
 void cli_quiet(bool);                /* no notes */
 void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* on stderr unless quiet */
 bool cli_is_quiet(void);
+bool cli_flush(void); /* standard output; false: it cannot be written, see main.c */
+int cli_flush_error(void); /* errno of the first failure; 0: none */
 
 /* ---- progress.c: long jobs ---- */
 typedef struct cli_progress {
@@ -53,11 +56,19 @@ typedef struct cli_progress {
 void cli_progress_begin(cli_progress *, int64_t n);
 void cli_progress_step(cli_progress *); /* one more is done; drawn where the job lasts */
 void cli_progress_hide(cli_progress *); /* before anything else is printed */
+void cli_catch_signals(void);           /* the first Ctrl-C is only remembered, the second one kills */
+int cli_signal(void);                   /* the one that came; 0: none */
 
 /* ---- sessions: a context with all plugins ---- */
 lrp_status cli_session(const char *const *plugins, int n, const char *threads, const char *memory, lrp_ctx **out);
 
+/* ---- inputs ---- */
+/* A file, "-" for standard input, or (where the model reads text) a text. */
+lrp_status cli_input(lrp_ctx *, const lrp_model *, const char *operand, lrp_input **out);
+bool cli_has_ending(const char *path, const char *ending);
+
 /* ---- terminal ---- */
+int cli_columns(FILE *); /* of the terminal; 0: it is none */
 enum { CLI_COLOR_NONE, CLI_COLOR_256, CLI_COLOR_TRUE };
 int cli_color(const char *when, FILE *); /* auto, always, never; NO_COLOR, TERM and COLORTERM respected */
 typedef struct cli_rgb {
@@ -95,15 +106,22 @@ typedef struct cli_view {
 } cli_view;
 const char *cli_label(const lrp_model *, int64_t index, char *buffer, size_t n);
 void cli_losses(const cli_view *, lrp_ledger *total); /* over all nodes */
-void cli_show_text(FILE *, int color, const cli_view *);
-void cli_show_image(FILE *, int color, const cli_view *);
-void cli_show_tensor(FILE *, const cli_view *);
-void cli_show_head(FILE *, int color, const cli_view *);
-void cli_show_balance(FILE *, const cli_view *);
-void cli_show_ledger(FILE *, const cli_view *);
+double cli_share(const cli_view *, int64_t index);    /* probability of a class by softmax */
+int64_t cli_second(const cli_view *);                 /* the runner-up; -1: there is one class */
+/* "99.9 %", never "-0.0 %"; a probability that is not exactly 0 or 1 is never shown so: "< 0.1 %". */
+const char *cli_percent(double share, char *buffer, size_t n);
+int cli_decimals(double largest); /* places behind the point, for four significant digits of the largest in a column */
+const char *cli_probability(double p, char *buffer, size_t n);
+void cli_show(FILE *, int color, const cli_view *, bool ledger); /* view.c: all there is for people */
+void cli_show_text(FILE *, int color, const cli_view *);         /* view_text.c */
+void cli_show_image(FILE *, int color, const cli_view *);        /* view_image.c */
 json_t *cli_json(const cli_view *, bool ledger);
+json_t *cli_json_text(const char *, size_t n); /* ill-formed bytes become U+FFFD */
+void cli_json_print(json_t *);                 /* to standard output; takes it */
 lrp_status cli_png(lrp_ctx *, const cli_view *, const char *path); /* picture.c: input, heatmap, scale */
-lrp_status cli_html(lrp_ctx *, const cli_view *const *, int n, const char *path); /* html.c */
+void cli_html_begin(FILE *);                                       /* html.c: one page of many views */
+lrp_status cli_html(lrp_ctx *, FILE *, const cli_view *);
+void cli_html_end(FILE *);
 double cli_largest(const lrp_real *, int64_t n); /* max |v| */
 
 /* Relevance of a pixel: sum over channels, (h,w) of an input of shape (N,C,H,W) or (N,C,L) or (N,H,W). */

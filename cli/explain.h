@@ -23,8 +23,19 @@ typedef struct job {
   lrp_store *store;
   lrp_run *run;
   const lrp_graph *logged_graph; /* whose layers the run knows */
-  json_t *documents;
-  int64_t n_done;
+  json_t *documents; /* --json */
+  cli_progress progress;
+  int64_t n_input, n_done, n_failed; /* operands; explanations; operands that could not be explained */
+  bool stop;                         /* what failed would fail again with the next input */
+  char **early;                      /* messages of the inputs that failed before the run began */
+  lrp_status *early_code;
+  int64_t n_early;
+  /* -o, see explain_write.c */
+  FILE *stream;
+  char *page;
+  size_t n_page;
+  json_t *written;
+  int64_t n_file;
 } job;
 
 /* Explain all operands, or the text; the exit status. */
@@ -32,7 +43,11 @@ int explain_all(job *, const char *model, const char **operand, int n, const cha
 
 /* explain_store.c: the run begins with the first explanation */
 lrp_status job_log(job *, const cli_view *);
-lrp_status job_log_end(job *, lrp_status so_far);
-/* explain_write.c: -o */
+lrp_status job_log_error(job *, lrp_status, const char *message); /* of an input that is skipped */
+lrp_status job_log_end(job *, int32_t run_status);
+/* explain_write.c: -o.  Pages and documents of several explanations are written at the end. */
 lrp_status job_write(job *, const cli_view *);
+lrp_status job_write_end(job *);
+void job_write_free(job *);
+json_t *job_document(const job *, json_t *list); /* one input: the object itself; several: the array */
 #endif

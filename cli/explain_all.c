@@ -3,68 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- inputs ---- */
-
-/* All of standard input, at most 64 MiB. */
-static char *read_stdin(size_t *n)
-{
-  enum { LIMIT = 64 << 20 };
-  size_t cap = 4096;
-  char *s = malloc(cap + 1);
-  *n = 0;
-  while (s) {
-    const size_t got = fread(s + *n, 1, cap - *n, stdin);
-    *n += got;
-    if (!got || *n > LIMIT)
-      break;
-    if (*n == cap) {
-      char *grown = realloc(s, 2 * cap + 1);
-      if (!grown) {
-        free(s);
-        return NULL;
-      }
-      s = grown;
-      cap *= 2;
-    }
-  }
-  while (s && *n && (s[*n - 1] == '\n' || s[*n - 1] == '\r')) /* the line end of echo is no part of the text */
-    --*n;
-  return s;
-}
-
-/* A word with the look of a file name: no blank, and a known ending or a slash. */
-static bool looks_like_path(const char *s)
-{
-  static const char *const ENDINGS[] = {".txt", ".png", ".jpg", ".jpeg", ".npy", ".tsv", ".csv", ".json", ".onnx", NULL};
-  if (strpbrk(s, " \t\n"))
-    return false;
-  const char *dot = strrchr(s, '.');
-  for (int i = 0; dot && ENDINGS[i]; i++)
-    if (!strcmp(dot, ENDINGS[i]))
-      return true;
-  return s[0] == '/' || !strncmp(s, "./", 2) || !strncmp(s, "../", 3);
-}
-
-static lrp_status input_of(job *j, const char *operand, lrp_input **out)
-{
-  const bool text = lrp_model_about(j->model)->modality == LRP_MODALITY_TEXT;
-  if (!strcmp(operand, "-")) {
-    size_t n;
-    char *s = read_stdin(&n);
-    const lrp_status st = !s ? LRP_E_NOMEM : lrp_input_text(j->ctx, j->model, s, n, out);
-    free(s);
-    return st;
-  }
-  if (text && access(operand, F_OK)) {
-    if (!looks_like_path(operand))
-      return lrp_input_text(j->ctx, j->model, operand, strlen(operand), out);
-    return lrp_host_table()->fail(j->ctx, LRP_E_INPUT,
-                                  "%s: no such file; to explain this very text, give it as --text \"%s\"", operand, operand);
-  }
-  return lrp_input_file(j->ctx, j->model, operand, out);
-}
 
 /* ---- one input ---- */
 
@@ -142,27 +80,22 @@ static lrp_status show(job *j, const cli_view *v)
     json_t *o = cli_json(v, j->ledger);
     return o && !json_array_append_new(j->documents, o) ? LRP_OK : LRP_E_NOMEM;
   }
+  cli_progress_hide(&j->progress);
   if (j->n_done)
     putchar('\n');
-  cli_show_head(stdout, j->color, v);
-  cli_show_balance(stdout, v);
-  if (v->input->kind == LRP_MODALITY_TEXT && v->rel)
-    cli_show_text(stdout, j->color, v);
-  else if (v->input->kind == LRP_MODALITY_IMAGE && v->rel)
-    cli_show_image(stdout, j->color, v);
-  else if (v->rel)
-    cli_show_tensor(stdout, v);
-  if (j->ledger)
-    cli_show_ledger(stdout, v);
+  cli_show(stdout, j->color, v, j->ledger);
+  if (!cli_flush()) /* main.c tells it */
+    j->stop = true;
   return LRP_OK;
 }
 
+/* From here on failures are not the input's. */
 static lrp_status present(job *j, const lrp_input *in, const char *name, const lrp_relevance *r, const lrp_target *targets)
 {
   lrp_status st = LRP_OK;
   const int64_t batch = lrp_graph_n_batch(j->graph);
-  for (int64_t k = 0; !st && k < batch; k++) {
-    char label[512], numbered[1024];
+  for (int64_t k = 0; !st && !j->stop && k < batch; k++) {
+    char label[512], numbered[4200];
     cli_view v;
     describe_target(j, &targets[k], label, sizeof label);
     snprintf(numbered, sizeof numbered, "%s[%lld]", name, (long long)k);
@@ -171,10 +104,11 @@ static lrp_status present(job *j, const lrp_input *in, const char *name, const l
     st = show(j, &v);
     if (!st && j->db)
       st = job_log(j, &v);
-    if (!st && j->out && k == 0)
+    if (!st && j->out)
       st = job_write(j, &v);
-    j->n_done++;
+    j->n_done += !st;
   }
+  j->stop = j->stop || st;
   return st;
 }
 
@@ -202,39 +136,83 @@ static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
 
 /* ---- all inputs ---- */
 
-static lrp_status one(job *j, lrp_input *in, const char *name, lrp_input **kept)
+typedef struct source { /* what one explanation reads: a --text, one operand, or one .npy for each input of the model */
+  const char *text;
+  const char **operand;
+  int n;
+} source;
+
+static lrp_status read_source(job *j, const source *s, lrp_input **in)
 {
-  const lrp_status st = explain_input(j, in, name);
-  lrp_input_free(*kept); /* the graph's shapes are compared with the last input */
+  if (s->text)
+    return lrp_input_text(j->ctx, j->model, s->text, strlen(s->text), in);
+  if (s->n > 1)
+    return lrp_input_npy(j->ctx, j->model, s->operand, s->n, in);
+  return cli_input(j->ctx, j->model, s->operand[0], in);
+}
+
+static const char *name_of(const source *s, const lrp_input *in)
+{
+  if (s->text)
+    return "text";
+  if (s->n > 1 || in->path)
+    return s->operand[0];
+  return !strcmp(s->operand[0], "-") ? "standard input" : "text";
+}
+
+/* kept: the input that the graph was built for, whose shapes the next one is compared with. */
+static lrp_status explain_source(job *j, const source *s, lrp_input **kept)
+{
+  lrp_input *in = NULL;
+  lrp_status st = read_source(j, s, &in);
+  if (st)
+    return st;
+  st = explain_input(j, in, name_of(s, in));
+  lrp_input_free(*kept);
   *kept = in;
   j->graph_for = in;
   return st;
 }
 
+/* One input of several failed: it is told and logged, and the others follow.  Wrong options, models and databases fail
+ * alike for all. */
+static bool skip(job *j, lrp_status st)
+{
+  char message[4096];
+  if (j->n_input < 2 || j->stop || st == LRP_E_ARG || st == LRP_E_DB || st == LRP_E_UNSUPPORTED)
+    return false;
+  snprintf(message, sizeof message, "%s", lrp_message(j->ctx));
+  cli_progress_hide(&j->progress);
+  cli_fail(j->ctx, st);
+  j->n_failed++;
+  return !job_log_error(j, st, message);
+}
+
 static lrp_status each(job *j, const char **operand, int n, const char *text)
 {
-  lrp_input *kept = NULL, *in = NULL;
-  lrp_status st = LRP_OK;
+  lrp_input *kept = NULL;
+  lrp_status st = LRP_OK, first = LRP_OK;
   const int n_in = lrp_model_about(j->model)->n_input;
-  if (text) {
-    st = lrp_input_text(j->ctx, j->model, text, strlen(text), &in);
-    if (!st)
-      st = one(j, in, "text", &kept);
+  const int width = n_in > 1 && n == n_in && cli_has_ending(operand[0], ".npy") ? n : 1;
+  j->n_input = (text != NULL) + n / width;
+  if (j->n_input > 1)
+    cli_catch_signals();
+  cli_progress_begin(&j->progress, j->n_input);
+  for (int64_t k = 0; !st && !j->stop && !cli_signal() && k < j->n_input; k++) {
+    const int64_t at = k - (text != NULL);
+    const source s = at < 0 ? (source){.text = text} : (source){.operand = operand + at * width, .n = width};
+    st = explain_source(j, &s, &kept);
+    if (st && !cli_signal() && skip(j, st)) {
+      first = first ? first : st;
+      st = LRP_OK;
+    }
+    j->stop = j->stop || st;
+    cli_progress_step(&j->progress);
   }
-  if (n_in > 1 && n == n_in && strstr(operand[0], ".npy")) {
-    st = lrp_input_npy(j->ctx, j->model, operand, n, &in);
-    if (!st)
-      st = one(j, in, operand[0], &kept);
-    n = 0;
-  }
-  for (int i = 0; !st && i < n; i++) {
-    st = input_of(j, operand[i], &in);
-    if (!st)
-      st = one(j, in, in->path ? in->path : !strcmp(operand[i], "-") ? "standard input" : "text", &kept);
-  }
+  cli_progress_hide(&j->progress);
   lrp_input_free(kept);
   j->graph_for = NULL;
-  return st;
+  return st || j->n_done ? st : first;
 }
 
 static lrp_status open_all(job *j, const char *model, const char *rules)
@@ -247,25 +225,41 @@ static lrp_status open_all(job *j, const char *model, const char *rules)
   return st;
 }
 
+/* The run, the files and the documents are brought to an end, whatever happened before; the first failure is kept. */
+static lrp_status close_all(job *j, lrp_status st)
+{
+  char message[4096];
+  snprintf(message, sizeof message, "%s", st ? lrp_message(j->ctx) : "");
+  const int32_t run = cli_signal() || cli_flush_error() ? LRP_RUN_INTERRUPTED : st ? LRP_RUN_FAILED : LRP_RUN_DONE;
+  lrp_status later = job_log_end(j, run);
+  if (!st && !later && j->out && !cli_flush_error()) /* nothing half done */
+    later = job_write_end(j);
+  if (st)
+    lrp_host_table()->fail(j->ctx, st, "%s", message);
+  if (j->n_done && j->documents)
+    cli_json_print(json_incref(job_document(j, j->documents)));
+  json_decref(j->documents);
+  job_write_free(j);
+  return st ? st : later;
+}
+
 int explain_all(job *j, const char *model, const char **operand, int n, const char *text, const char *rules)
 {
+  enum { PARTLY = 7 };
   lrp_status st = open_all(j, model, rules);
   if (!st)
     st = each(j, operand, n, text);
-  char message[4096];
-  snprintf(message, sizeof message, "%s", st ? lrp_message(j->ctx) : "");
-  const lrp_status end = job_log_end(j, st);
-  if (!st)
-    st = end;
-  else
-    lrp_host_table()->fail(j->ctx, st, "%s", message);
-  if (!st && j->json) {
-    json_dumpf(json_array_size(j->documents) == 1 ? json_array_get(j->documents, 0) : j->documents, stdout,
-               JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    putchar('\n');
+  const bool told = st && (cli_signal() || !j->stop); /* all failed, each with its sentence */
+  st = close_all(j, st);
+  int code = !st ? 0 : told ? lrp_exit_status(st) : cli_fail(j->ctx, st);
+  if (!code && j->n_failed)
+    code = PARTLY;
+  if (j->n_failed && j->n_done)
+    cli_note("%lld of %lld inputs could not be explained", (long long)j->n_failed, (long long)j->n_input);
+  if (cli_signal()) {
+    cli_note("interrupted after %lld explanations", (long long)j->n_done);
+    code = 128 + cli_signal();
   }
-  const int code = st ? cli_fail(j->ctx, st) : 0;
-  json_decref(j->documents);
   lrp_graph_free(j->graph);
   lrp_composite_free(j->composite);
   lrp_model_close(j->model);

@@ -22,6 +22,8 @@ static lrp_status begin(job *j)
   free(text);
   json_decref(config);
   lrp_run_spec_free(&spec);
+  for (int64_t i = 0; !st && i < j->n_early; i++)
+    st = lrp_store_error(j->store, j->run, NULL, 0, j->early_code[i], j->early[i]);
   j->logged_graph = j->graph;
   return st;
 }
@@ -63,16 +65,42 @@ lrp_status job_log(job *j, const cli_view *v)
   return lrp_store_explanation(j->store, j->run, &record, NULL);
 }
 
-lrp_status job_log_end(job *j, lrp_status so_far)
+/* A run begins with its first explanation: errors before it wait. */
+lrp_status job_log_error(job *j, lrp_status code, const char *message)
+{
+  if (!j->db)
+    return LRP_OK;
+  if (j->run)
+    return lrp_store_error(j->store, j->run, NULL, 0, code, message);
+  const size_t n = (size_t)j->n_early + 1;
+  char **texts = realloc(j->early, n * sizeof *texts);
+  if (texts)
+    j->early = texts;
+  lrp_status *codes = realloc(j->early_code, n * sizeof *codes);
+  if (codes)
+    j->early_code = codes;
+  char *copy = texts && codes ? strdup(message) : NULL;
+  if (!copy)
+    return LRP_E_NOMEM;
+  j->early[j->n_early] = copy;
+  j->early_code[j->n_early++] = code;
+  return LRP_OK;
+}
+
+lrp_status job_log_end(job *j, int32_t run_status)
 {
   lrp_status st = LRP_OK;
   if (j->run) {
     const int64_t id = lrp_run_id(j->run);
-    st = lrp_store_run_end(j->store, j->run, so_far ? LRP_RUN_FAILED : LRP_RUN_DONE);
-    if (!st && !so_far)
+    st = lrp_store_run_end(j->store, j->run, run_status);
+    if (!st && run_status != LRP_RUN_FAILED)
       cli_note("logged as run %lld in %s", (long long)id, j->db);
   }
   lrp_store_close(j->store);
+  for (int64_t i = 0; i < j->n_early; i++)
+    free(j->early[i]);
+  free(j->early);
+  free(j->early_code);
   j->run = NULL;
   j->store = NULL;
   return st;

@@ -2,7 +2,6 @@
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { O_OUT, O_OUTPUT_INDEX, O_CANONIZE, O_PLUGIN, O_JSON, O_THREADS, O_MEMORY, O_QUIET };
 static const cli_option OPTIONS[] = {
@@ -21,35 +20,49 @@ const cli_command CLI_FORWARD = {"forward",
                                  "MODEL INPUT... [OPTION ...]",
                                  OPTIONS,
                                  O_PLUGIN,
-                                 "  lrp forward examples/models/fashion-cnn examples/data/ankle-boot.png\n",
+                                 "  lrp forward examples/models/fashion-cnn examples/data/ankle-boot.png\n"
+                                 "  lrp forward examples/models/spam-textcnn \"see you at six\" --json\n",
                                  run_forward};
 
-static void print_output(const lrp_tensor *t, const char *name, bool json)
+static void print_json(const lrp_tensor *t, const char *name)
 {
-  const int64_t n = lrp_count(t);
-  fputs(json ? "{\"name\": \"" : "", stdout);
-  cli_escape(stdout, name, strlen(name));
-  fputs(json ? "\", \"shape\": [" : " (", stdout);
+  json_t *shape = json_array(), *values = json_array();
   for (int32_t i = 0; i < t->rank; i++)
-    printf("%s%lld", i ? "," : "", (long long)t->shape[i]);
-  fputs(json ? "], \"values\": [" : ")\n", stdout);
-  for (int64_t i = 0; i < n && (json || i < 1000); i++) {
-    if (t->dtype == LRP_INDEX)
-      printf("%s%lld", i ? (json ? ", " : " ") : "", (long long)lrp_indices(t)[i]);
-    else
-      printf("%s%.9g", i ? (json ? ", " : " ") : "", (double)lrp_reals(t)[i]);
+    json_array_append_new(shape, json_integer(t->shape[i]));
+  for (int64_t i = 0; i < lrp_count(t); i++) {
+    json_t *real = t->dtype == LRP_INDEX ? json_integer(lrp_indices(t)[i]) : json_real((double)lrp_reals(t)[i]);
+    json_array_append_new(values, real ? real : json_null()); /* JSON knows no infinity */
   }
-  fputs(json ? "]}\n" : n > 1000 ? " ... (-o file.npy writes all)\n" : "\n", stdout);
+  cli_json_print(json_pack("{s:o, s:o, s:o}", "name", cli_json_text(name, strlen(name)), "shape", shape, "values", values));
+}
+
+static void print_output(const lrp_tensor *t, const char *name)
+{
+  enum { MOST = 1000 };
+  const int64_t n = lrp_count(t);
+  cli_escape(stdout, name, strlen(name));
+  for (int32_t i = 0; i < t->rank; i++)
+    printf("%s%lld", i ? "," : " (", (long long)t->shape[i]);
+  fputs(t->rank ? ")\n" : " (a number)\n", stdout);
+  for (int64_t i = 0; i < n && i < MOST; i++) {
+    if (t->dtype == LRP_INDEX)
+      printf("%s%lld", i ? " " : "", (long long)lrp_indices(t)[i]);
+    else
+      printf("%s%.9g", i ? " " : "", (double)lrp_reals(t)[i]);
+  }
+  fputs(n > MOST ? " ... (-o file.npy writes all)\n" : "\n", stdout);
 }
 
 static lrp_status read_input(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp_input **in)
 {
-  const char *first = a->operand[1];
-  if (lrp_model_about(m)->n_input > 1 || (strlen(first) > 4 && !strcmp(first + strlen(first) - 4, ".npy")))
-    return lrp_input_npy(ctx, m, a->operand + 1, a->n_operand - 1, in);
-  if (lrp_model_about(m)->modality == LRP_MODALITY_TEXT && access(first, F_OK))
-    return lrp_input_text(ctx, m, first, strlen(first), in);
-  return lrp_input_file(ctx, m, first, in);
+  const int n = a->n_operand - 1;
+  const int32_t wanted = lrp_model_about(m)->n_input;
+  if (n > 1 && n == wanted)
+    return lrp_input_npy(ctx, m, a->operand + 1, n, in);
+  if (n > 1)
+    return lrp_host_table()->fail(ctx, LRP_E_ARG, "forward takes one input, or one .npy for each of the model's %d inputs; got %d",
+                                  wanted, n);
+  return cli_input(ctx, m, a->operand[1], in);
 }
 
 static lrp_status forward(lrp_ctx *ctx, const cli_args *a, int64_t index)
@@ -74,7 +87,7 @@ static lrp_status forward(lrp_ctx *ctx, const cli_args *a, int64_t index)
       cli_note("wrote %s", a->value[O_OUT]);
   }
   if (!st && (!a->value[O_OUT] || a->value[O_JSON]))
-    print_output(t, lrp_model_output(m, (int32_t)index)->name, a->value[O_JSON]);
+    (a->value[O_JSON] ? print_json : print_output)(t, lrp_model_output(m, (int32_t)index)->name);
   lrp_graph_free(g);
   lrp_input_free(in);
   lrp_model_close(m);

@@ -205,7 +205,21 @@ static lrp_status put_heat(lrp_ctx *ctx, FILE *f, const cli_view *v)
 
 /* ---- the page ---- */
 
-static lrp_status put_view(lrp_ctx *ctx, FILE *f, const cli_view *v)
+void cli_html_begin(FILE *f)
+{
+  fprintf(f,
+          "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n"
+          "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
+          "<title>lrp: why did this network decide so?</title>\n<style>%s</style>\n<h1>Why did this network decide so?</h1>\n",
+          STYLE);
+}
+
+void cli_html_end(FILE *f)
+{
+  fputs("</html>\n", f);
+}
+
+lrp_status cli_html(lrp_ctx *ctx, FILE *f, const cli_view *v)
 {
   const lrp_model_info *about = lrp_model_about(v->model);
   fputs("<h2>", f);
@@ -224,25 +238,5 @@ static lrp_status put_view(lrp_ctx *ctx, FILE *f, const cli_view *v)
   fprintf(f, ", SHA-256 %.16s...; %s ", about->sha256, v->composite ? "rules" : "method");
   put_string(f, v->composite ? lrp_composite_name(v->composite) : v->method);
   fprintf(f, "; lrp %s</p>\n", lrp_version());
-  return st;
-}
-
-lrp_status cli_html(lrp_ctx *ctx, const cli_view *const *views, int n, const char *path)
-{
-  FILE *f = fopen(path, "w");
-  if (!f)
-    return lrp_host_table()->fail(ctx, LRP_E_IO, "%s: cannot be written", path);
-  fprintf(f,
-          "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n"
-          "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-          "<title>lrp: why did this network decide so?</title>\n<style>%s</style>\n<h1>Why did this network decide so?</h1>\n",
-          STYLE);
-  lrp_status st = LRP_OK;
-  for (int i = 0; !st && i < n; i++)
-    st = put_view(ctx, f, views[i]);
-  fputs("</html>\n", f);
-  const bool bad = ferror(f);
-  if ((fclose(f) || bad) && !st)
-    st = lrp_host_table()->fail(ctx, LRP_E_IO, "%s: writing failed", path);
   return st;
 }

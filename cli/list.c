@@ -92,10 +92,11 @@ static void tell_layer(lrp_ctx *ctx, const lrp_layer_type *l)
     else
       fputs(" on)", stdout);
   }
-  fputs("\nfreezable", stdout);
   for (int i = 0; l->freezable && l->freezable[i]; i++)
-    printf(" %s", l->freezable[i]);
-  puts(l->args && l->args->type != LRP_ARG_END ? "\narguments" : "");
+    printf("%s %s", i ? "" : "\nfreezable", l->freezable[i]);
+  putchar('\n');
+  if (l->args && l->args->type != LRP_ARG_END)
+    puts("arguments");
   put_args(l->args);
 }
 
@@ -141,22 +142,55 @@ static void free_list(char **list, size_t n)
   free(list);
 }
 
-static int tell_preset(lrp_ctx *ctx, const char *name)
+static FILE *open_preset(lrp_ctx *ctx, const char *name)
 {
   char path[4400];
-  for (const char *d = lrp_preset_dirs(ctx); *d;) {
+  for (const char *d = strchr(name, '/') ? "" : lrp_preset_dirs(ctx); *d;) {
     const size_t len = strcspn(d, ":");
     snprintf(path, sizeof path, "%.*s/%s.composite", (int)len, d, name);
     FILE *f = fopen(path, "r");
-    if (f) {
-      for (int c; (c = getc(f)) != EOF;)
-        putchar(c);
-      fclose(f);
-      return 0;
-    }
+    if (f)
+      return f;
     d += len + (d[len] == ':');
   }
-  return -1;
+  return NULL;
+}
+
+/* Its lines; false: there is no such preset. */
+static bool tell_preset(lrp_ctx *ctx, const char *name, bool after_rule)
+{
+  char line[1024];
+  FILE *f = open_preset(ctx, name);
+  if (!f)
+    return false;
+  printf("%spreset %s\n", after_rule ? "\n" : "", name);
+  while (fgets(line, sizeof line, f)) {
+    fputs("  ", stdout);
+    cli_escape(stdout, line, strcspn(line, "\r\n"));
+    putchar('\n');
+  }
+  fclose(f);
+  return true;
+}
+
+/* What a preset's opening comment begins with. */
+static void put_preset(lrp_ctx *ctx, const char *name)
+{
+  enum { MOST = 70 };
+  char line[1024] = "";
+  FILE *f = open_preset(ctx, name);
+  if (f && !fgets(line, sizeof line, f))
+    line[0] = 0;
+  if (f)
+    fclose(f);
+  const char *doc = line[0] == '#' ? line + 1 + strspn(line + 1, " ") : "";
+  size_t n = strcspn(doc, "\r\n");
+  const bool cut = n > MOST;
+  while (n > MOST || (cut && n && doc[n] != ' '))
+    n--;
+  printf("  %-26s ", name);
+  cli_escape(stdout, doc, n);
+  puts(cut ? " ..." : "");
 }
 
 static void list_rules(lrp_ctx *ctx)
@@ -165,11 +199,12 @@ static void list_rules(lrp_ctx *ctx)
   char **names = presets(ctx, &n);
   puts("rules");
   for (int64_t i = 0; i < lrp_n_rule(ctx); i++)
-    printf("  %-20s %s\n", lrp_rule_at(ctx, i)->name, lrp_rule_at(ctx, i)->doc);
-  puts("\npresets (composites: a rule for each layer)");
+    printf("  %-26s %s\n", lrp_rule_at(ctx, i)->name, lrp_rule_at(ctx, i)->doc);
+  puts("\npresets: composites that give each layer a rule");
   for (size_t i = 0; i < n; i++)
-    printf("  %s\n", names[i]);
-  puts("\nlrp rules NAME tells the formula, the source and the arguments of a rule, or the lines of a preset");
+    if (!i || strcmp(names[i], names[i - 1])) /* one in two folders: the first is taken */
+      put_preset(ctx, names[i]);
+  puts("\nlrp rules NAME tells formula, source and arguments of a rule, and the lines of a preset");
   free_list(names, n);
 }
 
@@ -225,13 +260,6 @@ static json_t *json_layer(lrp_ctx *ctx, const lrp_layer_type *l)
                    lrp_owner(ctx, l->name)->plugin->name, "operators", ops, "arguments", json_args(l->args));
 }
 
-static void print_json(json_t *o)
-{
-  json_dumpf(o, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-  putchar('\n');
-  json_decref(o);
-}
-
 /* ---- commands ---- */
 
 static int show_rules(lrp_ctx *ctx, const char *name, bool json)
@@ -240,16 +268,16 @@ static int show_rules(lrp_ctx *ctx, const char *name, bool json)
     json_t *list = json_array();
     for (int64_t i = 0; i < lrp_n_rule(ctx); i++)
       json_array_append_new(list, json_rule(ctx, lrp_rule_at(ctx, i)));
-    print_json(list);
+    cli_json_print(list);
   } else if (!name) {
     list_rules(ctx);
   } else {
     const lrp_rule *r = lrp_find_rule(ctx, name);
     if (r && json)
-      print_json(json_rule(ctx, r));
+      cli_json_print(json_rule(ctx, r));
     else if (r)
       tell_rule(ctx, r);
-    if (!r && tell_preset(ctx, name))
+    if (!(r && json) && !tell_preset(ctx, name, r != NULL) && !r)
       return cli_fail(ctx, LRP_E_ARG);
   }
   return 0;
@@ -261,7 +289,7 @@ static int show_layers(lrp_ctx *ctx, const char *name, bool json)
     json_t *list = json_array();
     for (int64_t i = 0; i < lrp_n_layer(ctx); i++)
       json_array_append_new(list, json_layer(ctx, lrp_layer_at(ctx, i)));
-    print_json(list);
+    cli_json_print(list);
   } else if (!name) {
     list_layers(ctx);
   } else {
@@ -269,7 +297,7 @@ static int show_layers(lrp_ctx *ctx, const char *name, bool json)
     if (!l)
       return cli_fail(ctx, LRP_E_ARG);
     if (json)
-      print_json(json_layer(ctx, l));
+      cli_json_print(json_layer(ctx, l));
     else
       tell_layer(ctx, l);
   }

@@ -1,5 +1,7 @@
 /* main.c - the command: finds the subcommand and runs it. */
 #include "cli.h"
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +17,10 @@ static void usage(FILE *f)
         f);
   for (int i = 0; CLI_COMMANDS[i]; i++)
     fprintf(f, "  %-10s %s\n", CLI_COMMANDS[i]->name, CLI_COMMANDS[i]->summary);
-  fputs("\n  lrp COMMAND --help tells the options of a command, lrp --version [-v] the version, man lrp everything\n", f);
+  fputs("\nlrp COMMAND --help   the options of a command, with examples\n"
+        "lrp --version [-v]   the version [and what it was built with]\n"
+        "man lrp              everything\n",
+        f);
 }
 
 static int version(bool verbose)
@@ -26,40 +31,77 @@ static int version(bool verbose)
   return 0;
 }
 
-/* A command that shares its beginning with what was typed. */
 static const char *nearest(const char *name)
 {
-  for (size_t n = strlen(name); n > 1; n--)
-    for (int i = 0; CLI_COMMANDS[i]; i++)
-      if (!strncmp(CLI_COMMANDS[i]->name, name, n))
-        return CLI_COMMANDS[i]->name;
+  const char *best = NULL;
+  size_t least = 4;
+  for (int i = 0; CLI_COMMANDS[i]; i++) {
+    const size_t n = strlen(name), d = cli_distance(name, CLI_COMMANDS[i]->name);
+    if (n > 1 && !strncmp(name, CLI_COMMANDS[i]->name, n))
+      return CLI_COMMANDS[i]->name;
+    if (d < least && d < n) {
+      least = d;
+      best = CLI_COMMANDS[i]->name;
+    }
+  }
+  return best;
+}
+
+static const cli_command *find(const char *name)
+{
+  for (int i = 0; CLI_COMMANDS[i]; i++)
+    if (!strcmp(name, CLI_COMMANDS[i]->name))
+      return CLI_COMMANDS[i];
+  const char *near = nearest(name);
+  if (near)
+    cli_error("there is no command \"%s\"; did you mean \"%s\"?", name, near);
+  else
+    cli_error("there is no command \"%s\"; lrp --help lists them", name);
   return NULL;
+}
+
+static int help(const char *name)
+{
+  if (!name) {
+    usage(stdout);
+    return 0;
+  }
+  const cli_command *c = find(name);
+  if (c)
+    cli_help(c, stdout);
+  return c ? 0 : 2;
+}
+
+/* What was printed has to arrive: a full disk or a reader that left is an error like any other. */
+static int finish(int status)
+{
+  if (cli_flush())
+    return status;
+  if (cli_flush_error() == EPIPE)
+    cli_error("standard output was closed before all was written");
+  else
+    cli_error("standard output: %s", strerror(cli_flush_error()));
+  return status ? status : cli_flush_error() == EPIPE ? 128 + SIGPIPE : 1;
+}
+
+static int run(int argc, char **argv)
+{
+  const char *word = argv[1];
+  if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help"))
+    return help(argc > 2 ? argv[2] : NULL);
+  if (!strcmp(word, "--version") || !strcmp(word, "-V"))
+    return version(argc > 2 && !strcmp(argv[2], "-v"));
+  const cli_command *c = find(word);
+  return c ? c->run(c, argc - 1, argv + 1) : 2;
 }
 
 int main(int argc, char **argv)
 {
   LRP_PRELOAD();
+  signal(SIGPIPE, SIG_IGN);
   if (argc < 2) {
     usage(stderr);
     return 2;
   }
-  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-    usage(stdout);
-    return 0;
-  }
-  if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
-    return version(argc > 2 && !strcmp(argv[2], "-v"));
-  for (int i = 0; CLI_COMMANDS[i]; i++)
-    if (!strcmp(argv[1], CLI_COMMANDS[i]->name)) {
-      const int st = CLI_COMMANDS[i]->run(CLI_COMMANDS[i], argc - 1, argv + 1);
-      if (fflush(stdout) || ferror(stdout)) {
-        cli_error("writing to standard output failed");
-        return st ? st : 1;
-      }
-      return st;
-    }
-  const char *near = nearest(argv[1]);
-  cli_error("there is no command \"%s\"%s%s%s; lrp --help lists them", argv[1], near ? "; did you mean \"" : "",
-            near ? near : "", near ? "\"?" : "");
-  return 2;
+  return finish(run(argc, argv));
 }

@@ -3,12 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { O_RULES, O_CANONIZE, O_SHAPE, O_INPUT, O_PLUGIN, O_JSON };
+enum { O_RULES, O_CANONIZE, O_SHAPE, O_PLUGIN, O_JSON };
 static const cli_option OPTIONS[] = {
     [O_RULES] = {"rules", 'r', "RULES", "the composite (default: as explain would choose)"},
     [O_CANONIZE] = {"canonize", 0, "LIST", "all (default), none, or canonizers with commas between"},
-    [O_SHAPE] = {"shape", 's', "A,B,...", "shape of the input where the model leaves axes open (1 for each open axis)"},
-    [O_INPUT] = {"input", 'i', "FILE", "take the shapes from this input"},
+    [O_SHAPE] = {"shape", 's', "A,B,...", "the shape of the first input, where the model leaves axes open and no INPUT is given"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     {0}};
@@ -16,11 +15,15 @@ static int run_model(const cli_command *c, int argc, char **argv);
 const cli_command CLI_MODEL = {
     "model",
     "info, check or graph: what a model is and which rule each node gets",
-    "info|check|graph MODEL [OPTION ...]",
+    "info|check|graph MODEL [INPUT...] [OPTION ...]\n\n"
+    "info   what the model is: inputs, outputs, labels, default rules\n"
+    "check  can it be explained?  exit status 4 lists every layer that has no type or no rule\n"
+    "graph  every node with its layer type, shape and rule; for the shapes of INPUT if it is given",
     OPTIONS,
     O_PLUGIN,
     "  lrp model info examples/models/spam-textcnn\n"
     "  lrp model check examples/models/fashion-cnn --rules epsilon_plus\n"
+    "  lrp model graph examples/models/spam-textcnn \"see you at six\"\n"
     "  lrp model graph examples/models/fashion-cnn\n",
     run_model};
 
@@ -46,7 +49,9 @@ static int info(const lrp_model *m)
   const lrp_model_info *a = lrp_model_about(m);
   printf("model        ");
   cli_escape(stdout, a->name, strlen(a->name));
-  printf("\nfile         %s\nsha256       %s\nproducer     ", a->file, a->sha256);
+  fputs("\nfile         ", stdout);
+  cli_escape(stdout, a->file, strlen(a->file));
+  printf("\nsha256       %s\nproducer     ", a->sha256);
   cli_escape(stdout, a->producer, strlen(a->producer));
   printf("\nopset        %d\nreads        %s\nparameters   %lld\nnodes        %lld\n", a->opset, MODALITIES[a->modality],
          (long long)a->n_param, (long long)a->n_node);
@@ -68,21 +73,32 @@ static int info(const lrp_model *m)
   return 0;
 }
 
+static json_t *signature_json(const lrp_signature *s)
+{
+  json_t *shape = s->rank < 0 ? json_null() : json_array();
+  for (int32_t i = 0; i < s->rank; i++)
+    json_array_append_new(shape, s->shape[i] < 0 ? json_null() : json_integer(s->shape[i]));
+  return json_pack("{s:o, s:s, s:o}", "name", cli_json_text(s->name, strlen(s->name)), "type",
+                   s->dtype == LRP_INDEX ? "integers" : "numbers", "shape", shape);
+}
+
 static int info_json(const lrp_model *m)
 {
   const lrp_model_info *a = lrp_model_about(m);
-  json_t *labels = json_array();
+  json_t *labels = json_array(), *inputs = json_array(), *outputs = json_array();
   for (int64_t i = 0; i < a->n_label; i++) {
     char label[256];
-    json_array_append_new(labels, json_string(cli_label(m, i, label, sizeof label)));
+    json_array_append_new(labels, cli_json_text(cli_label(m, i, label, sizeof label), strlen(label)));
   }
-  json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:I, s:I, s:s, s:o}", "name", a->name, "file", a->file, "sha256",
-                        a->sha256, "producer", a->producer, "opset", a->opset, "modality", MODALITIES[a->modality],
-                        "parameters", (json_int_t)a->n_param, "nodes", (json_int_t)a->n_node, "rules", a->composite, "labels",
-                        labels);
-  json_dumpf(o, stdout, JSON_INDENT(1));
-  putchar('\n');
-  json_decref(o);
+  for (int32_t i = 0; i < a->n_input; i++)
+    json_array_append_new(inputs, signature_json(lrp_model_input(m, i)));
+  for (int32_t i = 0; i < a->n_output; i++)
+    json_array_append_new(outputs, signature_json(lrp_model_output(m, i)));
+  cli_json_print(json_pack("{s:o, s:o, s:s, s:o, s:i, s:s, s:I, s:I, s:s, s:o, s:o, s:o}", "name",
+                           cli_json_text(a->name, strlen(a->name)), "file", cli_json_text(a->file, strlen(a->file)), "sha256",
+                           a->sha256, "producer", cli_json_text(a->producer, strlen(a->producer)), "opset", a->opset, "modality",
+                           MODALITIES[a->modality], "parameters", (json_int_t)a->n_param, "nodes", (json_int_t)a->n_node, "rules",
+                           a->composite, "labels", labels, "inputs", inputs, "outputs", outputs));
   return 0;
 }
 
@@ -106,7 +122,7 @@ static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, 
 {
   const lrp_model_info *a = lrp_model_about(m);
   if (a->n_input > most)
-    return lrp_host_table()->fail(ctx, LRP_E_UNSUPPORTED, "the model has %d inputs, at most %d can be stood in for; give --input",
+    return lrp_host_table()->fail(ctx, LRP_E_UNSUPPORTED, "the model has %d inputs, at most %d can be stood in for; give inputs",
                                   a->n_input, most);
   *in = (lrp_input){.kind = a->modality, .n_tensor = a->n_input, .tensor = t};
   for (int32_t i = 0; i < a->n_input; i++) {
@@ -117,7 +133,7 @@ static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, 
     if (i == 0 && shape)
       continue;
     if (s->rank < 0)
-      return lrp_host_table()->fail(ctx, LRP_E_ARG, "input \"%s\" has no shape in the file; give --shape or --input", s->name);
+      return lrp_host_table()->fail(ctx, LRP_E_ARG, "input \"%s\" has no shape in the file; give --shape or an input", s->name);
     for (int32_t k = 0; k < s->rank; k++)
       t[i].shape[k] = s->shape[k] >= 0 ? s->shape[k] : k > 0 && s->dtype == LRP_INDEX ? 16 : k >= 2 ? 32 : 1;
   }
@@ -130,8 +146,11 @@ static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp
   lrp_tensor t[MOST];
   lrp_input shapes, *in = NULL;
   lrp_status st = LRP_OK;
-  if (a->value[O_INPUT])
-    st = lrp_input_file(ctx, m, a->value[O_INPUT], &in);
+  const int n = a->n_operand - 2;
+  if (n > 1)
+    st = lrp_input_npy(ctx, m, a->operand + 2, n, &in);
+  else if (n == 1)
+    st = cli_input(ctx, m, a->operand[2], &in);
   else
     st = stand_in(ctx, m, a->value[O_SHAPE], &shapes, t, MOST);
   if (!st)
@@ -142,37 +161,56 @@ static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp
 
 /* ---- graph ---- */
 
-static void put_shape(const lrp_node_view *n)
+static void put_shape(const lrp_node_view *n, char *text, size_t size)
 {
-  char text[128] = "(";
+  snprintf(text, size, "(");
   for (int32_t i = 0; i < n->out->rank; i++) {
     const size_t len = strlen(text);
-    snprintf(text + len, sizeof text - len, "%s%lld", i ? "," : "", (long long)n->out->shape[i]);
+    snprintf(text + len, size - len, "%s%lld", i ? "," : "", (long long)n->out->shape[i]);
   }
-  strncat(text, n->channels_last ? ") cl" : ")", sizeof text - strlen(text) - 1);
-  printf("%-20s ", text);
+  const size_t len = strlen(text);
+  snprintf(text + len, size - len, n->channels_last ? ") cl" : ")");
+}
+
+static void put_cell(const char *s, int width)
+{
+  const int w = cli_width(s, strlen(s));
+  cli_escape(stdout, s, strlen(s));
+  printf("%*s", w < width ? width - w + 2 : 2, "");
 }
 
 static void graph_table(const lrp_graph *g)
 {
-  printf("%-30s %-18s %-14s %-20s %s\n", "node", "operator", "layer", "output", "rule");
+  char shape[256];
+  int name = 4, op = 8, layer = 5, out = 6;
+  bool last = false;
+  for (int64_t i = 0; i < lrp_graph_n_node(g); i++) { /* columns as wide as they need */
+    const lrp_node_view n = lrp_graph_node(g, i);
+    put_shape(&n, shape, sizeof shape);
+    const int w[] = {cli_width(n.name, strlen(n.name)), (int)strlen(n.op), (int)strlen(n.layer->name), (int)strlen(shape)};
+    name = w[0] > name ? (w[0] < 40 ? w[0] : 40) : name;
+    op = w[1] > op ? w[1] : op;
+    layer = w[2] > layer ? w[2] : layer;
+    out = w[3] > out ? w[3] : out;
+    last = last || n.channels_last;
+  }
+  printf("%-*s  %-*s  %-*s  %-*s  %s\n", name, "node", op, "operator", layer, "layer", out, "output", "rule  <- line of the composite");
   for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
     const lrp_node_view n = lrp_graph_node(g, i);
-    const int w = cli_width(n.name, strlen(n.name));
-    cli_escape(stdout, n.name, strlen(n.name));
-    printf("%*s %-18.18s %-14.14s ", w < 30 ? 30 - w : 0, "", n.op, n.layer->name);
-    put_shape(&n);
-    fputs(n.rule[0] ? n.rule : "-", stdout);
-    if (n.matcher[0])
-      printf("   <- %s", n.matcher);
-    if (n.note[0]) {
-      fputs("   [", stdout);
-      cli_escape(stdout, n.note, strlen(n.note));
-      putchar(']');
-    }
-    putchar('\n');
+    put_shape(&n, shape, sizeof shape);
+    put_cell(n.name, name);
+    put_cell(n.op, op);
+    put_cell(n.layer->name, layer);
+    put_cell(shape, out);
+    cli_escape(stdout, n.rule[0] ? n.rule : "-", n.rule[0] ? strlen(n.rule) : 1);
+    fputs(n.matcher[0] ? "  <- " : "", stdout);
+    cli_escape(stdout, n.matcher, strlen(n.matcher));
+    fputs(n.note[0] ? "  [" : "", stdout);
+    cli_escape(stdout, n.note, strlen(n.note));
+    puts(n.note[0] ? "]" : "");
   }
-  puts("cl: the engine keeps this image channels-last");
+  if (last)
+    puts("cl: the engine keeps this one channels-last");
 }
 
 static void graph_json(const lrp_graph *g)
@@ -183,20 +221,20 @@ static void graph_json(const lrp_graph *g)
     json_t *shape = json_array();
     for (int32_t k = 0; k < n.out->rank; k++)
       json_array_append_new(shape, json_integer(n.out->shape[k]));
-    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:s, s:s, s:I}", "name", n.name, "op", n.op,
-                                          "layer", n.layer->name, "arguments", n.args, "shape", shape, "channels_last",
-                                          (int)n.channels_last, "rule", n.rule, "matcher", n.matcher, "note", n.note,
-                                          "parameters", (json_int_t)n.n_param));
+    json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:I}", "name",
+                                          cli_json_text(n.name, strlen(n.name)), "op", cli_json_text(n.op, strlen(n.op)), "layer",
+                                          n.layer->name, "arguments", n.args, "shape", shape, "channels_last",
+                                          (int)n.channels_last, "rule", cli_json_text(n.rule, strlen(n.rule)), "matcher",
+                                          cli_json_text(n.matcher, strlen(n.matcher)), "note",
+                                          cli_json_text(n.note, strlen(n.note)), "parameters", (json_int_t)n.n_param));
   }
-  json_dumpf(list, stdout, JSON_INDENT(1));
-  putchar('\n');
-  json_decref(list);
+  cli_json_print(list);
 }
 
 /* ---- check ---- */
 
 /* Every layer has a type and a rule: how many of which, and what that means. */
-static void check_summary(const lrp_graph *g, const char *rules)
+static void check_summary(const lrp_graph *g, const char *rules, bool json)
 {
   int64_t n = lrp_graph_n_node(g), exact = 0, ruled = 0, merged = 0;
   for (int64_t i = 0; i < n; i++) {
@@ -205,10 +243,23 @@ static void check_summary(const lrp_graph *g, const char *rules)
     ruled += v.rule[0] && strcmp(v.rule, "exact");
     merged += v.note[0] != 0;
   }
-  printf("ok: %lld nodes, all with a layer type; %s gives a rule to %lld, %lld are exact rearrangements, %lld need none;"
-         " %lld had neighbours merged into them%s\n",
-         (long long)n, rules, (long long)ruled, (long long)exact, (long long)(n - ruled - exact), (long long)merged,
-         lrp_graph_ends_in_softmax(g) ? "; the scores before the final softmax are explained" : "");
+  const bool softmax = lrp_graph_ends_in_softmax(g);
+  if (json) {
+    cli_json_print(json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:b}", "ok", 1, "rules", cli_json_text(rules, strlen(rules)), "nodes",
+                             (json_int_t)n, "ruled", (json_int_t)ruled, "exact", (json_int_t)exact, "merged", (json_int_t)merged,
+                             "ends_in_softmax", (int)softmax));
+    return;
+  }
+  printf("ok: every node has a layer type, and \"");
+  cli_escape(stdout, rules, strlen(rules));
+  printf("\" gives a rule to each that needs one\n  %4lld  nodes\n  %4lld  with a rule\n  %4lld  rearrange only, which is exact\n",
+         (long long)n, (long long)ruled, (long long)exact);
+  if (n > ruled + exact)
+    printf("  %4lld  need no rule\n", (long long)(n - ruled - exact));
+  if (merged)
+    printf("  %4lld  with neighbours merged into them\n", (long long)merged);
+  if (softmax)
+    puts("the scores before the final softmax are explained");
 }
 
 static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, bool check)
@@ -222,7 +273,7 @@ static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, b
   if (!st)
     st = lrp_graph_assign(ctx, g, c);
   if (!st && check)
-    check_summary(g, rules);
+    check_summary(g, rules, a->value[O_JSON]);
   else if (g && !check && a->value[O_JSON])
     graph_json(g);
   else if (g && !check)
@@ -243,9 +294,9 @@ static int run_model(const cli_command *c, int argc, char **argv)
     cli_args_free(&a);
     return code - 1;
   }
-  for (int i = 0; a.n_operand == 2 && i < 3; i++)
+  for (int i = 0; a.n_operand >= 2 && i < 3; i++)
     what = strcmp(a.operand[0], WHAT[i]) ? what : i;
-  if (what < 0) {
+  if (what < 0 || (what == 0 && a.n_operand > 2)) {
     cli_error("model: info, check or graph, then a model were expected; lrp model --help shows examples");
     code = 2;
   } else {

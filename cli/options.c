@@ -12,6 +12,22 @@ static int n_option(const cli_command *c)
   return n;
 }
 
+/* Text from column 29 on, broken at blanks before column 80. */
+static void put_doc(FILE *out, const char *doc)
+{
+  enum { LEFT = 29, RIGHT = 79 };
+  for (const char *p = doc; *p;) {
+    size_t n = strlen(p);
+    if (n > RIGHT - LEFT)
+      for (n = RIGHT - LEFT; n > 1 && p[n] != ' ';)
+        n--;
+    fprintf(out, "%.*s\n", (int)n, p);
+    p += n + strspn(p + n, " ");
+    if (*p)
+      fprintf(out, "%*s", LEFT, "");
+  }
+}
+
 void cli_help(const cli_command *c, FILE *out)
 {
   fprintf(out, "%s\n\nusage: lrp %s %s\n", c->summary, c->name, c->usage);
@@ -23,13 +39,14 @@ void cli_help(const cli_command *c, FILE *out)
     const cli_option *o = &c->option[i];
     snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : "  ", o->letter ? o->letter : ' ',
              o->letter ? ", " : " ", o->name, o->value ? " " : "", o->value ? o->value : "");
-    fprintf(out, "  %-26s %s\n", left, o->doc);
+    fprintf(out, "  %-26s ", left);
+    put_doc(out, o->doc);
   }
   fprintf(out, "  -h, --help                 print this\n");
 }
 
-/* Letters that differ, at most: enough to suggest the nearest name. */
-static size_t distance(const char *a, const char *b)
+/* Levenshtein's distance: enough to suggest the nearest name. */
+size_t cli_distance(const char *a, const char *b)
 {
   size_t row[64], n = strlen(b);
   if (n > 62 || strlen(a) > 62)
@@ -49,13 +66,15 @@ static size_t distance(const char *a, const char *b)
   return row[n];
 }
 
-static int wrong_option(const cli_command *c, const char *given)
+static int wrong_option(const cli_command *c, const char *word, size_t n)
 {
+  char given[64];
   const char *nearest = NULL;
   size_t best = 4;
+  snprintf(given, sizeof given, "%.*s", (int)(n < sizeof given ? n : sizeof given - 1), word);
   for (int i = 0; i < n_option(c); i++) {
-    const size_t d = distance(given, c->option[i].name);
-    if (d < best) {
+    const size_t d = cli_distance(given, c->option[i].name);
+    if (d < best && d < n) {
       best = d;
       nearest = c->option[i].name;
     }
@@ -100,9 +119,10 @@ static int parse_option(const cli_command *c, int argc, char **argv, int *at, cl
     cli_help(c, stdout);
     return 1;
   }
-  const int i = is_long ? find_long(c, name, equals ? (size_t)(equals - name) : strlen(name)) : find_letter(c, *name);
+  const size_t n = equals ? (size_t)(equals - name) : strlen(name);
+  const int i = is_long ? find_long(c, name, n) : find_letter(c, *name);
   if (i < 0 && is_long)
-    return wrong_option(c, name);
+    return wrong_option(c, name, n);
   if (i < 0) {
     cli_error("%s: there is no option -%c; lrp %s --help lists them", c->name, *name, c->name);
     return 3;

@@ -1,13 +1,15 @@
-/* plugin.c - lrp plugin: which plugins are open, what is in them, whether a file is a good one, how to start one. */
+/* plugin.c - lrp plugin: which plugins are open, what is in them, whether a file is a good one, how
+ * to start one. */
 #include "plugin.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { O_PLUGIN, O_QUIET };
-static const cli_option OPTIONS[] = {[O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
-                                     [O_QUIET] = {"quiet", 'q', NULL, "of check: print what failed only"},
-                                     {0}};
+static const cli_option OPTIONS[] = {
+    [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
+    [O_QUIET] = {"quiet", 'q', NULL, "of check: print what failed only"},
+    {0}};
 static int run_plugin(const cli_command *c, int argc, char **argv);
 const cli_command CLI_PLUGIN = {
     "plugin",
@@ -15,7 +17,8 @@ const cli_command CLI_PLUGIN = {
     "ls | info [NAME] | check FILE... | new rule|layer NAME | path\n\n"
     "ls     the open plugins: version, ABI, what they offer, where they are\n"
     "info   layers and rules of all plugins or of one (a plugin's, a layer's or a rule's name)\n"
-    "check  everything that can be known of a plugin's file; exit status 3 where something is wrong\n"
+    "check  everything that can be known of a plugin's file; exit status 3 where something is "
+    "wrong\n"
     "new    a folder NAME with the source of a plugin, a Makefile and a test\n"
     "path   the folders that are searched, first to last",
     OPTIONS,
@@ -50,12 +53,14 @@ static int list(lrp_ctx *ctx)
     const int n = (int)strlen(lrp_plugin_at(ctx, i)->plugin->name);
     width = n > width ? n : width;
   }
-  printf("%-*s %-8s %-4s %6s %5s  %s\n", width, "name", "version", "ABI", "layers", "rules", "file");
+  printf("%-*s %-8s %-4s %6s %5s  %s\n", width, "name", "version", "ABI", "layers", "rules",
+         "file");
   for (int64_t i = 0; i < lrp_n_plugin(ctx); i++) {
     const lrp_plugin_info *info = lrp_plugin_at(ctx, i);
     const lrp_plugin *p = info->plugin;
-    printf("%-*s %-8s %" PRIu32 ".%" PRIu32 "  %6d %5d  %s\n", width, p->name, p->version, p->abi_major, p->abi_minor,
-           n_layers(p), n_rules(p), *info->path ? info->path : "(linked in)");
+    printf("%-*s %-8s %" PRIu32 ".%" PRIu32 "  %6d %5d  %s\n", width, p->name, p->version,
+           p->abi_major, p->abi_minor, n_layers(p), n_rules(p),
+           *info->path ? info->path : "(linked in)");
   }
   return 0;
 }
@@ -81,7 +86,8 @@ static void put_args(const lrp_arg *args)
     const lrp_arg one[] = {args[i], LRP_ARGS_END};
     if (lrp_args_default(NULL, "", one, values)) continue;
     lrp_args_print(one, values, text, sizeof text);
-    if (args[i].flags & LRP_ARG_REQUIRED) snprintf(text, sizeof text, "%s=VALUE (required)", args[i].name);
+    if (args[i].flags & LRP_ARG_REQUIRED)
+      snprintf(text, sizeof text, "%s=VALUE (required)", args[i].name);
     printf("      %-24s %s\n", text, args[i].doc);
   }
   free(values);
@@ -91,8 +97,8 @@ static void put_layer(const lrp_layer_type *t)
 {
   printf("  layer %s (%s): %s\n", t->name, lrp_kind_name(t->kind), t->doc);
   for (const lrp_operator *o = t->operators; o && o->name; o++)
-    printf("%s%s%s%s%s", o == t->operators ? "      implements " : ", ", o->domain, *o->domain ? "." : "", o->name,
-           o[1].name ? "" : "\n");
+    printf("%s%s%s%s%s", o == t->operators ? "      implements " : ", ", o->domain,
+           *o->domain ? "." : "", o->name, o[1].name ? "" : "\n");
   put_args(t->args);
 }
 
@@ -107,8 +113,9 @@ static void put_rule(const lrp_rule *r)
 static void put_plugin(const lrp_plugin_info *info)
 {
   const lrp_plugin *p = info->plugin;
-  printf("%s %s, ABI %" PRIu32 ".%" PRIu32 ", licence %s\n  %s\n  %s\n", p->name, p->version, p->abi_major, p->abi_minor,
-         *p->license ? p->license : "unknown", p->doc, *info->path ? info->path : "(linked in)");
+  printf("%s %s, ABI %" PRIu32 ".%" PRIu32 ", licence %s\n  %s\n  %s\n", p->name, p->version,
+         p->abi_major, p->abi_minor, *p->license ? p->license : "unknown", p->doc,
+         *info->path ? info->path : "(linked in)");
   if (*info->sha256) printf("  sha256 %s\n", info->sha256);
   for (int i = 0; i < n_layers(p); i++)
     put_layer(p->layers[i]);
@@ -134,7 +141,8 @@ static int info(lrp_ctx *ctx, const char *name)
 
 static void tell(void *user, int verdict, const char *line)
 {
-  static const char *const mark[] = {[LRP_CHECK_FAILED] = "FAILED", [LRP_CHECK_PASSED] = "ok", [LRP_CHECK_NOTE] = "note"};
+  static const char *const mark[] = {
+      [LRP_CHECK_FAILED] = "FAILED", [LRP_CHECK_PASSED] = "ok", [LRP_CHECK_NOTE] = "note"};
   const bool quiet = *(const bool *)user;
   if (!quiet || verdict == LRP_CHECK_FAILED) printf("  %-6s %s\n", mark[verdict], line);
 }
@@ -167,7 +175,8 @@ static int dispatch(lrp_ctx *ctx, const cli_args *a)
   if (!strcmp(what, "info") && n <= 1) return info(ctx, n ? a->operand[1] : NULL);
   if (!strcmp(what, "ls") && n == 0) return list(ctx);
   if (!strcmp(what, "path") && n == 0) return path(ctx);
-  cli_error("plugin: ls, info [NAME], check FILE..., new rule|layer NAME or path was expected; see lrp plugin --help");
+  cli_error("plugin: ls, info [NAME], check FILE..., new rule|layer NAME or path was expected; see "
+            "lrp plugin --help");
   return 2;
 }
 

@@ -44,7 +44,8 @@ static void next_steps(const char *kind, const char *name)
          "  cd %s && make && lrp plugin check ./%s.so\n",
          name, name, name, name, name, name);
   if (!strcmp(kind, "rule"))
-    printf("  lrp explain MODEL INPUT --plugin ./%s.so --rules 'linear -> %s; * -> epsilon'\n", name, name);
+    printf("  lrp explain MODEL INPUT --plugin ./%s.so --rules 'linear -> %s; * -> epsilon'\n",
+           name, name);
   else
     printf("  lrp explain MODEL INPUT --plugin ./%s.so\n", name);
 }
@@ -55,14 +56,18 @@ int cli_plugin_new(lrp_ctx *ctx, const char *kind, const char *name)
   const struct {
     const char *from, *to, *suffix;
     bool executable;
-  } file[] = {{kind, name, ".c", false}, {"Makefile", "Makefile", "", false}, {"test.sh", "test.sh", "", true}};
+  } file[] = {{kind, name, ".c", false},
+              {"Makefile", "Makefile", "", false},
+              {"test.sh", "test.sh", "", true}};
   char from[PATH], to[PATH];
   if (strcmp(kind, "rule") != 0 && strcmp(kind, "layer") != 0) {
     cli_error("plugin new %s: rule or layer was expected", kind);
     return 2;
   }
   if (!good_name(name)) {
-    cli_error("plugin new %s: \"%s\" is no name; at most %d letters a-z, digits and _, a letter first", kind, name, LONGEST_NAME);
+    cli_error(
+        "plugin new %s: \"%s\" is no name; at most %d letters a-z, digits and _, a letter first",
+        kind, name, LONGEST_NAME);
     return 2;
   }
   if (lrp_owner(ctx, name)) {

@@ -1,5 +1,7 @@
-/* progress.c - a bar on standard error, for jobs of several inputs that take longer than a second. */
+/* progress.c - long jobs: a bar on standard error where several inputs take longer than a second, and Ctrl-C that lets the
+ * current input be finished. */
 #include "cli.h"
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -63,4 +65,27 @@ void cli_progress_step(cli_progress *p)
   p->done++;
   if (p->wanted && seconds > 1 && p->done < p->n)
     draw(p, seconds);
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t came;
+
+static void remember(int number)
+{
+  came = number;
+}
+
+void cli_catch_signals(void)
+{
+  struct sigaction a = {.sa_handler = remember};
+  a.sa_flags = (int)SA_RESETHAND; /* and no SA_RESTART: reading standard input stops at once */
+  sigemptyset(&a.sa_mask);
+  sigaction(SIGINT, &a, NULL);
+  sigaction(SIGTERM, &a, NULL);
+}
+
+int cli_signal(void)
+{
+  return came;
 }

@@ -7,11 +7,12 @@
 
 enum { O_DB, O_FORMAT, O_TIMEOUT, O_SHOW };
 enum { TIMEOUT_S = 60, STDIN_MAX = 16 << 20 };
-static const cli_option OPTIONS[] = {[O_DB] = {"db", 'd', "FILE", "the database ($LRP_DB, else lrp.db)"},
-                                     [O_FORMAT] = {"format", 'f', "FORMAT", "table (default), csv, json or markdown"},
-                                     [O_TIMEOUT] = {"timeout", 't', "SECONDS", "stop a query after so long (60; 0: never)"},
-                                     [O_SHOW] = {"show", 0, NULL, "print the SQL of a named query instead of its rows"},
-                                     {0}};
+static const cli_option OPTIONS[] = {
+    [O_DB] = {"db", 'd', "FILE", "the database ($LRP_DB, else lrp.db)"},
+    [O_FORMAT] = {"format", 'f', "FORMAT", "table (default), csv, json or markdown"},
+    [O_TIMEOUT] = {"timeout", 't', "SECONDS", "stop a query after so long (60; 0: never)"},
+    [O_SHOW] = {"show", 0, NULL, "print the SQL of a named query instead of its rows"},
+    {0}};
 static int run_sql(const cli_command *c, int argc, char **argv);
 const cli_command CLI_SQL = {
     "sql", "ask the database of explanations", "[QUERY | @NAME | -] [OPTION ...]", OPTIONS, -1,
@@ -24,11 +25,13 @@ const cli_command CLI_SQL = {
 
 /* ---- named queries ---- */
 
+/* The first sentence of the comment that begins each table and view. */
 static const char SQL_TABLES[] =
-    "SELECT name, type,\n"
-    "  substr(trim(substr(sql, instr(sql, '--') + 2, instr(substr(sql, instr(sql, '--')), char(10)) - 3)), 1, 90) AS meaning\n"
-    "FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'input\\_fts%' ESCAPE '\\'\n"
-    "ORDER BY type DESC, name";
+    "WITH c AS (\n"
+    "  SELECT name, type, substr(sql, instr(sql, '--') + 3) || char(10) AS comment FROM sqlite_schema\n"
+    "  WHERE type IN ('table', 'view') AND instr(sql, '--') AND name NOT LIKE 'input\\_fts%' ESCAPE '\\'),\n"
+    "l AS (SELECT name, type, substr(comment, 1, instr(comment, char(10)) - 1) || '  ' AS line FROM c)\n"
+    "SELECT name, type, substr(line, 1, instr(line, '  ') - 1) AS meaning FROM l ORDER BY type DESC, name";
 
 static const struct {
   const char *name, *doc, *sql;
@@ -48,7 +51,8 @@ static const struct {
      "  SELECT *, row_number() OVER (PARTITION BY class, composite ORDER BY relevance DESC, word) AS place FROM w)\n"
      "WHERE place <= 10 ORDER BY class, composite, place"},
     {"runs", "all runs, the latest first",
-     "SELECT run_id, experiment, model, composite, status, started_at, round(seconds, 2) AS seconds, explanations, errors\n"
+     "SELECT run_id, experiment, model, composite, status, started_at, round(seconds, 2) AS seconds,\n"
+     "  explanations, errors\n"
      "FROM v_run ORDER BY run_id DESC"},
     {"conservation", "how much relevance was lost on the way, for each composite; worst: the explanation to look at",
      "SELECT composite, count(*) AS n, avg(rel) AS mean, max(rel) AS largest, explanation_id AS worst\n"
@@ -56,10 +60,11 @@ static const struct {
     {"leaks", "the layers that lose most, and to what; shares of the explained value",
      "SELECT layer, op, composite, rule, n, total, bias, stabiliser, gate, leak FROM (\n"
      "  SELECT f.layer, f.op, v.composite, f.rule, count(*) AS n, avg(f.share) AS total,\n"
-     "    avg(abs(f.r_bias) / s.size) AS bias, avg(abs(f.r_stab) / s.size) AS stabiliser, avg(abs(f.r_gate) / s.size) AS gate,\n"
-     "    avg(abs(f.leak) / s.size) AS leak\n"
+     "    avg(abs(f.r_bias) / s.size) AS bias, avg(abs(f.r_stab) / s.size) AS stabiliser,\n"
+     "    avg(abs(f.r_gate) / s.size) AS gate, avg(abs(f.leak) / s.size) AS leak\n"
      "  FROM v_flow f JOIN v_run v USING (run_id)\n"
-     "    JOIN (SELECT explanation_id, max(abs(target_value), 1e-12) AS size FROM explanation) s USING (explanation_id)\n"
+     "    JOIN (SELECT explanation_id, max(abs(target_value), 1e-12) AS size FROM explanation) s\n"
+     "      USING (explanation_id)\n"
      "  GROUP BY 1, 2, 3, 4)\n"
      "ORDER BY total DESC LIMIT 30"},
     {"wrong", "wrong predictions of high probability, where true labels are known",

@@ -1,12 +1,14 @@
 /* terminal.c - messages, colours, and the escaping of strangers' text. */
 #include "cli.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
-static bool quiet;
+static bool quiet; /* one command a process: set once, at its start */
 
 void cli_quiet(bool on)
 {
@@ -18,13 +20,30 @@ bool cli_is_quiet(void)
   return quiet;
 }
 
+/* Lines of ours, in which names and texts of strangers may stand: all but the line ends is escaped. */
+static void put_lines(FILE *f, const char *text)
+{
+  for (const char *line = text; *line;) {
+    const size_t n = strcspn(line, "\n");
+    cli_escape(f, line, n);
+    fputc('\n', f);
+    line += n + (line[n] != 0);
+  }
+}
+
+static void put_message(const char *before, const char *fmt, va_list ap)
+{
+  char text[4096];
+  vsnprintf(text, sizeof text, fmt, ap);
+  fputs(before, stderr);
+  put_lines(stderr, text);
+}
+
 void cli_error(const char *fmt, ...)
 {
   va_list ap;
   va_start(ap, fmt);
-  fputs("lrp: ", stderr);
-  vfprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
+  put_message("lrp: ", fmt, ap);
   va_end(ap);
 }
 
@@ -34,22 +53,41 @@ void cli_note(const char *fmt, ...)
     return;
   va_list ap;
   va_start(ap, fmt);
-  vfprintf(stderr, fmt, ap);
-  fputc('\n', stderr);
+  put_message("", fmt, ap);
   va_end(ap);
 }
 
 int cli_fail(lrp_ctx *ctx, lrp_status st)
 {
-  fputs("lrp: ", stderr);
   const char *m = lrp_message(ctx);
-  for (const char *line = m; *line;) { /* a message may hold names from a file: lines are ours, the rest is escaped */
-    const size_t n = strcspn(line, "\n");
-    cli_escape(stderr, line, n);
-    fputc('\n', stderr);
-    line += n + (line[n] != 0);
-  }
+  fputs("lrp: ", stderr);
+  put_lines(stderr, *m ? m : st == LRP_E_NOMEM ? "no memory" : lrp_status_name(st));
   return lrp_exit_status(st);
+}
+
+static int flush_error;
+
+bool cli_flush(void)
+{
+  errno = 0;
+  if (!fflush(stdout) && !ferror(stdout))
+    return true;
+  if (!flush_error)
+    flush_error = errno ? errno : EIO;
+  return false;
+}
+
+int cli_flush_error(void)
+{
+  return flush_error;
+}
+
+int cli_columns(FILE *f)
+{
+  struct winsize size = {0};
+  if (!isatty(fileno(f)))
+    return 0;
+  return !ioctl(fileno(f), TIOCGWINSZ, &size) && size.ws_col >= 20 ? size.ws_col : 80;
 }
 
 /* ---- colours ---- */

@@ -1,8 +1,9 @@
 /* arena.c - memory that is freed at once: a chain of growing blocks.
  *
- * The largest block that a release sets free is kept as a spare, so the scratch memory of one callback serves the next
- * without a trip to the system.  Bytes never handed out before are known to be zero (calloc) and are not cleared again.
- * Under AddressSanitizer all that is not handed out is poisoned. */
+ * The largest block that a release sets free is kept as a spare, so the scratch memory of one
+ * callback serves the next without a trip to the system.  Bytes never handed out before are known
+ * to be zero (calloc) and are not cleared again. Under AddressSanitizer all that is not handed out
+ * is poisoned. */
 #include "core.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +15,18 @@
 #endif
 #if defined __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
-#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define POISON(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
 #else
-#define POISON(p, n) ((void)(p), (void)(n))
+#define POISON(p, n)   ((void)(p), (void)(n))
 #define UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { ALIGN = 64 };                              /* a cache line, and the widest vector register */
-enum { FIRST_BLOCK = 1 << 16, LAST_DOUBLING = 1 << 26 }; /* above it blocks are as large as asked for */
+enum { ALIGN = 64 }; /* a cache line, and the widest vector register */
+enum {
+  FIRST_BLOCK = 1 << 16,
+  LAST_DOUBLING = 1 << 26
+}; /* above it blocks are as large as asked for */
 
 struct lrp_block {
   lrp_block *below;

@@ -1,6 +1,7 @@
 /* args.c - arguments of layers and rules: defaults, parsing, ranges.
  *
- * Text is read in the C locale whatever the program has set, so "0.25" means the same everywhere. */
+ * Text is read in the C locale whatever the program has set, so "0.25" means the same everywhere.
+ */
 #include "args.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -78,8 +79,8 @@ lrp_status lrp_args_default(lrp_ctx *ctx, const char *who, const lrp_arg *args, 
     case LRP_ARG_INTS:
       break;
     default:
-      return lrp_fail(ctx, LRP_E_ABI, "%s: argument %s has the unknown type %" PRIu32, who, args[i].name,
-                      args[i].type);
+      return lrp_fail(ctx, LRP_E_ABI, "%s: argument %s has the unknown type %" PRIu32, who,
+                      args[i].name, args[i].type);
     }
   }
   return LRP_OK;
@@ -149,7 +150,8 @@ static lrp_status check_list(lrp_ctx *ctx, const char *who, const lrp_arg *arg, 
     return lrp_fail(ctx, LRP_E_ARG, "%s: %s is a list of %" PRId64 " numbers without data", who,
                     arg->name, n);
   if (n == 0 && arg->flags & LRP_ARG_REQUIRED)
-    return lrp_fail(ctx, LRP_E_ARG, "%s: argument %s is missing; a list as 1/2/3 was expected", who, arg->name);
+    return lrp_fail(ctx, LRP_E_ARG, "%s: argument %s is missing; a list as 1/2/3 was expected", who,
+                    arg->name);
   for (int64_t k = 0; k < n; k++) {
     lrp_status status = real ? check_real(ctx, who, arg, (double)v->reals.v[k])
                              : check_int(ctx, who, arg, v->ints.v[k]);
@@ -168,18 +170,20 @@ static lrp_status check_value(lrp_ctx *ctx, const char *who, const lrp_arg *arg,
   case LRP_ARG_BOOL:
     return v->i == 0 || v->i == 1
                ? LRP_OK
-               : lrp_fail(ctx, LRP_E_ARG, "%s: %s=%" PRId64 " is neither 0 nor 1", who, arg->name, v->i);
+               : lrp_fail(ctx, LRP_E_ARG, "%s: %s=%" PRId64 " is neither 0 nor 1", who, arg->name,
+                          v->i);
   case LRP_ARG_CHOICE:
     return v->i >= 0 && v->i < n_choices(arg->choices)
                ? LRP_OK
-               : lrp_fail(ctx, LRP_E_ARG, "%s: %s=%" PRId64 " is not the position of one of %s", who, arg->name,
-                          v->i, arg->choices);
+               : lrp_fail(ctx, LRP_E_ARG, "%s: %s=%" PRId64 " is not the position of one of %s",
+                          who, arg->name, v->i, arg->choices);
   default:
     return check_list(ctx, who, arg, v);
   }
 }
 
-lrp_status lrp_args_check(lrp_ctx *ctx, const char *who, const lrp_arg *args, const lrp_value *values)
+lrp_status lrp_args_check(lrp_ctx *ctx, const char *who, const lrp_arg *args,
+                          const lrp_value *values)
 {
   lrp_locale held = lrp_locale_c();
   lrp_status status = LRP_OK;
@@ -279,7 +283,8 @@ static lrp_status read_list(lrp_ctx *ctx, const lrp_arg *arg, span t, lrp_value 
   return LRP_OK;
 }
 
-static lrp_status read_value(lrp_ctx *ctx, const char *who, const lrp_arg *arg, span t, lrp_value *out)
+static lrp_status read_value(lrp_ctx *ctx, const char *who, const lrp_arg *arg, span t,
+                             lrp_value *out)
 {
   static const char *const wanted[] = {
       [LRP_ARG_REAL] = "a number as 0.25",
@@ -302,8 +307,8 @@ static lrp_status read_value(lrp_ctx *ctx, const char *who, const lrp_arg *arg, 
     status = read_list(ctx, arg, t, out, &good);
   if (status || good) return status;
   if (arg->type == LRP_ARG_CHOICE)
-    return lrp_fail(ctx, LRP_E_ARG, "%s: %s=%.*s: one of %s was expected", who, arg->name, shown(t), t.s,
-                    arg->choices);
+    return lrp_fail(ctx, LRP_E_ARG, "%s: %s=%.*s: one of %s was expected", who, arg->name, shown(t),
+                    t.s, arg->choices);
   return lrp_fail(ctx, LRP_E_ARG, "%s: %s=%.*s: %s was expected", who, arg->name, shown(t), t.s,
                   wanted[arg->type]);
 }
@@ -332,13 +337,16 @@ static lrp_status unknown_name(lrp_ctx *ctx, const char *who, const lrp_arg *arg
   snprintf(name, sizeof name, "%.*s", shown(t), t.s);
   const char *near = lrp_nearest(name, names, n);
   if (near)
-    return lrp_fail(ctx, LRP_E_ARG, "%s has no argument \"%s\"; did you mean \"%s\"?", who, name, near);
+    return lrp_fail(ctx, LRP_E_ARG, "%s has no argument \"%s\"; did you mean \"%s\"?", who, name,
+                    near);
   list_names(args, (span){"", 0}, list, sizeof list);
-  return lrp_fail(ctx, LRP_E_ARG, "%s has no argument \"%s\"; its arguments are: %s", who, name, list);
+  return lrp_fail(ctx, LRP_E_ARG, "%s has no argument \"%s\"; its arguments are: %s", who, name,
+                  list);
 }
 
 /* The argument of that name, or the only one whose name starts so. */
-static lrp_status find_name(lrp_ctx *ctx, const char *who, const lrp_arg *args, span t, uint32_t *out)
+static lrp_status find_name(lrp_ctx *ctx, const char *who, const lrp_arg *args, span t,
+                            uint32_t *out)
 {
   char list[400];
   uint32_t n = lrp_args_count(args), hits = 0;
@@ -353,40 +361,45 @@ static lrp_status find_name(lrp_ctx *ctx, const char *who, const lrp_arg *args, 
   if (t.n == 0 || hits == 0) return unknown_name(ctx, who, args, t);
   if (hits == 1) return LRP_OK;
   list_names(args, t, list, sizeof list);
-  return lrp_fail(ctx, LRP_E_ARG, "%s: \"%.*s\" may mean %s; write more letters", who, shown(t), t.s, list);
+  return lrp_fail(ctx, LRP_E_ARG, "%s: \"%.*s\" may mean %s; write more letters", who, shown(t),
+                  t.s, list);
 }
 
 /* One "name=value", or a bare value where it comes first. */
-static lrp_status parse_item(lrp_ctx *ctx, const char *who, const lrp_arg *args, span item, bool first,
-                             uint64_t *given, lrp_value *out)
+static lrp_status parse_item(lrp_ctx *ctx, const char *who, const lrp_arg *args, span item,
+                             bool first, uint64_t *given, lrp_value *out)
 {
   uint32_t i = 0;
   span value = item;
   bool named;
   span name = trim(split(&value, '=', &named));
   if (item.n == 0)
-    return lrp_fail(ctx, LRP_E_ARG, "%s: an argument is empty; name=value was expected between commas", who);
+    return lrp_fail(ctx, LRP_E_ARG,
+                    "%s: an argument is empty; name=value was expected between commas", who);
   if (!named && !first)
-    return lrp_fail(ctx, LRP_E_ARG, "%s: \"%.*s\" has no name; only the first value may go without (name=value)", who,
-                    shown(item), item.s);
+    return lrp_fail(ctx, LRP_E_ARG,
+                    "%s: \"%.*s\" has no name; only the first value may go without (name=value)",
+                    who, shown(item), item.s);
   if (!named) value = item;
   lrp_status status = named ? find_name(ctx, who, args, name, &i) : LRP_OK;
   if (status) return status;
-  if (*given >> i & 1)
-    return lrp_fail(ctx, LRP_E_ARG, "%s: %s is given twice", who, args[i].name);
+  if (*given >> i & 1) return lrp_fail(ctx, LRP_E_ARG, "%s: %s is given twice", who, args[i].name);
   *given |= (uint64_t)1 << i;
   return read_value(ctx, who, &args[i], trim(value), &out[i]);
 }
 
-static lrp_status parse(lrp_ctx *ctx, const char *who, const lrp_arg *args, span text, lrp_value *out)
+static lrp_status parse(lrp_ctx *ctx, const char *who, const lrp_arg *args, span text,
+                        lrp_value *out)
 {
   uint32_t n = lrp_args_count(args);
   uint64_t given = 0;
   bool more = text.n > 0;
   if (n > MOST_ARGS)
-    return lrp_fail(ctx, LRP_E_ABI, "%s declares %" PRIu32 " arguments; at most %d are possible", who, n, MOST_ARGS);
+    return lrp_fail(ctx, LRP_E_ABI, "%s declares %" PRIu32 " arguments; at most %d are possible",
+                    who, n, MOST_ARGS);
   if (n == 0 && more)
-    return lrp_fail(ctx, LRP_E_ARG, "%s takes no arguments; remove \"%.*s\"", who, shown(text), text.s);
+    return lrp_fail(ctx, LRP_E_ARG, "%s takes no arguments; remove \"%.*s\"", who, shown(text),
+                    text.s);
   for (bool first = true; more; first = false) {
     span item = trim(split(&text, ',', &more));
     lrp_status status = parse_item(ctx, who, args, item, first, &given, out);
@@ -394,12 +407,13 @@ static lrp_status parse(lrp_ctx *ctx, const char *who, const lrp_arg *args, span
   }
   for (uint32_t i = 0; i < n; i++)
     if (args[i].flags & LRP_ARG_REQUIRED && !(given >> i & 1))
-      return lrp_fail(ctx, LRP_E_ARG, "%s: argument %s is missing; write %s=VALUE (%s)", who, args[i].name,
-                      args[i].name, args[i].doc ? args[i].doc : "required");
+      return lrp_fail(ctx, LRP_E_ARG, "%s: argument %s is missing; write %s=VALUE (%s)", who,
+                      args[i].name, args[i].name, args[i].doc ? args[i].doc : "required");
   return LRP_OK;
 }
 
-lrp_status lrp_args_parse(lrp_ctx *ctx, const char *who, const lrp_arg *args, const char *text, lrp_value *out)
+lrp_status lrp_args_parse(lrp_ctx *ctx, const char *who, const lrp_arg *args, const char *text,
+                          lrp_value *out)
 {
   lrp_status status = lrp_args_default(ctx, who, args, out);
   if (status) return status;

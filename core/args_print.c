@@ -21,8 +21,8 @@ __attribute__((format(printf, 2, 3))) static void put(sink *out, const char *fmt
   out->at += m > 0 ? (size_t)m : 0;
 }
 
-/* Nine digits, or seventeen where nine do not read back.  JSON knows no infinity: a number too large for a double is
- * read as one, as SQLite writes it. */
+/* Nine digits, or seventeen where nine do not read back.  JSON knows no infinity: a number too
+ * large for a double is read as one, as SQLite writes it. */
 static void put_real(sink *out, double v, bool narrow, bool json)
 {
   char text[40];

@@ -14,4 +14,11 @@ uint32_t lrp_count_ports(const lrp_port *);
 bool lrp_operator_fits(const lrp_operator *, const lrp_onnx_node *, int32_t opset);
 /* false: the type does not take a node with these inputs. */
 bool lrp_bind(const lrp_graph *, const lrp_layer_type *, const lrp_operator *, const int32_t *edge, uint32_t n, lrp_binding *);
+
+/* import.c, for canonizers: default arguments; a new last step of this type, its outputs not connected yet; taking the last
+ * step back. */
+lrp_status lrp_import_values(lrp_ctx *, lrp_graph *, const lrp_layer_type *, lrp_value **out);
+lrp_status lrp_import_layer(lrp_ctx *, lrp_graph *, const lrp_layer_type *, const lrp_binding *, lrp_value *args,
+                            const char *name, const char *op, int32_t *step, bool *moved);
+void lrp_import_undo(lrp_graph *, int32_t step);
 #endif

@@ -1,6 +1,6 @@
 /* canonize.c - graph passes that make rules mean what their papers say.  Each pass is one function with its pattern drawn
  * above it; `--canonize none` leaves all out, a list names those wanted. */
-#include "graph.h"
+#include "fuse.h"
 #include "kernel.h"
 #include <stdio.h>
 #include <string.h>
@@ -137,12 +137,12 @@ static lrp_status final_softmax(lrp_ctx *ctx, lrp_graph *g)
   return LRP_OK;
 }
 
-/* ---- the list ---- */
+/* ---- the list; fuse is in fuse.c ---- */
 
 static const struct pass {
   const char *name;
   lrp_status (*run)(lrp_ctx *, lrp_graph *);
-} PASSES[] = {{"merge_affine", merge_affine}, {"final_softmax", final_softmax}};
+} PASSES[] = {{"fuse", lrp_fuse}, {"merge_affine", merge_affine}, {"final_softmax", final_softmax}};
 enum { N_PASS = sizeof PASSES / sizeof PASSES[0] };
 
 static bool listed(const char *list, const char *name)
@@ -162,7 +162,7 @@ static lrp_status check_list(lrp_ctx *ctx, const char *list)
     for (int i = 0; i < N_PASS; i++)
       known = known || (strlen(PASSES[i].name) == n && !strncmp(PASSES[i].name, p, n));
     if (!known)
-      return lrp_fail(ctx, LRP_E_ARG, "canonizer \"%.*s\" is not known; all, none, merge_affine and final_softmax are", (int)n,
+      return lrp_fail(ctx, LRP_E_ARG, "canonizer \"%.*s\" is not known; all, none, fuse, merge_affine and final_softmax are", (int)n,
                       p);
     p += n + (p[n] == ',');
   }

@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 /* One value; what: as the argument would be written. */
-static void try_value(const lrp_arg *list, uint32_t i, lrp_value *args, lrp_value v, lrp_ends_fn *each, void *user)
+static void try_value(const lrp_arg *list, uint32_t i, lrp_value *args, lrp_value v,
+                      lrp_ends_fn *each, void *user)
 {
   char what[120];
   lrp_value before = args[i];
@@ -17,7 +18,8 @@ static void try_value(const lrp_arg *list, uint32_t i, lrp_value *args, lrp_valu
 }
 
 /* The ends of a real or whole argument; just inside of an end that is excluded. */
-static void try_range(const lrp_arg *list, uint32_t i, lrp_value *args, lrp_ends_fn *each, void *user)
+static void try_range(const lrp_arg *list, uint32_t i, lrp_value *args, lrp_ends_fn *each,
+                      void *user)
 {
   const lrp_arg *a = &list[i];
   const double end[] = {a->min, a->max};
@@ -26,9 +28,11 @@ static void try_range(const lrp_arg *list, uint32_t i, lrp_value *args, lrp_ends
     bool open = a->flags & (k ? LRP_ARG_OPEN_MAX : LRP_ARG_OPEN_MIN);
     if (!isfinite(end[k]) || fabs(end[k]) > 0x1p53) continue;
     if (a->type == LRP_ARG_INT) {
-      try_value(list, i, args, (lrp_value){.i = (int64_t)end[k] + (open ? 1 - 2 * k : 0)}, each, user);
+      try_value(list, i, args, (lrp_value){.i = (int64_t)end[k] + (open ? 1 - 2 * k : 0)}, each,
+                user);
     } else {
-      double inside = fabs(end[k]) > 0 ? end[k] * (1 + (k ? -1e-6 : 1e-6) * (end[k] > 0 ? 1 : -1)) : (k ? -1e-6 : 1e-6);
+      double inside = fabs(end[k]) > 0 ? end[k] * (1 + (k ? -1e-6 : 1e-6) * (end[k] > 0 ? 1 : -1))
+                                       : (k ? -1e-6 : 1e-6);
       try_value(list, i, args, (lrp_value){.real = open ? inside : end[k]}, each, user);
     }
   }
@@ -45,17 +49,21 @@ static int64_t n_choices(const char *choices)
 void lrp_for_ends(const lrp_arg *list, lrp_value *args, lrp_ends_fn *each, void *user)
 {
   for (uint32_t i = 0; i < lrp_args_count(list); i++) {
-    int64_t n = list[i].type == LRP_ARG_BOOL ? 2 : list[i].type == LRP_ARG_CHOICE ? n_choices(list[i].choices) : 0;
+    int64_t n = list[i].type == LRP_ARG_BOOL     ? 2
+                : list[i].type == LRP_ARG_CHOICE ? n_choices(list[i].choices)
+                                                 : 0;
     for (int64_t k = 0; k < n; k++)
       try_value(list, i, args, (lrp_value){.i = k}, each, user);
-    if (list[i].type == LRP_ARG_REAL || list[i].type == LRP_ARG_INT) try_range(list, i, args, each, user);
+    if (list[i].type == LRP_ARG_REAL || list[i].type == LRP_ARG_INT)
+      try_range(list, i, args, each, user);
   }
 }
 
 static lrp_status verdict(lrp_ctx *ctx, const char *what, const lrp_story *story)
 {
   if (!story->n_failed) return LRP_OK;
-  return lrp_fail(ctx, LRP_E_ABI, "%s: %" PRId64 " check%s failed", what, story->n_failed, story->n_failed == 1 ? "" : "s");
+  return lrp_fail(ctx, LRP_E_ABI, "%s: %" PRId64 " check%s failed", what, story->n_failed,
+                  story->n_failed == 1 ? "" : "s");
 }
 
 lrp_status lrp_layer_check(lrp_ctx *ctx, const lrp_layer_type *type, lrp_check_fn *tell, void *user)

@@ -1,5 +1,6 @@
-/* check_layer.c - what must hold of every layer, tried on a layer that nobody has seen before: the same input gives the
- * same bits, vjp is the transposed map of forward, frozen tensors change nothing, and the degree is what it says. */
+/* check_layer.c - what must hold of every layer, tried on a layer that nobody has seen before: the
+ * same input gives the same bits, vjp is the transposed map of forward, frozen tensors change
+ * nothing, and the degree is what it says. */
 #include "story.h"
 #include <inttypes.h>
 #include <math.h>
@@ -28,7 +29,8 @@ static bool failed(subject *s, lrp_status status, const char *what)
 
 static bool same_bits(const lrp_tensor *a, const lrp_tensor *b)
 {
-  return !a->data || !b->data || memcmp(a->data, b->data, (size_t)lrp_count(a) * lrp_element(a)) == 0;
+  return !a->data || !b->data ||
+         memcmp(a->data, b->data, (size_t)lrp_count(a) * lrp_element(a)) == 0;
 }
 
 static double dot(const lrp_tensor *a, const lrp_tensor *b, double *size)
@@ -48,7 +50,8 @@ static lrp_status random_bars(subject *s, const lrp_call *c, lrp_tensor *bar)
   for (uint32_t i = 0; !status && i < c->n_out; i++) {
     bar[i] = c->out[i];
     bar[i].data = NULL;
-    if (c->out[i].dtype == LRP_REAL) status = lrp_trial_random(&s->t, &c->out[i], 200 + i, -1, 1, &bar[i]);
+    if (c->out[i].dtype == LRP_REAL)
+      status = lrp_trial_random(&s->t, &c->out[i], 200 + i, -1, 1, &bar[i]);
   }
   return status;
 }
@@ -62,15 +65,18 @@ static void check_same(subject *s)
   if (failed(s, lrp_trial_forward(t, NULL, 0, &again), "forward, called again")) return;
   for (uint32_t i = 0; i < again.n_out; i++)
     same = same && same_bits(&again.out[i], &t->call.out[i]);
-  say(s, same ? LRP_CHECK_PASSED : LRP_CHECK_FAILED, same ? "forward gives the same bits twice" : "forward gives other bits the second time");
+  say(s, same ? LRP_CHECK_PASSED : LRP_CHECK_FAILED,
+      same ? "forward gives the same bits twice" : "forward gives other bits the second time");
   if (!t->type->vjp) return;
-  if (failed(s, random_bars(s, &t->call, bar), "vjp") || failed(s, lrp_trial_vjp(t, &t->call, bar, one), "vjp") ||
+  if (failed(s, random_bars(s, &t->call, bar), "vjp") ||
+      failed(s, lrp_trial_vjp(t, &t->call, bar, one), "vjp") ||
       failed(s, lrp_trial_vjp(t, &t->call, bar, two), "vjp"))
     return;
   same = true;
   for (uint32_t i = 0; i < t->call.n_in; i++)
     same = same && same_bits(&one[i], &two[i]);
-  say(s, same ? LRP_CHECK_PASSED : LRP_CHECK_FAILED, same ? "vjp gives the same bits twice" : "vjp gives other bits the second time");
+  say(s, same ? LRP_CHECK_PASSED : LRP_CHECK_FAILED,
+      same ? "vjp gives the same bits twice" : "vjp gives other bits the second time");
 }
 
 /* ---- vjp against finite differences ---- */
@@ -90,8 +96,8 @@ static lrp_status moved(subject *s, const lrp_tensor *v, double h, lrp_tensor *i
 }
 
 /* <u, (f(x + h v) - f(x - h v)) / 2h>; *size: the sum of the terms' sizes. */
-static lrp_status difference(subject *s, uint32_t freeze, const lrp_tensor *v, const lrp_tensor *u, double h,
-                             double *sum, double *size)
+static lrp_status difference(subject *s, uint32_t freeze, const lrp_tensor *v, const lrp_tensor *u,
+                             double h, double *sum, double *size)
 {
   lrp_tensor in[MOST];
   lrp_call plus, minus;
@@ -102,14 +108,16 @@ static lrp_status difference(subject *s, uint32_t freeze, const lrp_tensor *v, c
   *sum = *size = 0;
   for (uint32_t i = 0; !status && i < plus.n_out; i++)
     for (int64_t k = 0; u[i].data && k < lrp_count(&u[i]); k++) {
-      double d = ((double)lrp_reals(&plus.out[i])[k] - (double)lrp_reals(&minus.out[i])[k]) / (2 * h);
+      double d =
+          ((double)lrp_reals(&plus.out[i])[k] - (double)lrp_reals(&minus.out[i])[k]) / (2 * h);
       *sum += d * (double)lrp_reals(&u[i])[k];
       *size += fabs(d * (double)lrp_reals(&u[i])[k]);
     }
   return status;
 }
 
-/* The smallest relative error over several steps: a kink near x spoils large ones, rounding small ones. */
+/* The smallest relative error over several steps: a kink near x spoils large ones, rounding small
+ * ones. */
 static lrp_status adjoint_error(subject *s, uint32_t freeze, double *error)
 {
   static const double step[] = {3e-2, 1e-2, 3e-3, 1e-3};
@@ -155,10 +163,11 @@ static void check_adjoint(subject *s, uint32_t freeze)
     return;
   }
   if (failed(s, adjoint_error(s, freeze, &error), "vjp")) return;
-  bool good = error <= 1e-2; /* central differences in single precision; a wrong factor is far above */
+  bool good =
+      error <= 1e-2; /* central differences in single precision; a wrong factor is far above */
   lrp_tell(s->story, good ? LRP_CHECK_PASSED : LRP_CHECK_FAILED,
-           "layer %s: vjp is %sthe transposed map of forward%s: <u,Jv> and <J'u,v> differ by %.1g", s->name,
-           good ? "" : "not ", frozen, error);
+           "layer %s: vjp is %sthe transposed map of forward%s: <u,Jv> and <J'u,v> differ by %.1g",
+           s->name, good ? "" : "not ", frozen, error);
 }
 
 /* ---- frozen tensors, degree ---- */
@@ -181,11 +190,12 @@ static void check_frozen(subject *s, uint32_t freeze)
   char frozen[200];
   lrp_call call;
   frozen_text(s->t.type, freeze, frozen, sizeof frozen);
-  if (failed(s, lrp_trial_forward(&s->t, NULL, freeze, &call), "forward with frozen tensors")) return;
+  if (failed(s, lrp_trial_forward(&s->t, NULL, freeze, &call), "forward with frozen tensors"))
+    return;
   double d = distance(&call, &s->t.call, 1);
   bool good = d <= 1e-5;
-  lrp_tell(s->story, good ? LRP_CHECK_PASSED : LRP_CHECK_FAILED, "layer %s: forward%s differs from forward by %.1g", s->name,
-           frozen, d);
+  lrp_tell(s->story, good ? LRP_CHECK_PASSED : LRP_CHECK_FAILED,
+           "layer %s: forward%s differs from forward by %.1g", s->name, frozen, d);
 }
 
 static void check_degree(subject *s, uint32_t freeze)
@@ -201,12 +211,14 @@ static void check_degree(subject *s, uint32_t freeze)
     return;
   }
   /* f(2x) = 2^m f(x), biases 0: doubling is exact in binary */
-  if (failed(s, moved(s, t->in, 1, in), "degree") || failed(s, lrp_trial_forward(t, in, freeze, &call), "degree")) return;
+  if (failed(s, moved(s, t->in, 1, in), "degree") ||
+      failed(s, lrp_trial_forward(t, in, freeze, &call), "degree"))
+    return;
   double d = distance(&call, &t->call, ldexp(1, (int)degree));
   bool good = d <= 1e-4;
   lrp_tell(s->story, good ? LRP_CHECK_PASSED : LRP_CHECK_FAILED,
-           "layer %s: %shomogeneous of degree %" PRIu32 "%s: f(2x) differs from %.9g f(x) by %.1g", s->name,
-           good ? "" : "not ", degree, frozen, ldexp(1, (int)degree), d);
+           "layer %s: %shomogeneous of degree %" PRIu32 "%s: f(2x) differs from %.9g f(x) by %.1g",
+           s->name, good ? "" : "not ", degree, frozen, ldexp(1, (int)degree), d);
 }
 
 /* ---- arguments ---- */
@@ -237,7 +249,8 @@ static void at_end(lrp_value *args, const char *what, void *user)
   lrp_status status = type->create ? type->create(&lrp_the_host, s->t.ctx, args, &inst) : LRP_OK;
   if (!status) status = type->infer(&lrp_the_host, s->t.ctx, inst, &call);
   if (status && !*lrp_message(s->t.ctx)) {
-    lrp_tell(s->story, LRP_CHECK_FAILED, "layer %s: %s is refused without a message", s->name, what);
+    lrp_tell(s->story, LRP_CHECK_FAILED, "layer %s: %s is refused without a message", s->name,
+             what);
     e->bad = true;
   }
   e->taken += !status;
@@ -252,14 +265,17 @@ static void check_args(subject *s)
   lrp_for_ends(s->t.type->args, s->t.args, at_end, &e);
   lrp_arena_release(&s->t.ctx->scratch, mark);
   if (!e.bad && e.taken + e.refused > 0)
-    lrp_tell(s->story, LRP_CHECK_PASSED, "layer %s: arguments at the ends of their ranges: %d taken, %d refused with a sentence",
-             s->name, e.taken, e.refused);
+    lrp_tell(
+        s->story, LRP_CHECK_PASSED,
+        "layer %s: arguments at the ends of their ranges: %d taken, %d refused with a sentence",
+        s->name, e.taken, e.refused);
 }
 
 static void check_forward(subject *s)
 {
   uint32_t all = 0;
-  lrp_tell(s->story, LRP_CHECK_NOTE, "layer %s: tried on %s%s", s->name, s->t.text, s->t.positive ? ", positive inputs" : "");
+  lrp_tell(s->story, LRP_CHECK_NOTE, "layer %s: tried on %s%s", s->name, s->t.text,
+           s->t.positive ? ", positive inputs" : "");
   check_same(s);
   check_adjoint(s, 0);
   if (s->t.type->vjp) check_degree(s, 0);
@@ -278,7 +294,8 @@ static void check_forward(subject *s)
   check_args(s);
 }
 
-/* Biases are 0 in the whole trial: only then does a degree mean anything, and nothing else depends on them. */
+/* Biases are 0 in the whole trial: only then does a degree mean anything, and nothing else depends
+ * on them. */
 void lrp_story_layer(lrp_ctx *ctx, const lrp_layer_type *type, lrp_story *story)
 {
   subject s = {.story = story, .name = type->name};

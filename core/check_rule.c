@@ -1,5 +1,6 @@
-/* check_rule.c - what must hold of every rule: its table is one, at every end of its arguments; on layers that are open
- * it gives the same finite relevance twice; and where its table says that nothing is lost, nothing is lost. */
+/* check_rule.c - what must hold of every rule: its table is one, at every end of its arguments; on
+ * layers that are open it gives the same finite relevance twice; and where its table says that
+ * nothing is lost, nothing is lost. */
 #include "story.h"
 #include <inttypes.h>
 #include <math.h>
@@ -27,9 +28,10 @@ static bool fill_table(const subject *s, const lrp_value *args, lrp_table *t)
 
 static bool good_pass(const lrp_table *t, const lrp_pass *p)
 {
-  double all = fabs(p->w_a) + fabs(p->w_b) + fabs(p->b_a) + fabs(p->b_b) + fabs(p->den) + fabs(p->red);
-  return p->in <= LRP_IN_HIGH && p->group < t->n_group && p->w_part <= LRP_PART_ZERO && p->b_part <= LRP_PART_ZERO &&
-         isfinite(all);
+  double all =
+      fabs(p->w_a) + fabs(p->w_b) + fabs(p->b_a) + fabs(p->b_b) + fabs(p->den) + fabs(p->red);
+  return p->in <= LRP_IN_HIGH && p->group < t->n_group && p->w_part <= LRP_PART_ZERO &&
+         p->b_part <= LRP_PART_ZERO && isfinite(all);
 }
 
 /* "" where the table can be evaluated, else what is wrong. */
@@ -43,15 +45,18 @@ static const char *table_fault(const lrp_table *t, char *text, size_t n)
   else if (t->stab > LRP_STAB_REPLACE0 || !(t->eps >= 0) || !isfinite(t->eps))
     snprintf(text, n, "the table's stabiliser is %" PRIu32 " with eps %g", t->stab, t->eps);
   for (uint32_t i = 0; !*text && i < t->n_pass; i++)
-    if (!good_pass(t, &t->pass[i])) snprintf(text, n, "pass %" PRIu32 " has a field out of its range", i);
+    if (!good_pass(t, &t->pass[i]))
+      snprintf(text, n, "pass %" PRIu32 " has a field out of its range", i);
   for (uint32_t i = 0; !*text && i < t->n_group; i++)
     if (t->group[i].gate > LRP_GATE_NEG || !isfinite(t->group[i].coef))
-      snprintf(text, n, "group %" PRIu32 " has gate %" PRIu32 " and factor %g", i, t->group[i].gate, t->group[i].coef);
+      snprintf(text, n, "group %" PRIu32 " has gate %" PRIu32 " and factor %g", i, t->group[i].gate,
+               t->group[i].coef);
   return text;
 }
 
-/* With biases 0 the table hands all of R on: what is divided by is what is given out, and the groups that see a positive
- * (a negative) output add up to 1.  A large stabiliser takes its share. */
+/* With biases 0 the table hands all of R on: what is divided by is what is given out, and the
+ * groups that see a positive (a negative) output add up to 1.  A large stabiliser takes its share.
+ */
 static bool conserves(const lrp_table *t)
 {
   double positive = 0, negative = 0;
@@ -79,7 +84,8 @@ static void at_end(lrp_value *args, const char *what, void *user)
   char fault[200] = "";
   s->ctx->message[0] = '\0';
   lrp_status status = s->rule->check ? s->rule->check(&lrp_the_host, s->ctx, args) : LRP_OK;
-  if (status && !*lrp_message(s->ctx)) snprintf(fault, sizeof fault, "it is refused without a message");
+  if (status && !*lrp_message(s->ctx))
+    snprintf(fault, sizeof fault, "it is refused without a message");
   if (!status && fill_table(s, args, &t)) table_fault(&t, fault, sizeof fault);
   if (*fault) {
     lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s: with %s: %s", s->rule->name, what, fault);
@@ -109,23 +115,32 @@ static bool check_table(subject *s)
     return false;
   }
   if (s->rule->table)
-    lrp_tell(s->story, LRP_CHECK_PASSED, "rule %s: a table of %" PRIu32 " passes in %" PRIu32 " groups", s->rule->name, t.n_pass,
-             t.n_group);
+    lrp_tell(s->story, LRP_CHECK_PASSED,
+             "rule %s: a table of %" PRIu32 " passes in %" PRIu32 " groups", s->rule->name,
+             t.n_pass, t.n_group);
   list_args(s->rule->args, names, sizeof names);
   lrp_for_ends(s->rule->args, s->args, at_end, &e);
   if (!e.bad && e.taken + e.refused > 0)
-    lrp_tell(s->story, LRP_CHECK_PASSED, "rule %s: %s at the ends of %s: %d taken, %d refused with a sentence", s->rule->name,
+    lrp_tell(s->story, LRP_CHECK_PASSED,
+             "rule %s: %s at the ends of %s: %d taken, %d refused with a sentence", s->rule->name,
              s->rule->table ? "table" : "arguments", names, e.taken, e.refused);
   return !e.bad;
 }
 
 /* ---- on layers ---- */
 
-static lrp_site site_of(const subject *s, const lrp_trial *t, const lrp_tensor *r_out, lrp_tensor *r_in)
+static lrp_site site_of(const subject *s, const lrp_trial *t, const lrp_tensor *r_out,
+                        lrp_tensor *r_in)
 {
   const lrp_layer_type *type = t->type;
-  return (lrp_site){.struct_size = sizeof(lrp_site), .type = type, .inst = t->inst, .call = &t->call, .r_out = r_out,
-                    .r_in = r_in, .rule = s->rule, .rule_args = s->args,
+  return (lrp_site){.struct_size = sizeof(lrp_site),
+                    .type = type,
+                    .inst = t->inst,
+                    .call = &t->call,
+                    .r_out = r_out,
+                    .r_in = r_in,
+                    .rule = s->rule,
+                    .rule_args = s->args,
                     .degree = type->degree ? type->degree(t->inst, 0) : 1};
 }
 
@@ -143,8 +158,8 @@ static lrp_status part_of(lrp_trial *t, double sign, lrp_tensor *in)
   return status;
 }
 
-/* An output without, say, negative terms loses what a rule gives to those: 0/0 is 0.  At a weighted sum the seed is 0
- * where one of x+ w+, x+ w-, x- w+, x- w- is (nearly) missing. */
+/* An output without, say, negative terms loses what a rule gives to those: 0/0 is 0.  At a weighted
+ * sum the seed is 0 where one of x+ w+, x+ w-, x- w+, x- w- is (nearly) missing. */
 static lrp_status clear_lopsided(subject *s, lrp_trial *t, lrp_tensor *seed)
 {
   lrp_tensor in[MOST];
@@ -154,7 +169,9 @@ static lrp_status clear_lopsided(subject *s, lrp_trial *t, lrp_tensor *seed)
   lrp_status status = LRP_OK;
   for (int k = 0; !status && k < 4 && t->type->kind == LRP_KIND_LINEAR; k++) {
     status = part_of(t, k & 1 ? -1 : 1, in);
-    if (!status) status = lrp_the_host.params(s->ctx, &site, 0, 1, k & 2 ? LRP_PART_NEG : LRP_PART_POS, 0, &param);
+    if (!status)
+      status =
+          lrp_the_host.params(s->ctx, &site, 0, 1, k & 2 ? LRP_PART_NEG : LRP_PART_POS, 0, &param);
     if (!status) status = lrp_the_host.forward(s->ctx, &site, in, param, &call);
     for (int64_t i = 0; !status && i < lrp_count(&seed[0]); i++)
       if (fabs((double)lrp_reals(&call->out[0])[i]) < 1e-3) lrp_reals(&seed[0])[i] = 0;
@@ -203,26 +220,35 @@ static double total(const lrp_tensor *r, uint32_t n, bool *finite)
   return sum;
 }
 
-static void judge(subject *s, lrp_trial *t, const lrp_tensor *seed, const lrp_tensor *one, const lrp_tensor *two)
+static void judge(subject *s, lrp_trial *t, const lrp_tensor *seed, const lrp_tensor *one,
+                  const lrp_tensor *two)
 {
   const char *rule = s->rule->name, *layer = t->type->name;
   lrp_table table;
   bool same = true, finite = true;
   for (uint32_t i = 0; i < t->call.n_in; i++)
-    same = same && (!one[i].data || memcmp(one[i].data, two[i].data, (size_t)lrp_count(&one[i]) * lrp_element(&one[i])) == 0);
+    same = same && (!one[i].data || memcmp(one[i].data, two[i].data,
+                                           (size_t)lrp_count(&one[i]) * lrp_element(&one[i])) == 0);
   double in = total(one, t->call.n_in, &finite), out = total(seed, t->call.n_out, &finite);
-  if (!same) lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: other bits the second time", rule, layer);
-  if (!finite) lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: relevance is not finite", rule, layer);
+  if (!same)
+    lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: other bits the second time", rule, layer);
+  if (!finite)
+    lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: relevance is not finite", rule, layer);
   if (!same || !finite) return;
-  lrp_tell(s->story, LRP_CHECK_PASSED, "rule %s on %s (%s): finite, the same bits twice", rule, layer, t->text);
-  bool claim = t->type->kind == LRP_KIND_LINEAR && fill_table(s, s->args, &table) && conserves(&table);
+  lrp_tell(s->story, LRP_CHECK_PASSED, "rule %s on %s (%s): finite, the same bits twice", rule,
+           layer, t->text);
+  bool claim =
+      t->type->kind == LRP_KIND_LINEAR && fill_table(s, s->args, &table) && conserves(&table);
   double lost = fabs(in - out) / (fabs(out) > 1e-6 ? fabs(out) : 1e-6);
   if (!claim)
-    lrp_tell(s->story, LRP_CHECK_NOTE, "rule %s on %s: relevance %.6g above, %.6g below", rule, layer, out, in);
+    lrp_tell(s->story, LRP_CHECK_NOTE, "rule %s on %s: relevance %.6g above, %.6g below", rule,
+             layer, out, in);
   else if (lost <= 1e-3)
-    lrp_tell(s->story, LRP_CHECK_PASSED, "rule %s on %s: conserves, biases 0: %.6g above, %.6g below", rule, layer, out, in);
+    lrp_tell(s->story, LRP_CHECK_PASSED,
+             "rule %s on %s: conserves, biases 0: %.6g above, %.6g below", rule, layer, out, in);
   else
-    lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: its table conserves, biases 0, but %.6g above gives %.6g below", rule,
+    lrp_tell(s->story, LRP_CHECK_FAILED,
+             "rule %s on %s: its table conserves, biases 0, but %.6g above gives %.6g below", rule,
              layer, out, in);
 }
 
@@ -238,9 +264,11 @@ static bool check_on(subject *s, const lrp_layer_type *type)
     if (!status) status = explain(s, &t, seed, one);
     if (!status) status = explain(s, &t, seed, two);
     if (status == LRP_E_UNSUPPORTED)
-      lrp_tell(s->story, LRP_CHECK_NOTE, "rule %s on %s: declined: %s", s->rule->name, type->name, lrp_message(s->ctx));
+      lrp_tell(s->story, LRP_CHECK_NOTE, "rule %s on %s: declined: %s", s->rule->name, type->name,
+               lrp_message(s->ctx));
     else if (status)
-      lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: %s", s->rule->name, type->name, lrp_message(s->ctx));
+      lrp_tell(s->story, LRP_CHECK_FAILED, "rule %s on %s: %s", s->rule->name, type->name,
+               lrp_message(s->ctx));
     else
       judge(s, &t, seed, one, two);
     lrp_trial_free(&t);
@@ -253,7 +281,8 @@ static bool check_on(subject *s, const lrp_layer_type *type)
 /* Weighted sums first, then element-wise layers, then whatever else the rule is for. */
 static void check_layers(subject *s)
 {
-  uint32_t kinds = s->rule->kinds ? s->rule->kinds : 1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE;
+  uint32_t kinds =
+      s->rule->kinds ? s->rule->kinds : 1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE;
   const uint32_t first[] = {1u << LRP_KIND_LINEAR, 1u << LRP_KIND_ELEMENTWISE,
                             ~(1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE)};
   int tried = 0;
@@ -264,7 +293,9 @@ static void check_layers(subject *s)
       here++;
       tried++;
     }
-  if (!tried) lrp_tell(s->story, LRP_CHECK_NOTE, "rule %s: no open layer is of a kind it is for", s->rule->name);
+  if (!tried)
+    lrp_tell(s->story, LRP_CHECK_NOTE, "rule %s: no open layer is of a kind it is for",
+             s->rule->name);
 }
 
 void lrp_story_rule(lrp_ctx *ctx, const lrp_rule *rule, lrp_story *story)
@@ -277,7 +308,8 @@ void lrp_story_rule(lrp_ctx *ctx, const lrp_rule *rule, lrp_story *story)
   }
   lrp_status status = rule->check ? rule->check(&lrp_the_host, ctx, s.args) : LRP_OK;
   if (status)
-    lrp_tell(story, LRP_CHECK_FAILED, "rule %s: its defaults are refused: %s", rule->name, lrp_message(ctx));
+    lrp_tell(story, LRP_CHECK_FAILED, "rule %s: its defaults are refused: %s", rule->name,
+             lrp_message(ctx));
   else if (check_table(&s))
     check_layers(&s);
   lrp_arena_release(&ctx->scratch, mark);

@@ -81,6 +81,4 @@ typedef struct lrp_file {
 } lrp_file;
 lrp_status lrp_file_open(lrp_ctx *, const char *path, const char *what, size_t limit, lrp_file *out);
 void lrp_file_close(lrp_file *);
-/* Write path as a whole or not at all: to a temporary file beside it, then renamed.  LRP_E_IO. */
-lrp_status lrp_file_write(lrp_ctx *, const char *path, const void *data, size_t n);
 #endif

@@ -222,8 +222,35 @@ static void mark_wanted(lrp_graph *g, bool *edge_wanted)
   }
 }
 
-/* Steps are made in an order that is already topological: import follows the file after sorting it, later passes only
- * put steps before their readers' positions through order[]. */
+/* The step that must run before s and is not in order[] yet, -1: none.  waiting[] is false for those that are. */
+static int32_t runs_before(const lrp_graph *g, const lrp_step *s, const bool *waiting)
+{
+  for (uint32_t i = 0; i < s->n_in; i++) {
+    const int32_t by = s->in[i] >= 0 ? g->edge[s->in[i]].step : -1;
+    if (by >= 0 && waiting[by])
+      return by;
+  }
+  return -1;
+}
+
+/* Put a step into order[], what it reads first: a fused step is made last, but stands where its parts were. */
+static void put_in_order(lrp_graph *g, int32_t id, bool *waiting, int32_t *stack)
+{
+  int32_t n = 0;
+  stack[n++] = id;
+  while (n > 0) {
+    const int32_t top = stack[n - 1], before = runs_before(g, &g->step[top], waiting);
+    if (before >= 0 && n < g->n_step) {
+      stack[n++] = before;
+      continue;
+    }
+    g->order[g->n_order++] = top;
+    waiting[top] = false;
+    n--;
+  }
+}
+
+/* Steps are made in an order that is already topological, but for those that canonizers add at the end. */
 lrp_status lrp_graph_sort(lrp_ctx *ctx, lrp_graph *g)
 {
   const size_t n = (size_t)g->n_step + 1;
@@ -242,9 +269,11 @@ lrp_status lrp_graph_sort(lrp_ctx *ctx, lrp_graph *g)
   g->n_order = 0;
   for (int32_t i = 0; i < g->n_step; i++) {
     g->step[i].dead = g->step[i].dead || !needed[i];
-    if (!g->step[i].dead)
-      g->order[g->n_order++] = i;
+    needed[i] = !g->step[i].dead; /* from here on: waiting */
   }
+  for (int32_t i = 0; i < g->n_step; i++)
+    if (needed[i])
+      put_in_order(g, i, needed, stack);
   mark_live(g);
   mark_wanted(g, edge_wanted);
   lrp_arena_release(&ctx->scratch, mark);

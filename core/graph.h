@@ -33,6 +33,7 @@ typedef struct lrp_constant { /* what a layer gives on an input that is a consta
 
 typedef struct lrp_step {
   const char *name, *op, *note;
+  const struct lrp_node *node; /* of the model file; NULL: the engine's own, or made of several nodes */
   const lrp_layer_type *type;
   lrp_value *args;
   void *inst;

@@ -107,9 +107,13 @@ static lrp_status host_params(lrp_ctx *ctx, const lrp_site *site, double a, doub
   return site->host ? lrp_step_params(ctx, site->host, &pass, p) : lrp_params_scratch(ctx, site, &pass, p);
 }
 
+/* What an inner site needs dies with it: a layer that walks its steps comes here for each of them. */
 static lrp_status host_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args, const lrp_site *site)
 {
-  return lrp_site_relprop(ctx, rule, args, site, NULL);
+  const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
+  const lrp_status st = lrp_site_relprop(ctx, rule, args, site, NULL);
+  lrp_arena_release(&ctx->scratch, mark);
+  return st;
 }
 
 /* The one division of the project: num / stabilised(den), 0/0 = 0; sgn(0) = +1 as in zennit's Stabilizer. */
@@ -183,6 +187,12 @@ static const char *host_node_text(const lrp_node *n, const char *name, const cha
 {
   const lrp_onnx_attr *a = attribute(n, name);
   return a && a->type == LRP_ATTR_TEXT && a->text ? a->text : otherwise;
+}
+
+static const char *host_node_word(const lrp_node *n, const char *name, int64_t i)
+{
+  const lrp_onnx_attr *a = attribute(n, name);
+  return a && a->type == LRP_ATTR_TEXTS && i >= 0 && i < a->n ? a->texts[i] : NULL;
 }
 
 static lrp_value host_node_ints(const lrp_node *n, const char *name)
@@ -315,7 +325,8 @@ const lrp_host lrp_the_host = {.struct_size = sizeof(lrp_host),
                                .matmul = host_matmul,
                                .conv = host_conv,
                                .conv_vjp = host_conv_vjp,
-                               .tap = host_tap};
+                               .tap = host_tap,
+                               .node_word = host_node_word};
 
 const lrp_host *lrp_host_table(void)
 {

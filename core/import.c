@@ -132,31 +132,51 @@ typedef struct candidate {
   bool moved;                   /* its outputs are channels-last */
 } candidate;
 
-/* The layer's arguments: defaults, then what the operator reads from the node. */
-static lrp_status make_args(importer *im, const candidate *c, lrp_value **out)
+lrp_status lrp_import_values(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type, lrp_value **out)
 {
-  const lrp_arg *decl = c->type->args;
+  const lrp_arg *decl = type->args;
   const uint32_t n = decl ? lrp_args_count(decl) : 0;
-  lrp_value *args = lrp_arena_alloc(&im->g->arena, (n + 1) * sizeof *args);
+  lrp_value *args = lrp_arena_alloc(&g->arena, (n + 1) * sizeof *args);
   if (!args)
-    return lrp_nomem(im->ctx, "the graph");
+    return lrp_nomem(ctx, "the graph");
   for (uint32_t i = 0; i < n; i++)
     if (decl[i].type == LRP_ARG_REAL)
       args[i].real = decl[i].def;
     else if (decl[i].type < LRP_ARG_REALS)
       args[i].i = (int64_t)decl[i].def;
-  const lrp_node reader = {.onnx = c->node, .graph = im->g, .edge = c->edge, .opset = c->opset};
-  lrp_status st = c->op->args ? c->op->args(&lrp_the_host, im->ctx, &reader, args) : LRP_OK;
-  if (!st && decl)
-    st = lrp_args_check(im->ctx, c->type->name, decl, args);
   *out = args;
+  return LRP_OK;
+}
+
+/* The layer's arguments: defaults, then what the operator reads from the node. */
+static lrp_status make_args(importer *im, const candidate *c, lrp_value **out)
+{
+  const lrp_node reader = {.onnx = c->node, .graph = im->g, .edge = c->edge, .opset = c->opset};
+  lrp_status st = lrp_import_values(im->ctx, im->g, c->type, out);
+  if (!st && c->op->args)
+    st = c->op->args(&lrp_the_host, im->ctx, &reader, *out);
+  if (!st && c->type->args)
+    st = lrp_args_check(im->ctx, c->type->name, c->type->args, *out);
   return st == LRP_E_ARG ? LRP_E_INPUT : st; /* the file's fault, not the user's */
+}
+
+/* The node as the file has it, for as long as the graph lives. */
+static const lrp_node *keep_node(importer *im, const candidate *c)
+{
+  const size_t n = (size_t)c->node->n_in;
+  lrp_node *node = lrp_arena_alloc(&im->g->arena, sizeof *node);
+  int32_t *edge = lrp_arena_alloc(&im->g->arena, (n + 1) * sizeof *edge);
+  if (!node || !edge)
+    return NULL;
+  memcpy(edge, c->edge, n * sizeof *edge);
+  *node = (lrp_node){.onnx = c->node, .graph = im->g, .edge = edge, .opset = c->opset};
+  return node;
 }
 
 static lrp_status fill_step(importer *im, const candidate *c, lrp_step *s, const int32_t *in)
 {
   const uint32_t ports = lrp_count_ports(c->type->out);
-  const uint32_t n_out = (uint32_t)c->node->n_out > ports ? (uint32_t)c->node->n_out : ports;
+  const uint32_t n_out = c->node && (uint32_t)c->node->n_out > ports ? (uint32_t)c->node->n_out : ports;
   lrp_status st = lrp_step_ports(im->ctx, im->g, s, c->bound.n_in, c->bound.n_param, n_out);
   if (!st && c->type->create)
     st = c->type->create(&lrp_the_host, im->ctx, s->args, &s->inst);
@@ -170,36 +190,73 @@ static lrp_status fill_step(importer *im, const candidate *c, lrp_step *s, const
   return st ? st : describe_args(im, s);
 }
 
-/* Arguments, layout, instance, shapes.  LRP_E_UNSUPPORTED lets the next type try. */
-static lrp_status try_type(importer *im, candidate *c)
+/* The order of axes that the layer sees.  Element-wise layers broadcast parameters too: they are moved with the inputs. */
+static lrp_status apply_layout(importer *im, candidate *c, int32_t *in, lrp_value *args)
+{
+  const uint32_t n = c->bound.n_in, params = c->type->layout == LRP_LAYOUT_ANY ? c->bound.n_param : 0;
+  memcpy(in, c->bound.in, n * sizeof *in);
+  memcpy(in + n, c->bound.param, params * sizeof *in);
+  const lrp_status st = lrp_layout_apply(im->ctx, im->g, c->type, in, n + params, args, &c->moved);
+  memcpy(c->bound.param, in + n, params * sizeof *in);
+  return st;
+}
+
+void lrp_import_undo(lrp_graph *g, int32_t id)
+{
+  lrp_step *s = &g->step[id];
+  for (uint32_t i = 0; s->param && i < s->n_param; i++)
+    lrp_pack_free(&s->param[i]);
+  if (s->inst && s->type->destroy)
+    s->type->destroy(s->inst);
+  g->n_step = id;
+}
+
+/* Layout, instance, shapes. */
+static lrp_status make_step(importer *im, candidate *c, lrp_value *args, const char *name, const char *op)
 {
   lrp_graph *g = im->g;
-  lrp_value *args = NULL;
-  lrp_status st = make_args(im, c, &args);
-  if (st)
-    return st;
-  int32_t *in = lrp_arena_alloc(&g->arena, (c->bound.n_in + 1) * sizeof *in);
+  int32_t *in = lrp_arena_alloc(&g->arena, (c->bound.n_in + c->bound.n_param + 1) * sizeof *in);
   if (!in)
     return lrp_nomem(im->ctx, "the graph");
-  memcpy(in, c->bound.in, c->bound.n_in * sizeof *in);
-  st = lrp_layout_apply(im->ctx, g, c->type, in, c->bound.n_in, args, &c->moved);
+  lrp_status st = apply_layout(im, c, in, args);
   const int32_t id = st ? -1 : lrp_step_new(im->ctx, g);
   if (id < 0)
     return st ? st : LRP_E_NOMEM;
   lrp_step *s = &g->step[id];
   s->type = c->type;
-  s->op = c->node->op;
+  s->op = op;
   s->args = args;
-  s->name = node_name(c->node);
+  s->name = name;
   st = fill_step(im, c, s, in);
-  if (st) { /* the step is the last one: take it back */
-    for (uint32_t i = 0; s->param && i < s->n_param; i++)
-      lrp_pack_free(&s->param[i]);
-    if (s->inst && c->type->destroy)
-      c->type->destroy(s->inst);
-    g->n_step = id;
-  }
+  if (st)
+    lrp_import_undo(g, id);
   c->step = id;
+  return st;
+}
+
+/* LRP_E_UNSUPPORTED lets the next type try. */
+static lrp_status try_type(importer *im, candidate *c)
+{
+  lrp_value *args = NULL;
+  lrp_status st = make_args(im, c, &args);
+  if (!st)
+    st = make_step(im, c, args, node_name(c->node), c->node->op);
+  if (!st && !(im->g->step[c->step].node = keep_node(im, c)))
+    st = lrp_nomem(im->ctx, "the graph");
+  return st;
+}
+
+lrp_status lrp_import_layer(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type, const lrp_binding *b,
+                            lrp_value *args, const char *name, const char *op, int32_t *step, bool *moved)
+{
+  importer im = {.ctx = ctx, .g = g};
+  candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
+  if (!c)
+    return lrp_nomem(ctx, "the graph");
+  *c = (candidate){.type = type, .bound = *b};
+  const lrp_status st = make_step(&im, c, args, name, op);
+  *step = c->step;
+  *moved = c->moved;
   return st;
 }
 
@@ -235,7 +292,7 @@ static lrp_status fold(importer *im, int32_t id)
   lrp_step *s = &g->step[id];
   for (uint32_t i = 0; i < s->n_in; i++) {
     const int32_t e = s->in[i] >= 0 ? s->in[i] : s->carrier_of[i];
-    if (e >= 0 && !g->edge[e].is_const)
+    if (e >= 0 && !g->edge[e].is_const && !(lrp_port_of(s, i)->flags & LRP_PORT_SHAPE))
       return LRP_OK;
   }
   lrp_status st = lrp_step_run(im->ctx, g, s);
@@ -456,6 +513,9 @@ static lrp_status find_outputs(importer *im)
     return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "output \"%s\" holds integers; scores of a floating type were expected",
                     g->edge[g->output[0]].name);
   g->score = g->output[0];
+  const lrp_tensor *scores = &g->edge[g->score].t;
+  if (scores->rank >= 2) /* inputs of recurrent nets may have the steps first */
+    g->batch = scores->shape[0];
   return LRP_OK;
 }
 

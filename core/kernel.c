@@ -1,9 +1,10 @@
 /* kernel.c - checks products and convolutions, chooses who computes them, and keeps packed weights.
  *
- * AUTO takes plain C for what is small, by size alone, so that the same problem always gives the same bits.  Measured on
- * one AVX2 core: oneDNN's first product costs 15 ms (it compiles all its kernels), each new convolution 0.5 ms; plain C
- * does 30 to 40 million multiply-adds in a millisecond, a fifth of that with few channels; in large problems oneDNN is
- * 1.4 times as fast there, and more with wider vectors. */
+ * AUTO takes plain C for what is small, by size alone, so that the same problem always gives the
+ * same bits.  Measured on one AVX2 core: oneDNN's first product costs 15 ms (it compiles all its
+ * kernels), each new convolution 0.5 ms; plain C does 30 to 40 million multiply-adds in a
+ * millisecond, a fifth of that with few channels; in large problems oneDNN is 1.4 times as fast
+ * there, and more with wider vectors. */
 #include "kernel_impl.h"
 #include <errno.h>
 #include <stdio.h>
@@ -12,8 +13,8 @@
 
 /* Multiply-adds from which oneDNN is worth its start. */
 #define PRODUCT_WORK 4e7
-#define CONV_WORK 2e7
-#define NARROW_WORK 2e6 /* convolutions with few channels in a group */
+#define CONV_WORK    2e7
+#define NARROW_WORK  2e6 /* convolutions with few channels in a group */
 
 static const lrp_tensor *operand(const lrp_tensor *t)
 {
@@ -25,8 +26,7 @@ static const lrp_tensor *operand(const lrp_tensor *t)
 lrp_status lrp_pack_attach(lrp_ctx *ctx, lrp_tensor *t)
 {
   lrp_pack *p = calloc(1, sizeof *p);
-  if (!p)
-    return lrp_nomem(ctx, "packed weights");
+  if (!p) return lrp_nomem(ctx, "packed weights");
   pthread_mutex_init(&p->lock, NULL);
   p->data = t->data;
   p->rank = t->rank;
@@ -39,10 +39,9 @@ void lrp_pack_free(lrp_tensor *t)
 {
   lrp_pack *p = t->host;
   t->host = NULL;
-  if (!p)
-    return;
+  if (!p) return;
   while (p->form) {
-    lrp_form *f = p->form;
+    lrp_packed *f = p->form;
     p->form = f->next;
     free(f->data);
     free(f);
@@ -54,7 +53,8 @@ void lrp_pack_free(lrp_tensor *t)
   free(p);
 }
 
-/* The tensor's own pack: not that of a tensor whose header was copied and given other data or another shape. */
+/* The tensor's own pack: not that of a tensor whose header was copied and given other data or
+ * another shape. */
 static lrp_pack *pack_of(const lrp_tensor *t)
 {
   lrp_pack *p = t->host;
@@ -63,45 +63,44 @@ static lrp_pack *pack_of(const lrp_tensor *t)
   return own ? p : NULL;
 }
 
-static lrp_status form_keep(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t group, size_t bytes, lrp_form **out)
+static lrp_status packed_keep(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t group,
+                              size_t bytes, lrp_packed **out)
 {
-  lrp_form *f = calloc(1, sizeof *f);
+  lrp_packed *f = calloc(1, sizeof *f);
   lrp_real *data = f ? aligned_alloc(64, bytes / 64 * 64 + 64) : NULL;
   if (!data) {
     free(f);
     return lrp_nomem(ctx, "packed weights");
   }
-  *f = (lrp_form){.kind = kind, .group = group, .data = data, .next = pack->form};
+  *f = (lrp_packed){.kind = kind, .group = group, .data = data, .next = pack->form};
   *out = f;
   return LRP_OK;
 }
 
-lrp_status lrp_form_get(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t group, int64_t n, lrp_form_fill *fill,
-                        const void *job, const lrp_real **out)
+lrp_status lrp_packed_get(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t group, int64_t n,
+                          lrp_packed_fill *fill, const void *job, const lrp_real **out)
 {
   size_t bytes;
   if (n < 0 || !lrp_mul_size((size_t)n, sizeof **out, &bytes) || bytes > LRP_MAX_BYTES)
     return lrp_nomem(ctx, "packed weights");
   if (!pack) {
     lrp_real *data = lrp_arena_alloc(&ctx->scratch, bytes);
-    if (!data)
-      return lrp_nomem(ctx, "packed weights");
+    if (!data) return lrp_nomem(ctx, "packed weights");
     fill(job, data);
     *out = data;
     return LRP_OK;
   }
   lrp_status st = LRP_OK;
   pthread_mutex_lock(&pack->lock);
-  lrp_form *f = pack->form;
+  lrp_packed *f = pack->form;
   while (f && !(f->kind == kind && f->group == group))
     f = f->next;
-  if (!f && !(st = form_keep(ctx, pack, kind, group, bytes, &f))) {
+  if (!f && !(st = packed_keep(ctx, pack, kind, group, bytes, &f))) {
     fill(job, f->data);
     pack->form = f;
   }
   pthread_mutex_unlock(&pack->lock);
-  if (!st)
-    *out = f->data;
+  if (!st) *out = f->data;
   return st;
 }
 
@@ -112,9 +111,10 @@ static int64_t from_end(const lrp_tensor *t, int32_t i)
   return i < t->rank ? t->shape[t->rank - 1 - i] : 1;
 }
 
-/* Batch axes of out, last first, with the operands' steps along them; axes that merge are merged. */
-static lrp_status product_axes(lrp_ctx *ctx, const lrp_tensor *a, const lrp_tensor *b, const lrp_tensor *out,
-                               lrp_product *p)
+/* Batch axes of out, last first, with the operands' steps along them; axes that merge are merged.
+ */
+static lrp_status product_axes(lrp_ctx *ctx, const lrp_tensor *a, const lrp_tensor *b,
+                               const lrp_tensor *out, lrp_product *p)
 {
   int64_t a_step = from_end(a, 0) * from_end(a, 1), b_step = from_end(b, 0) * from_end(b, 1);
   int32_t most = a->rank > b->rank ? a->rank : b->rank, n = 0;
@@ -124,15 +124,15 @@ static lrp_status product_axes(lrp_ctx *ctx, const lrp_tensor *a, const lrp_tens
     const int64_t na = from_end(a, i), nb = from_end(b, i), size = from_end(out, i);
     if ((na != size && na != 1) || (nb != size && nb != 1) || (size != na && size != nb))
       return lrp_fail(ctx, LRP_E_SHAPE,
-                      "matmul: along axis %d from the end the operands have %lld and %lld elements, the result %lld; equal "
+                      "matmul: along axis %d from the end the operands have %lld and %lld "
+                      "elements, the result %lld; equal "
                       "ones or 1 were expected",
                       i + 1, (long long)na, (long long)nb, (long long)size);
     const int64_t sa = na == 1 ? 0 : a_step, sb = nb == 1 ? 0 : b_step;
     a_step *= na;
     b_step *= nb;
     p->n_batch *= size;
-    if (size == 1)
-      continue;
+    if (size == 1) continue;
     if (n && sa == p->a_step[n - 1] * p->axis[n - 1] && sb == p->b_step[n - 1] * p->axis[n - 1]) {
       p->axis[n - 1] *= size; /* the axis before continues where this one ends */
       continue;
@@ -150,15 +150,18 @@ static lrp_status product_axes(lrp_ctx *ctx, const lrp_tensor *a, const lrp_tens
   return LRP_OK;
 }
 
-static lrp_status product_of(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, const lrp_tensor *b, int trans_b,
-                             const lrp_tensor *bias, const lrp_tensor *out, lrp_product *p)
+static lrp_status product_of(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, const lrp_tensor *b,
+                             int trans_b, const lrp_tensor *bias, const lrp_tensor *out,
+                             lrp_product *p)
 {
-  const int64_t m = from_end(a, trans_a ? 0 : 1), k = from_end(a, trans_a ? 1 : 0), n = from_end(b, trans_b ? 1 : 0);
-  if (a->rank < 2 || b->rank < 2 || out->rank < 2 || from_end(b, trans_b ? 0 : 1) != k || from_end(out, 1) != m ||
-      from_end(out, 0) != n || (bias && lrp_count(bias) != n)) {
+  const int64_t m = from_end(a, trans_a ? 0 : 1), k = from_end(a, trans_a ? 1 : 0),
+                n = from_end(b, trans_b ? 1 : 0);
+  if (a->rank < 2 || b->rank < 2 || out->rank < 2 || from_end(b, trans_b ? 0 : 1) != k ||
+      from_end(out, 1) != m || from_end(out, 0) != n || (bias && lrp_count(bias) != n)) {
     char ta[200], tb[200], to[200];
-    return lrp_fail(ctx, LRP_E_SHAPE, "matmul: shapes %s%s and %s%s do not give %s%s", lrp_shape_text(a, ta, sizeof ta),
-                    trans_a ? " transposed" : "", lrp_shape_text(b, tb, sizeof tb), trans_b ? " transposed" : "",
+    return lrp_fail(ctx, LRP_E_SHAPE, "matmul: shapes %s%s and %s%s do not give %s%s",
+                    lrp_shape_text(a, ta, sizeof ta), trans_a ? " transposed" : "",
+                    lrp_shape_text(b, tb, sizeof tb), trans_b ? " transposed" : "",
                     lrp_shape_text(out, to, sizeof to), bias ? " with this bias" : "");
   }
   *p = (lrp_product){.m = m,
@@ -175,7 +178,8 @@ static lrp_status product_of(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, con
                      .out = lrp_reals(out),
                      .pack = pack_of(b)};
   const lrp_status st = product_axes(ctx, a, b, out, p);
-  if (!st && !trans_a && p->n_axis == 1 && p->b_step[0] == 0 && p->a_step[0] == m * k) { /* one b: batches are rows */
+  if (!st && !trans_a && p->n_axis == 1 && p->b_step[0] == 0 &&
+      p->a_step[0] == m * k) { /* one b: batches are rows */
     p->m *= p->n_batch;
     p->n_batch = 1;
     p->n_axis = 0;
@@ -191,13 +195,12 @@ static void only_bias(const lrp_real *bias, int64_t rows, int64_t n, lrp_real *o
       out[i * n + j] = bias ? bias[j] : 0;
 }
 
-lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a, const lrp_tensor *b, int trans_b,
-                      const lrp_tensor *bias, lrp_tensor *out)
+lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
+                      const lrp_tensor *b, int trans_b, const lrp_tensor *bias, lrp_tensor *out)
 {
   lrp_product p;
   lrp_status st = product_of(ctx, a, trans_a, b, trans_b, operand(bias), out, &p);
-  if (st || !p.m || !p.n || !p.n_batch)
-    return st;
+  if (st || !p.m || !p.n || !p.n_batch) return st;
   if (!p.k) {
     only_bias(p.bias, p.n_batch * p.m, p.n, p.out);
     return LRP_OK;
@@ -205,10 +208,10 @@ lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
 #if LRP_WITH_DNNL
   bool done = false;
   const double work = (double)p.n_batch * (double)p.m * (double)p.n * (double)p.k;
-  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && p.m >= 4 && p.n >= 4 && work >= PRODUCT_WORK)) {
+  if (which == LRP_KERNEL_DNNL ||
+      (which == LRP_KERNEL_AUTO && p.m >= 4 && p.n >= 4 && work >= PRODUCT_WORK)) {
     st = lrp_dnnl_matmul(ctx, &p, &done);
-    if (st || done)
-      return st;
+    if (st || done) return st;
   }
 #else
   (void)which;
@@ -218,28 +221,34 @@ lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
 
 /* ---- convolutions ---- */
 
-static bool conv_fits(const lrp_conv *c, const lrp_tensor *x, const lrp_tensor *w, const lrp_tensor *y)
+static bool conv_fits(const lrp_conv *c, const lrp_tensor *x, const lrp_tensor *w,
+                      const lrp_tensor *y)
 {
   const int32_t n = (int32_t)c->n_spatial;
-  bool ok = n >= 1 && n <= 3 && x->rank == n + 2 && y->rank == n + 2 && w->rank == n + 2 && c->group >= 1;
-  ok = ok && x->shape[0] == y->shape[0] && y->shape[n + 1] == w->shape[0] && w->shape[0] % c->group == 0 &&
-       x->shape[n + 1] % c->group == 0 && x->shape[n + 1] / c->group == w->shape[1];
+  bool ok =
+      n >= 1 && n <= 3 && x->rank == n + 2 && y->rank == n + 2 && w->rank == n + 2 && c->group >= 1;
+  ok = ok && x->shape[0] == y->shape[0] && y->shape[n + 1] == w->shape[0] &&
+       w->shape[0] % c->group == 0 && x->shape[n + 1] % c->group == 0 &&
+       x->shape[n + 1] / c->group == w->shape[1];
   for (int32_t i = 0; ok && i < n; i++)
-    ok = c->stride[i] >= 1 && c->dilation[i] >= 1 && c->stride[i] <= INT32_MAX && c->dilation[i] <= INT32_MAX &&
-         w->shape[2 + i] <= INT32_MAX && x->shape[1 + i] <= INT32_MAX && y->shape[1 + i] <= INT32_MAX &&
+    ok = c->stride[i] >= 1 && c->dilation[i] >= 1 && c->stride[i] <= INT32_MAX &&
+         c->dilation[i] <= INT32_MAX && w->shape[2 + i] <= INT32_MAX &&
+         x->shape[1 + i] <= INT32_MAX && y->shape[1 + i] <= INT32_MAX &&
          c->pad_lo[i] >= INT32_MIN && c->pad_lo[i] <= INT32_MAX;
   return ok;
 }
 
-static lrp_status conv_job(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x, const lrp_tensor *w,
-                           const lrp_tensor *b, const lrp_tensor *y, lrp_conv_job *j)
+static lrp_status conv_job(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x,
+                           const lrp_tensor *w, const lrp_tensor *b, const lrp_tensor *y,
+                           lrp_conv_job *j)
 {
   const int32_t n = (int32_t)c->n_spatial;
   if (!conv_fits(c, x, w, y) || (b && lrp_count(b) != w->shape[0])) {
     char tx[200], tw[200], ty[200];
     return lrp_fail(ctx, LRP_E_SHAPE, "conv: x %s and weight %s in %lld groups do not give y %s%s",
-                    lrp_shape_text(x, tx, sizeof tx), lrp_shape_text(w, tw, sizeof tw), (long long)c->group,
-                    lrp_shape_text(y, ty, sizeof ty), b ? " with this bias" : "");
+                    lrp_shape_text(x, tx, sizeof tx), lrp_shape_text(w, tw, sizeof tw),
+                    (long long)c->group, lrp_shape_text(y, ty, sizeof ty),
+                    b ? " with this bias" : "");
   }
   *j = (lrp_conv_job){.n_spatial = c->n_spatial,
                       .batch = x->shape[0],
@@ -267,14 +276,14 @@ static lrp_status conv_job(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x,
 static lrp_status conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
 {
 #if LRP_WITH_DNNL
-  const double work = (double)j->batch * (double)j->out[0] * (double)j->out[1] * (double)j->out[2] * (double)j->o *
-                      (double)(j->c / j->group) * (double)j->taps;
+  const double work = (double)j->batch * (double)j->out[0] * (double)j->out[1] * (double)j->out[2] *
+                      (double)j->o * (double)(j->c / j->group) * (double)j->taps;
   const bool narrow = j->c / j->group < LRP_PANEL || j->o / j->group < LRP_PANEL;
-  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && work >= (narrow ? NARROW_WORK : CONV_WORK))) {
+  if (which == LRP_KERNEL_DNNL ||
+      (which == LRP_KERNEL_AUTO && work >= (narrow ? NARROW_WORK : CONV_WORK))) {
     bool done = false;
     const lrp_status st = lrp_dnnl_conv(ctx, j, transposed, &done);
-    if (st || done)
-      return st;
+    if (st || done) return st;
   }
 #else
   (void)which;
@@ -282,13 +291,12 @@ static lrp_status conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool 
   return lrp_plain_conv(ctx, j, transposed);
 }
 
-lrp_status lrp_conv_forward(lrp_ctx *ctx, int which, const lrp_conv *c, const lrp_tensor *x, const lrp_tensor *w,
-                            const lrp_tensor *b, lrp_tensor *y)
+lrp_status lrp_conv_forward(lrp_ctx *ctx, int which, const lrp_conv *c, const lrp_tensor *x,
+                            const lrp_tensor *w, const lrp_tensor *b, lrp_tensor *y)
 {
   lrp_conv_job j;
   const lrp_status st = conv_job(ctx, c, x, w, operand(b), y, &j);
-  if (st || !lrp_count(y))
-    return st;
+  if (st || !lrp_count(y)) return st;
   j.from = lrp_reals(x);
   j.to = lrp_reals(y);
   if (!lrp_count(x) || !lrp_count(w)) {
@@ -298,13 +306,12 @@ lrp_status lrp_conv_forward(lrp_ctx *ctx, int which, const lrp_conv *c, const lr
   return conv_run(ctx, which, &j, false);
 }
 
-lrp_status lrp_conv_backward(lrp_ctx *ctx, int which, const lrp_conv *c, const lrp_tensor *w, const lrp_tensor *y_bar,
-                             lrp_tensor *x_bar)
+lrp_status lrp_conv_backward(lrp_ctx *ctx, int which, const lrp_conv *c, const lrp_tensor *w,
+                             const lrp_tensor *y_bar, lrp_tensor *x_bar)
 {
   lrp_conv_job j;
   const lrp_status st = conv_job(ctx, c, x_bar, w, NULL, y_bar, &j);
-  if (st || !lrp_count(x_bar))
-    return st;
+  if (st || !lrp_count(x_bar)) return st;
   j.from = lrp_reals(y_bar);
   j.to = lrp_reals(x_bar);
   if (!lrp_count(y_bar) || !lrp_count(w)) {
@@ -338,7 +345,8 @@ const char *lrp_kernel_name(void)
   static _Thread_local char text[96]; /* good until the thread's next call */
   char name[64];
   const int threads = lrp_threads();
-  snprintf(text, sizeof text, "%s, %d thread%s", lrp_dnnl_name(name, sizeof name), threads, threads == 1 ? "" : "s");
+  snprintf(text, sizeof text, "%s, %d thread%s", lrp_dnnl_name(name, sizeof name), threads,
+           threads == 1 ? "" : "s");
   return text;
 #else
   return "plain C";

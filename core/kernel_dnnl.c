@@ -1,11 +1,13 @@
 /* kernel_dnnl.c - products and convolutions by oneDNN; the only file that knows it.
  *
- * Linked directly: a program that does nothing starts 1.7 ms later with libdnnl.so beside it (2.2 against 0.56 ms, median of 150 starts 2.9 against 0.8), so
- * that loading it lazily would not pay for its table of pointers.
+ * Linked directly: with libdnnl.so beside it a program that does nothing starts 2 ms later (2.9
+ * against 0.8 ms, the median of 150 starts), too little to pay for loading it lazily through a
+ * table of pointers.
  *
- * Tensors keep their plain channels-last layout; only constant weights are reordered, once, to what the primitive likes.
- * Primitives of a constant weight live in its pack.  Those of two live operands are made anew each time, which oneDNN's
- * own cache makes cheap.  Scratchpads come from ctx's arena, so primitives may be run by any thread. */
+ * Tensors keep their plain channels-last layout; only constant weights are reordered, once, to what
+ * the primitive likes. Primitives of a constant weight live in its pack.  Those of two live
+ * operands are made anew each time, which oneDNN's own cache makes cheap.  Scratchpads come from
+ * ctx's arena, so primitives may be run by any thread. */
 #include "kernel_impl.h"
 #include <dnnl.h>
 #include <stdio.h>
@@ -17,7 +19,10 @@
 #endif
 
 enum { PRODUCT, CONV, CONV_TRANSPOSED };
-enum { KEY = 32, MAX_PRIMITIVES = 32 }; /* kept for each weight; more shapes than that are made anew */
+enum {
+  KEY = 32,
+  MAX_PRIMITIVES = 32
+}; /* kept for each weight; more shapes than that are made anew */
 
 typedef struct weight { /* the weights in another layout */
   dnnl_memory_desc_t desc;
@@ -26,10 +31,10 @@ typedef struct weight { /* the weights in another layout */
 } weight;
 typedef struct primitive {
   int64_t key[KEY];
-  dnnl_primitive_t run;      /* NULL: oneDNN has nothing fast for this problem */
+  dnnl_primitive_t run; /* NULL: oneDNN has nothing fast for this problem */
   dnnl_memory_desc_t from, weights, bias, to;
-  size_t scratch;            /* bytes */
-  const void *w;             /* weights as the primitive reads them */
+  size_t scratch; /* bytes */
+  const void *w;  /* weights as the primitive reads them */
   struct primitive *next;
 } primitive;
 struct lrp_dnnl_pack {
@@ -45,16 +50,13 @@ static dnnl_engine_t engine; /* written once; NULL: not to be had */
 
 static void engine_make(void)
 {
-  if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success)
-    engine = NULL;
+  if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) engine = NULL;
 }
 
 static lrp_status status_of(lrp_ctx *ctx, dnnl_status_t s, const char *what)
 {
-  if (s == dnnl_success)
-    return LRP_OK;
-  if (s == dnnl_out_of_memory)
-    return lrp_nomem(ctx, what);
+  if (s == dnnl_success) return LRP_OK;
+  if (s == dnnl_out_of_memory) return lrp_nomem(ctx, what);
   return lrp_fail(ctx, LRP_E_UNSUPPORTED, "%s: oneDNN fails with status %d", what, (int)s);
 }
 
@@ -63,16 +65,19 @@ const char *lrp_dnnl_name(char *buffer, size_t n)
   static const struct {
     dnnl_cpu_isa_t isa;
     const char *name;
-  } names[] = {{dnnl_cpu_isa_avx512_core_amx, "amx"},   {dnnl_cpu_isa_avx512_core_bf16, "avx512 bf16"},
-               {dnnl_cpu_isa_avx512_core_vnni, "avx512 vnni"}, {dnnl_cpu_isa_avx512_core, "avx512"},
-               {dnnl_cpu_isa_avx2_vnni, "avx2 vnni"}, {dnnl_cpu_isa_avx2, "avx2"},
-               {dnnl_cpu_isa_avx, "avx"},             {dnnl_cpu_isa_sse41, "sse4.1"}};
+  } names[] = {{dnnl_cpu_isa_avx512_core_amx, "amx"},
+               {dnnl_cpu_isa_avx512_core_bf16, "avx512 bf16"},
+               {dnnl_cpu_isa_avx512_core_vnni, "avx512 vnni"},
+               {dnnl_cpu_isa_avx512_core, "avx512"},
+               {dnnl_cpu_isa_avx2_vnni, "avx2 vnni"},
+               {dnnl_cpu_isa_avx2, "avx2"},
+               {dnnl_cpu_isa_avx, "avx"},
+               {dnnl_cpu_isa_sse41, "sse4.1"}};
   const dnnl_version_t *v = dnnl_version();
   const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
   const char *name = "generic";
   for (size_t i = sizeof names / sizeof *names; i-- > 0;)
-    if (names[i].isa == isa)
-      name = names[i].name;
+    if (names[i].isa == isa) name = names[i].name;
   snprintf(buffer, n, "oneDNN %d.%d.%d (%s)", v->major, v->minor, v->patch, name);
   return buffer;
 }
@@ -85,7 +90,8 @@ typedef struct memory_list {
 } memory_list;
 
 /* oneDNN's handles are not const, but it writes only to the destination and the scratchpad. */
-static dnnl_status_t memory_add(memory_list *l, int arg, const dnnl_memory_desc_t *desc, const void *data)
+static dnnl_status_t memory_add(memory_list *l, int arg, const dnnl_memory_desc_t *desc,
+                                const void *data)
 {
   union {
     const void *in;
@@ -103,8 +109,7 @@ static dnnl_status_t execute(dnnl_primitive_t run, memory_list *l)
   dnnl_status_t s = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
   if (s == dnnl_success) {
     s = dnnl_primitive_execute(run, stream, l->n, l->arg);
-    if (s == dnnl_success)
-      s = dnnl_stream_wait(stream);
+    if (s == dnnl_success) s = dnnl_stream_wait(stream);
     dnnl_stream_destroy(stream);
   }
   return s;
@@ -118,21 +123,18 @@ static void memory_free(memory_list *l)
 
 /* ---- weights in the layout of the primitive ---- */
 
-static dnnl_status_t reorder(const dnnl_memory_desc_t *from_desc, const void *from, const dnnl_memory_desc_t *to_desc,
-                             void *to)
+static dnnl_status_t reorder(const dnnl_memory_desc_t *from_desc, const void *from,
+                             const dnnl_memory_desc_t *to_desc, void *to)
 {
   dnnl_primitive_desc_t pd = NULL;
   dnnl_primitive_t run = NULL;
   memory_list l = {.n = 0};
-  dnnl_status_t s = dnnl_reorder_primitive_desc_create(&pd, from_desc, engine, to_desc, engine, NULL);
-  if (s == dnnl_success)
-    s = dnnl_primitive_create(&run, pd);
-  if (s == dnnl_success)
-    s = memory_add(&l, DNNL_ARG_FROM, from_desc, from);
-  if (s == dnnl_success)
-    s = memory_add(&l, DNNL_ARG_TO, to_desc, to);
-  if (s == dnnl_success)
-    s = execute(run, &l);
+  dnnl_status_t s =
+      dnnl_reorder_primitive_desc_create(&pd, from_desc, engine, to_desc, engine, NULL);
+  if (s == dnnl_success) s = dnnl_primitive_create(&run, pd);
+  if (s == dnnl_success) s = memory_add(&l, DNNL_ARG_FROM, from_desc, from);
+  if (s == dnnl_success) s = memory_add(&l, DNNL_ARG_TO, to_desc, to);
+  if (s == dnnl_success) s = execute(run, &l);
   memory_free(&l);
   dnnl_primitive_destroy(run);
   dnnl_primitive_desc_destroy(pd);
@@ -140,12 +142,11 @@ static dnnl_status_t reorder(const dnnl_memory_desc_t *from_desc, const void *fr
 }
 
 /* With a pack the copy is kept there, else it lives in scratch. */
-static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memory_desc_t *plain, const void *data,
-                              const dnnl_memory_desc_t *wanted, const void **out)
+static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memory_desc_t *plain,
+                              const void *data, const dnnl_memory_desc_t *wanted, const void **out)
 {
   *out = data;
-  if (dnnl_memory_desc_equal(plain, wanted))
-    return LRP_OK;
+  if (dnnl_memory_desc_equal(plain, wanted)) return LRP_OK;
   for (const weight *w = pack ? pack->weight : NULL; w; w = w->next)
     if (dnnl_memory_desc_equal(&w->desc, wanted)) {
       *out = w->data;
@@ -153,7 +154,9 @@ static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memo
     }
   const size_t bytes = dnnl_memory_desc_get_size(wanted);
   weight *w = pack ? calloc(1, sizeof *w) : NULL;
-  void *copy = !pack ? lrp_arena_alloc(&ctx->scratch, bytes) : w ? aligned_alloc(64, bytes / 64 * 64 + 64) : NULL;
+  void *copy = !pack ? lrp_arena_alloc(&ctx->scratch, bytes)
+               : w   ? aligned_alloc(64, bytes / 64 * 64 + 64)
+                     : NULL;
   if (!copy) {
     free(w);
     return lrp_nomem(ctx, "packed weights");
@@ -166,8 +169,7 @@ static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memo
     *w = (weight){.desc = *wanted, .data = copy, .next = pack->weight};
     pack->weight = w;
   }
-  if (!st)
-    *out = copy;
+  if (!st) *out = copy;
   return st;
 }
 
@@ -190,7 +192,8 @@ static bool is_slow(const_dnnl_primitive_desc_t pd)
   return strstr(name, "ref") != NULL; /* the reference implementation: slower than ours */
 }
 
-static dnnl_status_t conv_desc(const problem *p, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static dnnl_status_t conv_desc(const problem *p, const_dnnl_primitive_attr_t attr,
+                               dnnl_primitive_desc_t *out)
 {
   const lrp_conv_job *j = p->conv;
   const uint32_t skip = 3 - j->n_spatial;
@@ -203,27 +206,27 @@ static dnnl_status_t conv_desc(const problem *p, const_dnnl_primitive_attr_t att
   }
   dnnl_convolution_desc_t d;
   dnnl_primitive_desc_t hint = NULL;
-  const dnnl_memory_desc_t *x = p->transposed ? &p->to : &p->from, *y = p->transposed ? &p->from : &p->to;
+  const dnnl_memory_desc_t *x = p->transposed ? &p->to : &p->from,
+                           *y = p->transposed ? &p->from : &p->to;
   dnnl_status_t s = dnnl_dilated_convolution_forward_desc_init(
-      &d, p->transposed ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct, x, &p->weights,
-      p->bias_data ? &p->bias : NULL, y, stride, dilation, lo, hi);
-  if (s != dnnl_success)
-    return s;
+      &d, p->transposed ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct,
+      x, &p->weights, p->bias_data ? &p->bias : NULL, y, stride, dilation, lo, hi);
+  if (s != dnnl_success) return s;
   s = dnnl_primitive_desc_create(p->transposed ? &hint : out, &d, attr, engine, NULL);
-  if (s != dnnl_success || !p->transposed)
-    return s;
-  s = dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, x, &p->weights, y, stride, dilation,
-                                                       lo, hi);
-  if (s == dnnl_success)
-    s = dnnl_primitive_desc_create(out, &d, attr, engine, hint);
+  if (s != dnnl_success || !p->transposed) return s;
+  s = dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, x, &p->weights,
+                                                       y, stride, dilation, lo, hi);
+  if (s == dnnl_success) s = dnnl_primitive_desc_create(out, &d, attr, engine, hint);
   dnnl_primitive_desc_destroy(hint);
   return s;
 }
 
-static dnnl_status_t product_desc(const problem *p, const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
+static dnnl_status_t product_desc(const problem *p, const_dnnl_primitive_attr_t attr,
+                                  dnnl_primitive_desc_t *out)
 {
   dnnl_matmul_desc_t d;
-  const dnnl_status_t s = dnnl_matmul_desc_init(&d, &p->from, &p->weights, p->bias_data ? &p->bias : NULL, &p->to);
+  const dnnl_status_t s =
+      dnnl_matmul_desc_init(&d, &p->from, &p->weights, p->bias_data ? &p->bias : NULL, &p->to);
   return s == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, engine, NULL) : s;
 }
 
@@ -236,8 +239,7 @@ static lrp_status primitive_make(lrp_ctx *ctx, const problem *p, primitive *q)
   dnnl_status_t s = dnnl_primitive_attr_create(&attr);
   if (s == dnnl_success)
     s = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
-  if (s == dnnl_success)
-    s = p->conv ? conv_desc(p, attr, &pd) : product_desc(p, attr, &pd);
+  if (s == dnnl_success) s = p->conv ? conv_desc(p, attr, &pd) : product_desc(p, attr, &pd);
   lrp_status st = LRP_OK;
   if (s == dnnl_success && !is_slow(pd)) {
     s = dnnl_primitive_create(&q->run, pd);
@@ -245,7 +247,8 @@ static lrp_status primitive_make(lrp_ctx *ctx, const problem *p, primitive *q)
     q->bias = p->bias;
     q->to = p->to;
     q->weights = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
-    q->scratch = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0));
+    q->scratch =
+        dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0));
     st = status_of(ctx, s, p->conv ? "conv" : "matmul");
     if (!st)
       st = weights_for(ctx, p->pack ? p->pack->dnnl : NULL, &p->plain, p->w, &q->weights, &q->w);
@@ -263,7 +266,8 @@ static void primitive_free(primitive *q)
   free(q);
 }
 
-/* The primitive of a constant weight, from its pack, which is locked; *out stays NULL where the pack is full. */
+/* The primitive of a constant weight, from its pack, which is locked; *out stays NULL where the
+ * pack is full. */
 static lrp_status primitive_kept(lrp_ctx *ctx, const problem *p, const primitive **out)
 {
   lrp_dnnl_pack *pack = p->pack->dnnl;
@@ -275,11 +279,9 @@ static lrp_status primitive_kept(lrp_ctx *ctx, const problem *p, const primitive
       *out = q;
       return LRP_OK;
     }
-  if (pack->n == MAX_PRIMITIVES)
-    return LRP_OK;
+  if (pack->n == MAX_PRIMITIVES) return LRP_OK;
   primitive *q = calloc(1, sizeof *q);
-  if (!q)
-    return lrp_nomem(ctx, "packed weights");
+  if (!q) return lrp_nomem(ctx, "packed weights");
   const lrp_status st = primitive_make(ctx, p, q);
   if (st) {
     primitive_free(q);
@@ -298,21 +300,17 @@ static lrp_status primitive_run(lrp_ctx *ctx, const problem *p, const primitive 
   dnnl_memory_desc_t pad;
   const dnnl_dims_t size = {(dnnl_dim_t)q->scratch};
   void *scratch = q->scratch ? lrp_arena_alloc(&ctx->scratch, q->scratch) : NULL;
-  if (q->scratch && !scratch)
-    return lrp_nomem(ctx, "oneDNN");
-  dnnl_status_t s = memory_add(&l, p->transposed ? DNNL_ARG_DIFF_DST : DNNL_ARG_SRC, &q->from, p->from_data);
-  if (s == dnnl_success)
-    s = memory_add(&l, DNNL_ARG_WEIGHTS, &q->weights, q->w);
-  if (s == dnnl_success && p->bias_data)
-    s = memory_add(&l, DNNL_ARG_BIAS, &q->bias, p->bias_data);
+  if (q->scratch && !scratch) return lrp_nomem(ctx, "oneDNN");
+  dnnl_status_t s =
+      memory_add(&l, p->transposed ? DNNL_ARG_DIFF_DST : DNNL_ARG_SRC, &q->from, p->from_data);
+  if (s == dnnl_success) s = memory_add(&l, DNNL_ARG_WEIGHTS, &q->weights, q->w);
+  if (s == dnnl_success && p->bias_data) s = memory_add(&l, DNNL_ARG_BIAS, &q->bias, p->bias_data);
   if (s == dnnl_success)
     s = memory_add(&l, p->transposed ? DNNL_ARG_DIFF_SRC : DNNL_ARG_DST, &q->to, p->to_data);
   if (s == dnnl_success && scratch)
     s = dnnl_memory_desc_init_by_tag(&pad, 1, size, dnnl_u8, dnnl_a);
-  if (s == dnnl_success && scratch)
-    s = memory_add(&l, DNNL_ARG_SCRATCHPAD, &pad, scratch);
-  if (s == dnnl_success)
-    s = execute(q->run, &l);
+  if (s == dnnl_success && scratch) s = memory_add(&l, DNNL_ARG_SCRATCHPAD, &pad, scratch);
+  if (s == dnnl_success) s = execute(q->run, &l);
   memory_free(&l);
   return status_of(ctx, s, p->conv ? "conv" : "matmul");
 }
@@ -326,16 +324,14 @@ static lrp_status solve(lrp_ctx *ctx, const problem *p, bool *done)
   if (p->pack) {
     pthread_mutex_lock(&p->pack->lock);
     st = primitive_kept(ctx, p, &q);
-    if (!st && !q)
-      st = primitive_make(ctx, p, &fresh);
+    if (!st && !q) st = primitive_make(ctx, p, &fresh);
     pthread_mutex_unlock(&p->pack->lock);
   } else {
     st = primitive_make(ctx, p, &fresh);
   }
   q = q ? q : &fresh;
   *done = !st && q->run;
-  if (*done)
-    st = primitive_run(ctx, p, q);
+  if (*done) st = primitive_run(ctx, p, q);
   dnnl_primitive_destroy(fresh.run);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
@@ -343,8 +339,7 @@ static lrp_status solve(lrp_ctx *ctx, const problem *p, bool *done)
 
 void lrp_dnnl_pack_free(lrp_dnnl_pack *pack)
 {
-  if (!pack)
-    return;
+  if (!pack) return;
   while (pack->primitive) {
     primitive *q = pack->primitive;
     pack->primitive = q->next;
@@ -362,8 +357,9 @@ void lrp_dnnl_pack_free(lrp_dnnl_pack *pack)
 /* ---- problems ---- */
 
 /* One operand of a product: (batch...,rows,columns), broadcast where step is 0. */
-static dnnl_status_t operand_desc(const lrp_product *p, const int64_t *step, int64_t rows, int64_t columns, int64_t row,
-                                  int64_t column, dnnl_memory_desc_t *out)
+static dnnl_status_t operand_desc(const lrp_product *p, const int64_t *step, int64_t rows,
+                                  int64_t columns, int64_t row, int64_t column,
+                                  dnnl_memory_desc_t *out)
 {
   dnnl_dims_t dims, strides;
   for (int32_t i = 0; i < p->n_axis; i++) {
@@ -378,40 +374,40 @@ static dnnl_status_t operand_desc(const lrp_product *p, const int64_t *step, int
 lrp_status lrp_dnnl_matmul(lrp_ctx *ctx, const lrp_product *p, bool *done)
 {
   int64_t out_step[LRP_MAX_RANK], none[LRP_MAX_RANK] = {0}, inner = p->m * p->n;
-  problem q = {.from_data = p->a, .w = p->b, .bias_data = p->bias, .to_data = p->out, .pack = p->n_axis ? NULL : p->pack};
+  problem q = {.from_data = p->a,
+               .w = p->b,
+               .bias_data = p->bias,
+               .to_data = p->out,
+               .pack = p->n_axis ? NULL : p->pack};
   pthread_once(&once, engine_make);
   *done = false;
-  if (!engine)
-    return LRP_OK;
+  if (!engine) return LRP_OK;
   for (int32_t i = p->n_axis; i-- > 0; inner *= p->axis[i])
     out_step[i] = inner;
   dnnl_status_t s = operand_desc(p, p->a_step, p->m, p->k, p->a_row, p->a_col, &q.from);
-  if (s == dnnl_success)
-    s = operand_desc(p, p->b_step, p->k, p->n, p->b_row, p->b_col, &q.plain);
-  if (s == dnnl_success)
-    s = operand_desc(p, out_step, p->m, p->n, p->n, 1, &q.to);
-  if (s == dnnl_success && p->bias)
-    s = operand_desc(p, none, 1, p->n, p->n, 1, &q.bias);
+  if (s == dnnl_success) s = operand_desc(p, p->b_step, p->k, p->n, p->b_row, p->b_col, &q.plain);
+  if (s == dnnl_success) s = operand_desc(p, out_step, p->m, p->n, p->n, 1, &q.to);
+  if (s == dnnl_success && p->bias) s = operand_desc(p, none, 1, p->n, p->n, 1, &q.bias);
   q.weights = q.plain;
   if (s == dnnl_success && q.pack)
     s = dnnl_memory_desc_init_by_tag(&q.weights, 2, q.plain.dims, dnnl_f32, dnnl_format_tag_any);
-  if (s != dnnl_success)
-    return LRP_OK;
-  const int64_t key[] = {PRODUCT, lrp_threads(), p->m, p->n, p->k, p->a_row, p->a_col, p->b_row, p->b_col, p->bias != NULL};
+  if (s != dnnl_success) return LRP_OK;
+  const int64_t key[] = {PRODUCT,  lrp_threads(), p->m,     p->n,     p->k,
+                         p->a_row, p->a_col,      p->b_row, p->b_col, p->bias != NULL};
   memcpy(q.key, key, sizeof key);
   return solve(ctx, &q, done);
 }
 
 static dnnl_status_t conv_descs(const lrp_conv_job *j, bool transposed, problem *q)
 {
-  static const dnnl_format_tag_t last[] = {dnnl_nwc, dnnl_nhwc, dnnl_ndhwc}, oi[] = {dnnl_oiw, dnnl_oihw, dnnl_oidhw},
+  static const dnnl_format_tag_t last[] = {dnnl_nwc, dnnl_nhwc, dnnl_ndhwc},
+                                 oi[] = {dnnl_oiw, dnnl_oihw, dnnl_oidhw},
                                  goi[] = {dnnl_goiw, dnnl_goihw, dnnl_goidhw};
   const int n = (int)j->n_spatial, skip = 3 - n, tag = n - 1;
   const bool grouped = j->group > 1;
   dnnl_dims_t x = {j->batch, j->c}, y = {j->batch, j->o}, w, o = {j->o};
   int at = 0;
-  if (grouped)
-    w[at++] = j->group;
+  if (grouped) w[at++] = j->group;
   w[at++] = j->o / j->group;
   w[at++] = j->c / j->group;
   for (int i = 0; i < n; i++) {
@@ -419,15 +415,15 @@ static dnnl_status_t conv_descs(const lrp_conv_job *j, bool transposed, problem 
     y[2 + i] = j->out[skip + i];
     w[at++] = j->kernel[skip + i];
   }
-  dnnl_status_t s = dnnl_memory_desc_init_by_tag(transposed ? &q->to : &q->from, n + 2, x, dnnl_f32, last[tag]);
+  dnnl_status_t s =
+      dnnl_memory_desc_init_by_tag(transposed ? &q->to : &q->from, n + 2, x, dnnl_f32, last[tag]);
   if (s == dnnl_success)
     s = dnnl_memory_desc_init_by_tag(transposed ? &q->from : &q->to, n + 2, y, dnnl_f32, last[tag]);
   if (s == dnnl_success)
     s = dnnl_memory_desc_init_by_tag(&q->plain, at, w, dnnl_f32, grouped ? goi[tag] : oi[tag]);
   if (s == dnnl_success)
     s = dnnl_memory_desc_init_by_tag(&q->weights, at, w, dnnl_f32, dnnl_format_tag_any);
-  if (s == dnnl_success)
-    s = dnnl_memory_desc_init_by_tag(&q->bias, 1, o, dnnl_f32, dnnl_a);
+  if (s == dnnl_success) s = dnnl_memory_desc_init_by_tag(&q->bias, 1, o, dnnl_f32, dnnl_a);
   return s;
 }
 
@@ -438,7 +434,10 @@ static bool conv_regular(const lrp_conv_job *j)
   for (int i = 0; i < 3; i++)
     ok = ok && j->lo[i] >= 0 && j->hi[i] >= 0 &&
          j->in[i] + j->lo[i] + j->hi[i] - ((j->kernel[i] - 1) * j->dilation[i] + 1) >= 0 &&
-         (j->in[i] + j->lo[i] + j->hi[i] - ((j->kernel[i] - 1) * j->dilation[i] + 1)) / j->stride[i] + 1 == j->out[i];
+         (j->in[i] + j->lo[i] + j->hi[i] - ((j->kernel[i] - 1) * j->dilation[i] + 1)) /
+                     j->stride[i] +
+                 1 ==
+             j->out[i];
   return ok;
 }
 
@@ -453,8 +452,7 @@ lrp_status lrp_dnnl_conv(lrp_ctx *ctx, const lrp_conv_job *j, bool transposed, b
                .transposed = transposed};
   pthread_once(&once, engine_make);
   *done = false;
-  if (!engine || !conv_regular(j) || conv_descs(j, transposed, &q) != dnnl_success)
-    return LRP_OK;
+  if (!engine || !conv_regular(j) || conv_descs(j, transposed, &q) != dnnl_success) return LRP_OK;
   int64_t *key = q.key;
   *key++ = transposed ? CONV_TRANSPOSED : CONV;
   *key++ = lrp_threads();

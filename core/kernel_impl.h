@@ -1,5 +1,5 @@
-/* kernel_impl.h - what the kernel files share: checked problems, packed weights, the two implementations.  Not
- * installed. */
+/* kernel_impl.h - what the kernel files share: checked problems, packed weights, the two
+ * implementations.  Not installed. */
 #ifndef LRP_KERNEL_IMPL_H
 #define LRP_KERNEL_IMPL_H
 #include "kernel.h"
@@ -13,7 +13,9 @@
 #include <omp.h>
 #endif
 
-enum { LRP_PARALLEL_WORK = 1 << 20 }; /* multiply-adds below which waking threads costs more than it gives */
+enum {
+  LRP_PARALLEL_WORK = 1 << 20
+}; /* multiply-adds below which waking threads costs more than it gives */
 
 static inline int lrp_threads(void)
 {
@@ -26,30 +28,32 @@ static inline int lrp_threads(void)
 
 /* ---- packed forms of a constant tensor ---- */
 
-typedef struct lrp_form { /* one form of plain C: panels (kernel_tile.c) or taps first */
+typedef struct lrp_packed { /* one form of plain C: panels (kernel_tile.c) or taps first */
   uint32_t kind;
   int64_t group;
   lrp_real *data;
-  struct lrp_form *next;
-} lrp_form;
+  struct lrp_packed *next;
+} lrp_packed;
 typedef struct lrp_dnnl_pack lrp_dnnl_pack; /* kernel_dnnl.c's own */
 struct lrp_pack {
   pthread_mutex_t lock; /* makes forms; those that exist never change */
   const void *data;     /* of the tensor that it belongs to: a view with other data has no pack */
   int32_t rank;
   int64_t shape[LRP_MAX_RANK];
-  lrp_form *form;
+  lrp_packed *form;
   lrp_dnnl_pack *dnnl;
 };
 
-/* The form of this kind and group, n elements; made by fill() at first use.  Without a pack: in ctx's scratch. */
-typedef void lrp_form_fill(const void *job, lrp_real *out);
-lrp_status lrp_form_get(lrp_ctx *, lrp_pack *, uint32_t kind, int64_t group, int64_t n, lrp_form_fill *fill,
-                        const void *job, const lrp_real **out);
+/* The form of this kind and group, n elements; made by fill() at first use.  Without a pack: in
+ * ctx's scratch. */
+typedef void lrp_packed_fill(const void *job, lrp_real *out);
+lrp_status lrp_packed_get(lrp_ctx *, lrp_pack *, uint32_t kind, int64_t group, int64_t n,
+                          lrp_packed_fill *fill, const void *job, const lrp_real **out);
 
 /* ---- problems, checked and without empty axes ---- */
 
-/* out (batch...,M,N) = a (M,K) b (K,N) + bias for each batch; steps in elements, 0 where an operand is broadcast. */
+/* out (batch...,M,N) = a (M,K) b (K,N) + bias for each batch; steps in elements, 0 where an operand
+ * is broadcast. */
 typedef struct lrp_product {
   int64_t m, n, k;
   int32_t n_axis;
@@ -60,7 +64,8 @@ typedef struct lrp_product {
   lrp_pack *pack; /* of b, or NULL */
 } lrp_product;
 
-/* Convolution, three spatial axes (unused ones in front: size 1), x (N,in...,C), w (O,C/group,k...), y (N,out...,O). */
+/* Convolution, three spatial axes (unused ones in front: size 1), x (N,in...,C), w
+ * (O,C/group,k...), y (N,out...,O). */
 typedef struct lrp_conv_job {
   uint32_t n_spatial;
   int64_t batch, in[3], out[3], kernel[3], stride[3], dilation[3], lo[3], hi[3];
@@ -84,19 +89,25 @@ const char *lrp_dnnl_name(char *buffer, size_t n); /* "oneDNN 2.6.3 (avx2)" */
 /* ---- innermost loops of plain C (kernel_tile.c), for this processor ---- */
 
 /* A panel: LRP_PANEL columns of a matrix, taps x k rows, zero behind the last column. */
-enum { LRP_TILE_ROWS = 6, LRP_TILE_BYTES = 32, LRP_PANEL = 2 * LRP_TILE_BYTES / (int)sizeof(lrp_real) };
+enum {
+  LRP_TILE_ROWS = 6,
+  LRP_TILE_BYTES = 32,
+  LRP_PANEL = 2 * LRP_TILE_BYTES / (int)sizeof(lrp_real)
+};
 static inline int64_t lrp_panels(int64_t columns)
 {
   return (columns + LRP_PANEL - 1) / LRP_PANEL;
 }
-typedef struct lrp_panel_source { /* element (tap, k, column) at data + tap*tap_step + k*k_step + column*column_step */
+typedef struct lrp_panel_source { /* element (tap, k, column) at data + tap*tap_step + k*k_step +
+                                     column*column_step */
   const lrp_real *data;
   int64_t taps, k, columns, tap_step, k_step, column_step;
 } lrp_panel_source;
-void lrp_panels_fill(const lrp_panel_source *, lrp_real *out); /* panels(columns) * taps * k * LRP_PANEL elements */
+void lrp_panels_fill(const lrp_panel_source *,
+                     lrp_real *out); /* panels(columns) * taps * k * LRP_PANEL elements */
 
-/* acc (rows,LRP_PANEL) += sum over taps and k of row[tap*row_step + i][k*k_step] * panel[tap][k]; taps all of whose rows
- * are `zero` are skipped. */
+/* acc (rows,LRP_PANEL) += sum over taps and k of row[tap*row_step + i][k*k_step] * panel[tap][k];
+ * taps all of whose rows are `zero` are skipped. */
 typedef struct lrp_tile {
   const lrp_real *const *row;
   int64_t row_step, taps, k, k_step;
@@ -107,9 +118,11 @@ typedef void lrp_tile_fn(const lrp_tile *);
 lrp_tile_fn *lrp_tile_for(int64_t rows); /* for 1 to LRP_TILE_ROWS rows */
 
 /* out (N) += v (K) b (K,N); rows of b are b_row apart. */
-void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n, lrp_real *restrict out);
+void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
+                  lrp_real *restrict out);
 /* out[j*step] += v (K) . (b + j*col) for n columns j. */
-void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out, int64_t step);
+void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
+              lrp_real *out, int64_t step);
 /* out (N) += x . w, element by element. */
 void lrp_multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out);
 #endif

@@ -1,15 +1,26 @@
-/* kernel_plain.c - products and convolutions in plain C: the reference for oneDNN, and the faster one for small problems.
+/* kernel_plain.c - products and convolutions in plain C: the reference for oneDNN, and the faster
+ * one for small problems.
  *
- * Both are one loop: rows of the result are sums over taps of (a row of the operand) times (a panel of the weights).  A
- * product has one tap; a convolution has one for each element of its kernel, and rows that fall into the padding are the
- * zero row; its transposed map is the same gather from y with the weights' channel axes exchanged. */
+ * Both are one loop: rows of the result are sums over taps of (a row of the operand) times (a panel
+ * of the weights).  A product has one tap; a convolution has one for each element of its kernel,
+ * and rows that fall into the padding are the zero row; its transposed map is the same gather from
+ * y with the weights' channel axes exchanged. */
 #include "kernel_impl.h"
 #include <string.h>
 
-enum { BLOCK = 8 * LRP_TILE_ROWS, TAPS = 32 }; /* rows and taps whose addresses are held at once: 12 KB */
-enum { PATCH = 128 };                          /* elements of a row whose taps are copied together */
-enum { SKINNY = 4 };                           /* rows below which panels are not worth filling */
-enum { FORM_PANELS, FORM_PANELS_TRANSPOSED, FORM_TAPS_FIRST, FORM_PRODUCT, FORM_PRODUCT_TRANSPOSED };
+enum {
+  BLOCK = 8 * LRP_TILE_ROWS,
+  TAPS = 32
+};                    /* rows and taps whose addresses are held at once: 12 KB */
+enum { PATCH = 128 }; /* elements of a row whose taps are copied together */
+enum { SKINNY = 4 };  /* rows below which panels are not worth filling */
+enum {
+  FORM_PANELS,
+  FORM_PANELS_TRANSPOSED,
+  FORM_TAPS_FIRST,
+  FORM_PRODUCT,
+  FORM_PRODUCT_TRANSPOSED
+};
 
 typedef struct gather gather;
 typedef struct block { /* addresses of up to BLOCK rows and TAPS taps */
@@ -36,13 +47,12 @@ static int64_t least(int64_t a, int64_t b)
 /* ---- the loop ---- */
 
 /* The sums' first values, of `width` columns: the bias, or what earlier taps gave. */
-static void tile_begin(const gather *g, const block *b, int64_t row, int64_t rows, int64_t col, int64_t width, bool first,
-                       lrp_real *acc)
+static void tile_begin(const gather *g, const block *b, int64_t row, int64_t rows, int64_t col,
+                       int64_t width, bool first, lrp_real *acc)
 {
   if (width < LRP_PANEL || (first && !g->bias))
     memset(acc, 0, (size_t)(rows * LRP_PANEL) * sizeof *acc);
-  if (first && !g->bias)
-    return;
+  if (first && !g->bias) return;
   for (int64_t i = 0; i < rows; i++) {
     const lrp_real *from = (first ? g->bias : b->out[row + i]) + col;
     if (width == LRP_PANEL)
@@ -52,7 +62,8 @@ static void tile_begin(const gather *g, const block *b, int64_t row, int64_t row
   }
 }
 
-static void tile_end(const block *b, int64_t row, int64_t rows, int64_t col, int64_t width, const lrp_real *acc)
+static void tile_end(const block *b, int64_t row, int64_t rows, int64_t col, int64_t width,
+                     const lrp_real *acc)
 {
   for (int64_t i = 0; i < rows; i++)
     if (width == LRP_PANEL)
@@ -73,8 +84,8 @@ static void patches(const gather *g, int64_t rows, int64_t n_tap, block *b, lrp_
   }
 }
 
-static void panels_run(const gather *g, const block *b, const lrp_tile *shape, int64_t rows, int64_t tap, int64_t p0,
-                       int64_t p1)
+static void panels_run(const gather *g, const block *b, const lrp_tile *shape, int64_t rows,
+                       int64_t tap, int64_t p0, int64_t p1)
 {
   _Alignas(LRP_TILE_BYTES) lrp_real acc[LRP_TILE_ROWS * LRP_PANEL];
   lrp_tile t = *shape;
@@ -108,8 +119,7 @@ static void block_run(const gather *g, int64_t first, int64_t p0, int64_t p1)
                             .k_step = g->k_step,
                             .zero = g->zero};
     g->fill(g, first, rows, tap, n_tap, &b);
-    if (copied)
-      patches(g, rows, n_tap, &b, patch);
+    if (copied) patches(g, rows, n_tap, &b, patch);
     panels_run(g, &b, &shape, rows, tap, p0, p1);
   }
 }
@@ -117,21 +127,25 @@ static void block_run(const gather *g, int64_t first, int64_t p0, int64_t p1)
 /* All gathers share their sizes: batches of a product, groups of a convolution. */
 static void gathers_run(const gather *all, int64_t n_gather)
 {
-  const int64_t blocks = (all->rows + BLOCK - 1) / BLOCK, panels = lrp_panels(all->columns), threads = lrp_threads();
+  const int64_t blocks = (all->rows + BLOCK - 1) / BLOCK, panels = lrp_panels(all->columns),
+                threads = lrp_threads();
   int64_t pieces = threads > 1 ? (4 * threads + n_gather * blocks - 1) / (n_gather * blocks) : 1;
   pieces = least(pieces, panels);
   const int64_t each = (panels + pieces - 1) / pieces, items = n_gather * blocks * pieces;
-  const double work = (double)n_gather * (double)all->rows * (double)all->taps * (double)all->k * (double)all->columns;
+  const double work = (double)n_gather * (double)all->rows * (double)all->taps * (double)all->k *
+                      (double)all->columns;
 #pragma omp parallel for schedule(dynamic) if (threads > 1 && work > LRP_PARALLEL_WORK)
   for (int64_t i = 0; i < items; i++) {
     const int64_t piece = i % pieces, b = i / pieces % blocks;
-    block_run(&all[i / pieces / blocks], b * BLOCK, least(panels, piece * each), least(panels, (piece + 1) * each));
+    block_run(&all[i / pieces / blocks], b * BLOCK, least(panels, piece * each),
+              least(panels, (piece + 1) * each));
   }
 }
 
 /* ---- products ---- */
 
-static void product_fill(const gather *g, int64_t first, int64_t rows, int64_t tap, int64_t n_tap, block *b)
+static void product_fill(const gather *g, int64_t first, int64_t rows, int64_t tap, int64_t n_tap,
+                         block *b)
 {
   (void)tap, (void)n_tap;
   for (int64_t i = 0; i < rows; i++) {
@@ -154,7 +168,8 @@ static void batch_offsets(const lrp_product *p, int64_t i, int64_t *a, int64_t *
 static void product_panels(const void *job, lrp_real *out)
 {
   const lrp_product *p = job;
-  const int64_t size = p->k * p->n, n = p->b_count / size, each = lrp_panels(p->n) * p->k * LRP_PANEL;
+  const int64_t size = p->k * p->n, n = p->b_count / size,
+                each = lrp_panels(p->n) * p->k * LRP_PANEL;
 #pragma omp parallel for if (n > 1 && n * each > LRP_PARALLEL_WORK)
   for (int64_t i = 0; i < n; i++) {
     const lrp_panel_source s = {p->b + i * size, 1, p->k, p->n, 0, p->b_row, p->b_col};
@@ -168,10 +183,9 @@ static lrp_status product_by_tiles(lrp_ctx *ctx, const lrp_product *p)
   const uint32_t kind = p->b_row == 1 && p->k > 1 ? FORM_PRODUCT_TRANSPOSED : FORM_PRODUCT;
   gather *g = lrp_arena_alloc(&ctx->scratch, (size_t)p->n_batch * sizeof *g);
   const lrp_real *panels;
-  if (!g)
-    return lrp_nomem(ctx, "matmul");
+  if (!g) return lrp_nomem(ctx, "matmul");
   const lrp_status st =
-      lrp_form_get(ctx, p->pack, kind, 1, p->b_count / size * each, product_panels, p, &panels);
+      lrp_packed_get(ctx, p->pack, kind, 1, p->b_count / size * each, product_panels, p, &panels);
   for (int64_t i = 0; !st && i < p->n_batch; i++) {
     int64_t a, b;
     batch_offsets(p, i, &a, &b);
@@ -187,14 +201,14 @@ static lrp_status product_by_tiles(lrp_ctx *ctx, const lrp_product *p)
                     .to = p->out + i * p->m * p->n,
                     .product = p};
   }
-  if (!st)
-    gathers_run(g, p->n_batch);
+  if (!st) gathers_run(g, p->n_batch);
   return st;
 }
 
 /* ---- products with few rows or columns: the large operand is read once, as it is ---- */
 
-typedef struct skinny { /* out[j*step] = v (K) . column j of a matrix whose element (k,j) is at k*row + j*col */
+typedef struct skinny { /* out[j*step] = v (K) . column j of a matrix whose element (k,j) is at
+                           k*row + j*col */
   const lrp_real *v, *b, *bias; /* bias of column j at bias[j*bias_step]; NULL: none */
   int64_t k, n, row, col, step, bias_step;
   lrp_real *out;
@@ -202,8 +216,12 @@ typedef struct skinny { /* out[j*step] = v (K) . column j of a matrix whose elem
 
 static void skinny_run(const skinny *s)
 {
-  enum { LEAST = 256, MOST = 4096 }; /* columns: long runs in memory, sums that stay in the first cache */
-  const int64_t share = (s->n + lrp_threads() - 1) / lrp_threads(), size = share < LEAST ? LEAST : least(share, MOST);
+  enum {
+    LEAST = 256,
+    MOST = 4096
+  }; /* columns: long runs in memory, sums that stay in the first cache */
+  const int64_t share = (s->n + lrp_threads() - 1) / lrp_threads(),
+                size = share < LEAST ? LEAST : least(share, MOST);
   const int64_t chunks = (s->n + size - 1) / size;
 #pragma omp parallel for if (s->k * s->n > LRP_PARALLEL_WORK)
   for (int64_t c = 0; c < chunks; c++) {
@@ -213,7 +231,8 @@ static void skinny_run(const skinny *s)
     if (s->col == 1 && s->step == 1)
       lrp_rows_add(s->v, s->k, s->b + first, s->row, last - first, s->out + first);
     else
-      lrp_dots(s->v, s->k, s->b + first * s->col, s->col, last - first, s->out + first * s->step, s->step);
+      lrp_dots(s->v, s->k, s->b + first * s->col, s->col, last - first, s->out + first * s->step,
+               s->step);
   }
 }
 
@@ -241,8 +260,12 @@ static void skinny_batch(const lrp_product *p, int64_t i, lrp_real *v)
     for (int64_t k = 0; step != 1 && k < p->k; k++)
       v[k] = from[k * step];
     const lrp_real *small = step == 1 ? from : v;
-    const skinny s = rows ? (skinny){small, right, p->bias, p->k, p->n, p->b_row, p->b_col, 1, 1, out + r * p->n}
-                          : (skinny){small, left, p->bias ? p->bias + r : NULL, p->k, p->m, p->a_col, p->a_row, p->n, 0, out + r};
+    const skinny s =
+        rows ? (skinny){small, right, p->bias, p->k, p->n, p->b_row, p->b_col, 1, 1, out + r * p->n}
+             : (skinny){small,    left, p->bias ? p->bias + r : NULL,
+                        p->k,     p->m, p->a_col,
+                        p->a_row, p->n, 0,
+                        out + r};
     skinny_run(&s);
   }
 }
@@ -251,8 +274,7 @@ static lrp_status product_skinny(lrp_ctx *ctx, const lrp_product *p)
 {
   const int64_t threads = p->n_batch > 1 ? lrp_threads() : 1;
   lrp_real *v = lrp_arena_alloc(&ctx->scratch, (size_t)(threads * p->k) * sizeof *v);
-  if (!v)
-    return lrp_nomem(ctx, "matmul");
+  if (!v) return lrp_nomem(ctx, "matmul");
 #pragma omp parallel for if (threads > 1 && p->n_batch * p->m * p->n * p->k > LRP_PARALLEL_WORK)
   for (int64_t i = 0; i < p->n_batch; i++) {
 #ifdef _OPENMP
@@ -268,15 +290,16 @@ static lrp_status product_skinny(lrp_ctx *ctx, const lrp_product *p)
 lrp_status lrp_plain_matmul(lrp_ctx *ctx, const lrp_product *p)
 {
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  const lrp_status st = few_rows(p) || few_columns(p) ? product_skinny(ctx, p) : product_by_tiles(ctx, p);
+  const lrp_status st =
+      few_rows(p) || few_columns(p) ? product_skinny(ctx, p) : product_by_tiles(ctx, p);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }
 
 /* ---- convolutions ---- */
 
-/* Row i of the result as coordinates (n, s0, s1, s2).  The transposed map visits the last axis in steps of the stride, so
- * that the rows of a tile meet the same taps. */
+/* Row i of the result as coordinates (n, s0, s1, s2).  The transposed map visits the last axis in
+ * steps of the stride, so that the rows of a tile meet the same taps. */
 static void coordinates(const gather *g, int64_t i, int64_t at[4])
 {
   const lrp_conv_job *j = g->job;
@@ -289,23 +312,23 @@ static void coordinates(const gather *g, int64_t i, int64_t at[4])
   at[0] = i / size[0];
   for (;; start++) {
     const int64_t n = (size[2] - start + step - 1) / step;
-    if (last < n)
-      break;
+    if (last < n) break;
     last -= n;
   }
   at[3] = start + last * step;
 }
 
-/* Where row and tap read: their parts along an axis add up to `sum`.  A transposed stride leaves gaps.  -1: nowhere. */
+/* Where row and tap read: their parts along an axis add up to `sum`.  A transposed stride leaves
+ * gaps.  -1: nowhere. */
 static int64_t source(int64_t sum, int64_t step, int64_t size)
 {
-  if (sum < 0 || (step > 1 && sum % step))
-    return -1;
+  if (sum < 0 || (step > 1 && sum % step)) return -1;
   sum = step > 1 ? sum / step : sum;
   return sum < size ? sum : -1;
 }
 
-static void conv_fill(const gather *g, int64_t first, int64_t rows, int64_t tap, int64_t n_tap, block *b)
+static void conv_fill(const gather *g, int64_t first, int64_t rows, int64_t tap, int64_t n_tap,
+                      block *b)
 {
   static const int64_t one[3] = {1, 1, 1};
   const lrp_conv_job *j = g->job;
@@ -315,20 +338,25 @@ static void conv_fill(const gather *g, int64_t first, int64_t rows, int64_t tap,
   int64_t at[BLOCK][4];
   for (int64_t i = 0; i < rows; i++) {
     coordinates(g, first + i, at[i]);
-    b->out[i] = g->to + (((at[i][0] * to[0] + at[i][1]) * to[1] + at[i][2]) * to[2] + at[i][3]) * to_c;
+    b->out[i] =
+        g->to + (((at[i][0] * to[0] + at[i][1]) * to[1] + at[i][2]) * to[2] + at[i][3]) * to_c;
     for (int a = 0; a < 3; a++)
-      at[i][1 + a] = g->transposed ? at[i][1 + a] + j->lo[a] : at[i][1 + a] * j->stride[a] - j->lo[a];
+      at[i][1 + a] =
+          g->transposed ? at[i][1 + a] + j->lo[a] : at[i][1 + a] * j->stride[a] - j->lo[a];
   }
   for (int64_t t = 0; t < n_tap; t++) {
-    const int64_t k = tap + t, sign = g->transposed ? -1 : 1, k2 = sign * (k % j->kernel[2]) * j->dilation[2],
+    const int64_t k = tap + t, sign = g->transposed ? -1 : 1,
+                  k2 = sign * (k % j->kernel[2]) * j->dilation[2],
                   k1 = sign * (k / j->kernel[2] % j->kernel[1]) * j->dilation[1],
                   k0 = sign * (k / j->kernel[2] / j->kernel[1]) * j->dilation[0];
     for (int64_t i = 0; i < rows; i++) {
-      const int64_t s0 = source(at[i][1] + k0, step[0], from[0]), s1 = source(at[i][2] + k1, step[1], from[1]),
+      const int64_t s0 = source(at[i][1] + k0, step[0], from[0]),
+                    s1 = source(at[i][2] + k1, step[1], from[1]),
                     s2 = source(at[i][3] + k2, step[2], from[2]);
-      b->row[t][i] = (s0 | s1 | s2) < 0
-                         ? g->zero
-                         : g->from + (((at[i][0] * from[0] + s0) * from[1] + s1) * from[2] + s2) * from_c;
+      b->row[t][i] =
+          (s0 | s1 | s2) < 0
+              ? g->zero
+              : g->from + (((at[i][0] * from[0] + s0) * from[1] + s1) * from[2] + s2) * from_c;
     }
   }
 }
@@ -339,8 +367,9 @@ static void conv_panels(const lrp_conv_job *j, bool transposed, lrp_real *out)
   const int64_t c = j->c / j->group, o = j->o / j->group;
   for (int64_t g = 0; g < j->group; g++) {
     const lrp_real *w = j->w + g * o * c * j->taps;
-    const lrp_panel_source s = transposed ? (lrp_panel_source){w, j->taps, o, c, 1, c * j->taps, j->taps}
-                                          : (lrp_panel_source){w, j->taps, c, o, 1, j->taps, c * j->taps};
+    const lrp_panel_source s = transposed
+                                   ? (lrp_panel_source){w, j->taps, o, c, 1, c * j->taps, j->taps}
+                                   : (lrp_panel_source){w, j->taps, c, o, 1, j->taps, c * j->taps};
     lrp_panels_fill(&s, out + g * lrp_panels(s.columns) * s.taps * s.k * LRP_PANEL);
   }
 }
@@ -364,7 +393,8 @@ static void taps_first(const void *job, lrp_real *out)
       out[t * j->c + c] = j->w[c * j->taps + t];
 }
 
-/* One channel in, one out for each group: no sums over channels, so the channels themselves are the vector. */
+/* One channel in, one out for each group: no sums over channels, so the channels themselves are the
+ * vector. */
 static void depthwise_block(const gather *g, const lrp_real *w, int64_t first)
 {
   block b;
@@ -377,8 +407,7 @@ static void depthwise_block(const gather *g, const lrp_real *w, int64_t first)
       for (int64_t k = 0; tap == 0 && k < c; k++)
         out[k] = g->bias ? g->bias[k] : 0;
       for (int64_t t = 0; t < n_tap; t++) {
-        if (b.row[t][i] != g->zero)
-          lrp_multiply_add(b.row[t][i], w + (tap + t) * c, c, out);
+        if (b.row[t][i] != g->zero) lrp_multiply_add(b.row[t][i], w + (tap + t) * c, c, out);
       }
     }
   }
@@ -388,7 +417,8 @@ static lrp_status conv_depthwise(lrp_ctx *ctx, const gather *g)
 {
   const lrp_conv_job *j = g->job;
   const lrp_real *w;
-  const lrp_status st = lrp_form_get(ctx, j->pack, FORM_TAPS_FIRST, j->group, j->c * j->taps, taps_first, j, &w);
+  const lrp_status st =
+      lrp_packed_get(ctx, j->pack, FORM_TAPS_FIRST, j->group, j->c * j->taps, taps_first, j, &w);
   const int64_t blocks = (g->rows + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(dynamic) if (g->rows * j->c * j->taps > LRP_PARALLEL_WORK)
   for (int64_t i = 0; i < (st ? 0 : blocks); i++)
@@ -406,8 +436,8 @@ static lrp_status conv_groups(lrp_ctx *ctx, const gather *whole)
   gather *g = lrp_arena_alloc(&ctx->scratch, (size_t)j->group * sizeof *g);
   lrp_status st = g ? LRP_OK : lrp_nomem(ctx, "conv");
   if (!st)
-    st = lrp_form_get(ctx, j->pack, back ? FORM_PANELS_TRANSPOSED : FORM_PANELS, j->group, j->group * each,
-                      back ? panels_transposed : panels_forward, j, &panels);
+    st = lrp_packed_get(ctx, j->pack, back ? FORM_PANELS_TRANSPOSED : FORM_PANELS, j->group,
+                        j->group * each, back ? panels_transposed : panels_forward, j, &panels);
   for (int64_t i = 0; !st && i < j->group; i++) {
     g[i] = *whole;
     g[i].k = k;
@@ -417,8 +447,7 @@ static lrp_status conv_groups(lrp_ctx *ctx, const gather *whole)
     g[i].from += i * k;
     g[i].to += i * columns;
   }
-  if (!st)
-    gathers_run(g, j->group);
+  if (!st) gathers_run(g, j->group);
   return st;
 }
 
@@ -426,7 +455,8 @@ lrp_status lrp_plain_conv(lrp_ctx *ctx, const lrp_conv_job *j, bool transposed)
 {
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   const int64_t *to = transposed ? j->in : j->out;
-  const lrp_real *zero = lrp_arena_alloc(&ctx->scratch, (size_t)(transposed ? j->o : j->c) * sizeof *zero);
+  const lrp_real *zero =
+      lrp_arena_alloc(&ctx->scratch, (size_t)(transposed ? j->o : j->c) * sizeof *zero);
   const gather g = {.fill = conv_fill,
                     .rows = j->batch * to[0] * to[1] * to[2],
                     .taps = j->taps,
@@ -437,9 +467,9 @@ lrp_status lrp_plain_conv(lrp_ctx *ctx, const lrp_conv_job *j, bool transposed)
                     .to = j->to,
                     .job = j,
                     .transposed = transposed};
-  const lrp_status st = !zero                                   ? lrp_nomem(ctx, "conv")
+  const lrp_status st = !zero                                  ? lrp_nomem(ctx, "conv")
                         : j->group == j->c && j->group == j->o ? conv_depthwise(ctx, &g)
-                                                                : conv_groups(ctx, &g);
+                                                               : conv_groups(ctx, &g);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }

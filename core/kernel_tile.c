@@ -1,19 +1,20 @@
-/* kernel_tile.c - the innermost loops of plain C: a tile of a product that stays in registers, after the micro-kernel of
- * Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", 2015; and products with a
- * single row.
+/* kernel_tile.c - the innermost loops of plain C: a tile of a product that stays in registers,
+ * after the micro-kernel of Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating
+ * BLAS Functionality", 2015; and products with a single row.
  *
- * Six rows times two vectors are twelve sums, which fit the sixteen registers of AVX2.  Vectors are the compiler's
- * (vector_size), so the same text serves any processor; on x86 each loop is compiled twice and chosen at run time. */
+ * Six rows times two vectors are twelve sums, which fit the sixteen registers of AVX2.  Vectors are
+ * the compiler's (vector_size), so the same text serves any processor; on x86 each loop is compiled
+ * twice and chosen at run time. */
 #include "kernel_impl.h"
 #include <string.h>
 
-typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES)));
+typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES), may_alias));
 enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __x86_64__ && !defined __AVX2__
 #define TWICE 1
-#define AVX2 __attribute__((target("avx2")))
+#define AVX2  __attribute__((target("avx2")))
 #else
 #define TWICE 0
 #endif
@@ -31,11 +32,11 @@ INLINE void tile(const lrp_tile *t, const int rows)
   vec acc[LRP_TILE_ROWS][2] = {{{0}}};
   const vec *b = (const vec *)(const void *)t->panel;
   const int64_t step = t->k_step;
-#define LOAD(i) memcpy(acc[i], t->acc + i * LRP_PANEL, sizeof acc[i]);
+#define LOAD(i)  memcpy(acc[i], t->acc + i * LRP_PANEL, sizeof acc[i]);
 #define STORE(i) memcpy(t->acc + i * LRP_PANEL, acc[i], sizeof acc[i]);
 #define POINT(i) r[i] = row[i];
 #define TOUCH(i) some = some || r[i] != t->zero;
-#define ADD(i) acc[i][0] += r[i][at] * b0, acc[i][1] += r[i][at] * b1;
+#define ADD(i)   acc[i][0] += r[i][at] * b0, acc[i][1] += r[i][at] * b1;
   EACH_ROW(LOAD)
   for (int64_t tap = 0; tap < t->taps; tap++) {
     const lrp_real *const *row = t->row + tap * t->row_step;
@@ -56,13 +57,18 @@ INLINE void tile(const lrp_tile *t, const int rows)
   EACH_ROW(STORE)
 }
 
+#define ONE(name, target, rows)                                                                    \
+  target static void name##rows(const lrp_tile *t)                                                 \
+  {                                                                                                \
+    tile(t, rows);                                                                                 \
+  }
 #define TILES(name, target)                                                                        \
-  target static void name##1(const lrp_tile *t) { tile(t, 1); }                                    \
-  target static void name##2(const lrp_tile *t) { tile(t, 2); }                                    \
-  target static void name##3(const lrp_tile *t) { tile(t, 3); }                                    \
-  target static void name##4(const lrp_tile *t) { tile(t, 4); }                                    \
-  target static void name##5(const lrp_tile *t) { tile(t, 5); }                                    \
-  target static void name##6(const lrp_tile *t) { tile(t, 6); }                                    \
+  ONE(name, target, 1)                                                                             \
+  ONE(name, target, 2)                                                                             \
+  ONE(name, target, 3)                                                                             \
+  ONE(name, target, 4)                                                                             \
+  ONE(name, target, 5)                                                                             \
+  ONE(name, target, 6)                                                                             \
   static lrp_tile_fn *const name[] = {name##1, name##2, name##3, name##4, name##5, name##6};
 
 TILES(tile_base, )
@@ -73,19 +79,18 @@ TILES(tile_avx2, AVX2)
 lrp_tile_fn *lrp_tile_for(int64_t rows)
 {
 #if TWICE
-  if (__builtin_cpu_supports("avx2"))
-    return tile_avx2[rows - 1];
+  if (__builtin_cpu_supports("avx2")) return tile_avx2[rows - 1];
 #endif
   return tile_base[rows - 1];
 }
 
-/* Columns that lie far apart are read one after the other, in pieces that stay in the first cache. */
+/* Columns that lie far apart are read one after the other, in pieces that stay in the first cache.
+ */
 static void panel_fill(const lrp_panel_source *s, int64_t first, lrp_real *out)
 {
   const int64_t width = s->columns - first < LRP_PANEL ? s->columns - first : LRP_PANEL;
   const int64_t chunk = s->column_step == 1 ? 1 : 1 + 128 / s->taps;
-  if (width < LRP_PANEL)
-    memset(out, 0, (size_t)(s->taps * s->k * LRP_PANEL) * sizeof *out);
+  if (width < LRP_PANEL) memset(out, 0, (size_t)(s->taps * s->k * LRP_PANEL) * sizeof *out);
   for (int64_t k0 = 0; k0 < s->k; k0 += chunk) {
     const int64_t k1 = k0 + chunk < s->k ? k0 + chunk : s->k;
     for (int64_t j = 0; j < width; j++)
@@ -107,7 +112,8 @@ void lrp_panels_fill(const lrp_panel_source *s, lrp_real *out)
 
 /* ---- a single row ---- */
 
-INLINE void rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n, lrp_real *restrict out)
+INLINE void rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
+                     lrp_real *restrict out)
 {
   int64_t i = 0;
   for (; i + 4 <= k; i += 4) {
@@ -132,7 +138,8 @@ INLINE lrp_real sum_of(const lrp_real *v)
 }
 
 /* Four columns at once, so that additions do not wait for each other. */
-INLINE void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out, int64_t step)
+INLINE void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
+                 lrp_real *out, int64_t step)
 {
   const int64_t whole = k - k % LANES;
   int64_t j = 0;
@@ -173,19 +180,20 @@ INLINE void multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_re
 }
 
 #if TWICE
-AVX2 static void rows_add_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
-                               lrp_real *restrict out)
+AVX2 static void rows_add_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row,
+                               int64_t n, lrp_real *restrict out)
 {
   rows_add(v, k, b, b_row, n, out);
 }
 
-AVX2 static void dots_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out,
-                           int64_t step)
+AVX2 static void dots_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
+                           lrp_real *out, int64_t step)
 {
   dots(v, k, b, col, n, out, step);
 }
 
-AVX2 static void multiply_add_avx2(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
+AVX2 static void multiply_add_avx2(const lrp_real *x, const lrp_real *w, int64_t n,
+                                   lrp_real *restrict out)
 {
   multiply_add(x, w, n, out);
 }
@@ -198,12 +206,14 @@ AVX2 static void multiply_add_avx2(const lrp_real *x, const lrp_real *w, int64_t
 #define CHOOSE(name, ...) name(__VA_ARGS__)
 #endif
 
-void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n, lrp_real *restrict out)
+void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
+                  lrp_real *restrict out)
 {
   CHOOSE(rows_add, v, k, b, b_row, n, out);
 }
 
-void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n, lrp_real *out, int64_t step)
+void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
+              lrp_real *out, int64_t step)
 {
   CHOOSE(dots, v, k, b, col, n, out, step);
 }

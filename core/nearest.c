@@ -14,7 +14,8 @@ static size_t least(size_t a, size_t b)
   return a < b ? a : b;
 }
 
-/* Letters to insert, delete, replace or swap with their neighbour (Damerau 1964, optimal string alignment). */
+/* Letters to insert, delete, replace or swap with their neighbour (Damerau 1964, optimal string
+ * alignment). */
 static size_t distance(const char *a, size_t n, const char *b, size_t m)
 {
   size_t row[3][LONGEST + 1], *before = row[0], *last = row[1], *now = row[2];
@@ -25,7 +26,8 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
     for (size_t j = 1; j <= m; j++) {
       bool same = lower(a[i - 1]) == lower(b[j - 1]);
       now[j] = least(last[j - 1] + !same, 1 + least(last[j], now[j - 1]));
-      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+          lower(a[i - 2]) == lower(b[j - 1]))
         now[j] = least(now[j], before[j - 2] + 1);
     }
     size_t *spare = before;

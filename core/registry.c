@@ -74,7 +74,8 @@ static void insert(table *t, const char *name, const void *thing, const lrp_owne
   t->n++;
 }
 
-/* Room for `more` elements and one to spare, so that what follows cannot fail; NULL: no memory, the old array stays. */
+/* Room for `more` elements and one to spare, so that what follows cannot fail; NULL: no memory, the
+ * old array stays. */
 static void *reserve(void *array, size_t *room, size_t n, size_t more, size_t element)
 {
   size_t wanted = n + more + 1, bytes;
@@ -102,15 +103,19 @@ static bool reserve_plugin(lrp_registry *r)
 
 /* ---- adding a plugin ---- */
 
-static lrp_status refuse(lrp_ctx *ctx, const lrp_plugin *p, const char *path, const char *kind, const char *name,
-                         const entry *other)
+static lrp_status refuse(lrp_ctx *ctx, const lrp_plugin *p, const char *path, const char *kind,
+                         const char *name, const entry *other)
 {
-  const char *where = other && *other->by->info.path ? other->by->info.path : "linked into the program";
+  const char *where =
+      other && *other->by->info.path ? other->by->info.path : "linked into the program";
   const char *who = *path ? path : p->name;
   if (!other)
-    return lrp_fail(ctx, LRP_E_ABI, "%s: the plugin offers two things named \"%s\"; rename one of them", who, name);
-  return lrp_fail(ctx, LRP_E_ABI, "%s: offers the %s \"%s\", which plugin %s %s (%s) offers already; rename one of them",
-                  who, kind, name, other->by->info.plugin->name, other->by->info.plugin->version, where);
+    return lrp_fail(ctx, LRP_E_ABI,
+                    "%s: the plugin offers two things named \"%s\"; rename one of them", who, name);
+  return lrp_fail(
+      ctx, LRP_E_ABI,
+      "%s: offers the %s \"%s\", which plugin %s %s (%s) offers already; rename one of them", who,
+      kind, name, other->by->info.plugin->name, other->by->info.plugin->version, where);
 }
 
 static const entry *known(const lrp_registry *r, const char *name)
@@ -127,7 +132,8 @@ static lrp_status check_names(lrp_ctx *ctx, const lrp_plugin *p, const char *pat
     const char *name = p->layers[i]->name;
     if (known(r, name)) return refuse(ctx, p, path, "layer type", name, known(r, name));
     for (size_t j = 0; j < i; j++)
-      if (strcmp(name, p->layers[j]->name) == 0) return refuse(ctx, p, path, "layer type", name, NULL);
+      if (strcmp(name, p->layers[j]->name) == 0)
+        return refuse(ctx, p, path, "layer type", name, NULL);
   }
   for (size_t i = 0; p->rules && p->rules[i]; i++) {
     const char *name = p->rules[i]->name;
@@ -160,7 +166,8 @@ static lrp_owned *owned_new(const lrp_plugin *plugin, const char *path)
   return owned;
 }
 
-lrp_status lrp_registry_add(lrp_ctx *ctx, const lrp_plugin *plugin, const char *path, const lrp_plugin_info **out)
+lrp_status lrp_registry_add(lrp_ctx *ctx, const lrp_plugin *plugin, const char *path,
+                            const lrp_plugin_info **out)
 {
   lrp_registry *r = ctx->registry;
   size_t n_layer = 0, n_rule = 0;
@@ -251,9 +258,12 @@ static void not_found(lrp_ctx *ctx, const table *t, const char *what, const char
     names[i] = t->v[i].name;
   const char *near = names ? lrp_nearest(name, names, t->n) : NULL;
   if (near)
-    lrp_fail(ctx, LRP_E_UNSUPPORTED, "there is no %s \"%.80s\"; did you mean \"%s\"?", what, name, near);
+    lrp_fail(ctx, LRP_E_UNSUPPORTED, "there is no %s \"%.80s\"; did you mean \"%s\"?", what, name,
+             near);
   else if (ctx->registry->n == 0)
-    lrp_fail(ctx, LRP_E_UNSUPPORTED, "there is no %s \"%.80s\": no plugin is open; `lrp plugin path` shows where they are searched",
+    lrp_fail(ctx, LRP_E_UNSUPPORTED,
+             "there is no %s \"%.80s\": no plugin is open; `lrp plugin path` shows where they are "
+             "searched",
              what, name);
   else
     lrp_fail(ctx, LRP_E_UNSUPPORTED, "there is no %s \"%.80s\"; `lrp %s` lists all", what, name,

@@ -1,6 +1,6 @@
 -- schema.sql - the experiment store of lrp, format 1.
--- Comments inside a CREATE are kept by SQLite: `.schema` in the sqlite3 shell shows them.  Numbers of relevance are exact
--- copies of what was computed; NaN and infinity are never stored, such a result becomes a row of "error".
+-- Comments inside a CREATE are kept by SQLite: `.schema` in the sqlite3 shell shows them.  Relevance is an
+-- exact copy of what was computed; NaN and infinity are never stored, such a result becomes a row of "error".
 PRAGMA application_id = 0x4C525031; -- "LRP1"
 PRAGMA user_version = 1;
 
@@ -41,7 +41,8 @@ CREATE TABLE model (
   modality TEXT NOT NULL CHECK (modality IN ('tensor', 'image', 'text')),
   opset INTEGER,
   n_param INTEGER NOT NULL,
-  signature TEXT NOT NULL CHECK (json_valid(signature)), -- {"inputs":[{"name","dtype","shape"}],"outputs":[...]}; -1: dynamic
+  -- {"inputs":[{"name","dtype","shape"}],"outputs":[...]}; -1: dynamic
+  signature TEXT NOT NULL CHECK (json_valid(signature)),
   meta TEXT NOT NULL CHECK (json_valid(meta))            -- config.json
 ) STRICT;
 
@@ -89,7 +90,8 @@ CREATE TABLE input (
   text TEXT,                                 -- of a text
   path TEXT,                                 -- where it was first seen
   ordinal INTEGER,                           -- which line of that file
-  shape TEXT CHECK (shape IS NULL OR json_valid(shape)), -- image: [height,width,channels]; tensor: a list for each array, batch axis first
+  -- image: [height,width,channels]; tensor: a list for each array, batch axis first
+  shape TEXT CHECK (shape IS NULL OR json_valid(shape)),
   true_label TEXT,                           -- where known
   UNIQUE (kind, sha256, sample),
   CHECK (kind <> 'text' OR text IS NOT NULL)
@@ -148,7 +150,8 @@ CREATE TABLE composite_rule (
   rule TEXT NOT NULL,
   params TEXT NOT NULL CHECK (json_valid(params)), -- all arguments, defaults too
   epsilon REAL GENERATED ALWAYS AS
-    (CASE WHEN json_type(params, '$.epsilon') IN ('real', 'integer') THEN json_extract(params, '$.epsilon') END) VIRTUAL,
+    (CASE WHEN json_type(params, '$.epsilon') IN ('real', 'integer') THEN
+      json_extract(params, '$.epsilon') END) VIRTUAL,
   gamma REAL GENERATED ALWAYS AS
     (CASE WHEN json_type(params, '$.gamma') IN ('real', 'integer') THEN json_extract(params, '$.gamma') END) VIRTUAL,
   PRIMARY KEY (composite_id, ord)
@@ -177,7 +180,8 @@ CREATE TABLE run (
   precision TEXT NOT NULL,                         -- 'f32', 'f64'
   status TEXT NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
   started_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  heartbeat_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- old while 'running': the program was killed
+  -- old while 'running': the program was killed
+  heartbeat_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   pid INTEGER NOT NULL,
   finished_at TEXT,
   wall_ns INTEGER,
@@ -310,7 +314,8 @@ CREATE VIEW v_run AS
          r.precision, r.seed, r.started_at, r.wall_ns / 1e9 AS seconds,
          (SELECT count(*) FROM explanation x WHERE x.run_id = r.run_id) AS explanations,
          (SELECT count(*) FROM error q WHERE q.run_id = r.run_id) AS errors
-  FROM run r JOIN experiment e USING (experiment_id) JOIN model m USING (model_id) LEFT JOIN composite c USING (composite_id);
+  FROM run r JOIN experiment e USING (experiment_id) JOIN model m USING (model_id)
+    LEFT JOIN composite c USING (composite_id);
 
 CREATE VIEW v_explanation AS
   -- One readable row an explanation.  input: the text, else the path, else the start of the hash.
@@ -331,16 +336,17 @@ CREATE VIEW v_explanation AS
 
 CREATE VIEW v_token AS
   -- One row a token of an explanation.  shade: relevance from -1 to 1, the strongest token at an end.
-  SELECT r.experiment_id, r.run_id, x.explanation_id, coalesce(c.name, r.method) AS composite, x.input_id, x.target_class,
-         x.contrast_class, t.position, v.token, t.word, t.relevance, t.relevance / nullif(x.r_abs_max, 0) AS shade
+  SELECT r.experiment_id, r.run_id, x.explanation_id, coalesce(c.name, r.method) AS composite, x.input_id,
+         x.target_class, x.contrast_class, t.position, v.token, t.word, t.relevance,
+         t.relevance / nullif(x.r_abs_max, 0) AS shade
   FROM token_relevance t JOIN explanation x USING (explanation_id) JOIN run r ON r.run_id = x.run_id
     LEFT JOIN composite c USING (composite_id) JOIN tokenization z ON z.tokenization_id = x.tokenization_id
     JOIN vocab v ON v.tokenizer_id = z.tokenizer_id AND v.token_id = t.token_id;
 
 CREATE VIEW v_word AS
   -- One row a word of an explanation: the relevance of its tokens added up, its letters taken from the text.
-  SELECT x.explanation_id, x.run_id, coalesce(c.name, r.method) AS composite, x.input_id, x.target_class, x.contrast_class,
-         t.word AS position,
+  SELECT x.explanation_id, x.run_id, coalesce(c.name, r.method) AS composite, x.input_id, x.target_class,
+         x.contrast_class, t.word AS position,
          CAST(substr(CAST(i.text AS BLOB), min(k.byte_begin) + 1, max(k.byte_end) - min(k.byte_begin)) AS TEXT) AS word,
          sum(t.relevance) AS relevance, count(*) AS tokens
   FROM token_relevance t JOIN explanation x USING (explanation_id) JOIN run r ON r.run_id = x.run_id
@@ -350,31 +356,34 @@ CREATE VIEW v_word AS
 
 CREATE VIEW v_flow AS
   -- The ledger with names, from the output (highest ordinal) to the input.  share: of what was explained, lost here.
-  SELECT x.explanation_id, x.run_id, x.input_id, g.ordinal, l.name AS layer, l.op, l.type, g.rule, f.r_out, f.r_in, f.r_bias,
-         f.r_stab, f.r_gate, f.leak, abs(f.r_out - f.r_in) / max(abs(x.target_value), 1e-12) AS share
+  SELECT x.explanation_id, x.run_id, x.input_id, g.ordinal, l.name AS layer, l.op, l.type, g.rule, f.r_out, f.r_in,
+         f.r_bias, f.r_stab, f.r_gate, f.leak, abs(f.r_out - f.r_in) / max(abs(x.target_value), 1e-12) AS share
   FROM layer_flow f JOIN explanation x USING (explanation_id) JOIN layer l ON l.layer_id = f.layer_id
     JOIN run_layer g ON g.run_id = x.run_id AND g.layer_id = f.layer_id;
 
 CREATE VIEW v_conservation AS
   -- Did what came out equal what was put in?  rel: the residual as a share of the explained value.
-  SELECT x.run_id, x.explanation_id, x.input_id, coalesce(c.name, r.method) AS composite, x.target_value, x.r_sum, x.residual,
-         abs(x.residual) / max(abs(x.target_value), 1e-12) AS rel
+  SELECT x.run_id, x.explanation_id, x.input_id, coalesce(c.name, r.method) AS composite, x.target_value, x.r_sum,
+         x.residual, abs(x.residual) / max(abs(x.target_value), 1e-12) AS rel
   FROM explanation x JOIN run r USING (run_id) LEFT JOIN composite c USING (composite_id) WHERE x.layer_id IS NULL;
 
 CREATE VIEW v_pair AS
   -- The same input and target of one model under two runs, for comparing rules.
   SELECT x.input_id, x.target_class, x.contrast_class, coalesce(ca.name, p.method) AS rule_a,
-         coalesce(cb.name, q.method) AS rule_b, x.explanation_id AS a, y.explanation_id AS b, x.r_sum AS sum_a, y.r_sum AS sum_b,
-         x.r AS ra, y.r AS rb
+         coalesce(cb.name, q.method) AS rule_b, x.explanation_id AS a, y.explanation_id AS b, x.r_sum AS sum_a,
+         y.r_sum AS sum_b, x.r AS ra, y.r AS rb
   FROM explanation x JOIN explanation y ON y.input_id = x.input_id AND y.target_class = x.target_class
       AND y.contrast_class IS x.contrast_class AND y.layer_id IS x.layer_id AND y.run_id <> x.run_id
     JOIN run p ON p.run_id = x.run_id JOIN run q ON q.run_id = y.run_id AND q.model_id = p.model_id
-    LEFT JOIN composite ca ON ca.composite_id = p.composite_id LEFT JOIN composite cb ON cb.composite_id = q.composite_id;
+    LEFT JOIN composite ca ON ca.composite_id = p.composite_id
+    LEFT JOIN composite cb ON cb.composite_id = q.composite_id;
 
 CREATE VIEW v_score AS
   -- Mean and spread of each metric under each composite.
-  SELECT r.experiment_id, coalesce(c.name, r.method) AS composite, k.name AS metric, k.params, k.direction, count(s.value) AS n,
-         avg(s.value) AS mean, sqrt(max(0, avg(s.value * s.value) - avg(s.value) * avg(s.value))) AS sd,
+  SELECT r.experiment_id, coalesce(c.name, r.method) AS composite, k.name AS metric, k.params, k.direction,
+         count(s.value) AS n, avg(s.value) AS mean,
+         sqrt(max(0, avg(s.value * s.value) - avg(s.value) * avg(s.value))) AS sd,
          sum(s.value IS NULL) AS undefined
-  FROM score s JOIN metric k USING (metric_id) JOIN explanation x USING (explanation_id) JOIN run r ON r.run_id = x.run_id
-    LEFT JOIN composite c USING (composite_id) GROUP BY 1, 2, 3, 4, 5;
+  FROM score s JOIN metric k USING (metric_id) JOIN explanation x USING (explanation_id)
+    JOIN run r ON r.run_id = x.run_id LEFT JOIN composite c USING (composite_id)
+  GROUP BY 1, 2, 3, 4, 5;

@@ -39,7 +39,8 @@ static lrp_status ask(lrp_store *s, const char *sql, int64_t *number, char *text
     if (number) *number = sqlite3_column_int64(stmt, 0);
     if (text) sqlite3_snprintf((int)n, text, "%s", value ? (const char *)value : "");
   }
-  lrp_status st = code == SQLITE_ROW || code == SQLITE_DONE ? LRP_OK : lrp_db_fail(s->ctx, s->db, s->path, s->doing);
+  lrp_status st =
+      code == SQLITE_ROW || code == SQLITE_DONE ? LRP_OK : lrp_db_fail(s->ctx, s->db, s->path, s->doing);
   sqlite3_finalize(stmt);
   return st;
 }
@@ -67,8 +68,9 @@ static lrp_status check_folder(lrp_ctx *ctx, const char *path)
   folder[n] = '\0';
   lrp_status st = LRP_OK;
   if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS))
-    st = lrp_fail(ctx, LRP_E_DB, "%s: a database cannot be made here: the folder %s: %s; choose another place", path, folder,
-                  strerror(errno));
+    st =
+        lrp_fail(ctx, LRP_E_DB, "%s: a database cannot be made here: the folder %s: %s; choose another place",
+                 path, folder, strerror(errno));
   free(folder);
   return st;
 }
@@ -76,7 +78,8 @@ static lrp_status check_folder(lrp_ctx *ctx, const char *path)
 static lrp_status check_path(lrp_ctx *ctx, const char *path, int32_t mode)
 {
   struct stat st;
-  if (!path || !*path) return lrp_fail(ctx, LRP_E_DB, "the database's name is empty; the path of a file was expected");
+  if (!path || !*path)
+    return lrp_fail(ctx, LRP_E_DB, "the database's name is empty; the path of a file was expected");
   if (stat(path, &st)) {
     if (errno == ENOENT && mode == LRP_STORE_CREATE) return check_folder(ctx, path);
     return lrp_fail(ctx, LRP_E_DB, "%s: %s; lrp explain writes a database, --db FILE names another one", path,
@@ -86,7 +89,8 @@ static lrp_status check_path(lrp_ctx *ctx, const char *path, int32_t mode)
   if (!S_ISREG(st.st_mode))
     return lrp_fail(ctx, LRP_E_DB, "%s: a device, pipe or socket; a database file was expected", path);
   if (mode != LRP_STORE_READ && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
-    return lrp_fail(ctx, LRP_E_DB, "%s: cannot be written: %s; choose another place, or change its permissions", path,
+    return lrp_fail(ctx, LRP_E_DB,
+                    "%s: cannot be written: %s; choose another place, or change its permissions", path,
                     strerror(errno));
   return LRP_OK;
 }
@@ -107,15 +111,17 @@ static lrp_status check_kind(lrp_store *s, int64_t *format)
   if (!n_table && s->mode != LRP_STORE_CREATE)
     return lrp_fail(s->ctx, LRP_E_DB, "%s: an empty database; lrp explain fills one", s->path);
   if (*format < 0)
-    return lrp_fail(s->ctx, LRP_E_DB, "%s: format %" PRId64 " does not exist; the database is damaged", s->path, *format);
+    return lrp_fail(s->ctx, LRP_E_DB, "%s: format %" PRId64 " does not exist; the database is damaged",
+                    s->path, *format);
   if (*format > FORMAT && s->mode != LRP_STORE_READ)
     return lrp_fail(s->ctx, LRP_E_DB,
-                    "%s: format %" PRId64 ", written by a newer lrp; this one, %s, knows formats up to %d and would damage it; "
+                    "%s: format %" PRId64
+                    ", written by a newer lrp; this one, %s, knows formats up to %d and would damage it; "
                     "install a newer lrp",
                     s->path, *format, lrp_version(), FORMAT);
   if (*format > FORMAT)
-    lrp_warn(s->ctx, "%s: format %" PRId64 ", written by a newer lrp; this one knows formats up to %d", s->path, *format,
-             FORMAT);
+    lrp_warn(s->ctx, "%s: format %" PRId64 ", written by a newer lrp; this one knows formats up to %d",
+             s->path, *format, FORMAT);
   return LRP_OK;
 }
 
@@ -135,7 +141,9 @@ static lrp_status use_wal(lrp_store *s, int busy_ms)
   }
   if (st) return st;
   if (!strcmp(mode, "wal")) return execute(s, SQL_SYNC_NORMAL);
-  lrp_warn(s->ctx, "%s: this file system cannot share memory (a network folder?): slower, and one writer at a time", s->path);
+  lrp_warn(s->ctx,
+           "%s: this file system cannot share memory (a network folder?): slower, and one writer at a time",
+           s->path);
   st = execute(s, SQL_ROLLBACK_JOURNAL);
   return st ? st : execute(s, SQL_SYNC_FULL);
 }
@@ -195,7 +203,8 @@ static char *immutable_uri(const char *path)
   sqlite3_str *uri = sqlite3_str_new(NULL);
   sqlite3_str_appendall(uri, "file:");
   for (const unsigned char *p = (const unsigned char *)path; *p; p++)
-    if ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || strchr("/-._~", *p))
+    if ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
+        strchr("/-._~", *p))
       sqlite3_str_appendchar(uri, 1, (char)*p);
     else
       sqlite3_str_appendf(uri, "%%%02X", *p);
@@ -203,8 +212,8 @@ static char *immutable_uri(const char *path)
   return sqlite3_str_finish(uri);
 }
 
-/* A file in a folder that may not be written: WAL would need files beside it.  Without a pending log it is opened as one
- * that cannot change. */
+/* A file in a folder that may not be written: WAL would need files beside it.  Without a pending log it is opened
+ * as one that cannot change. */
 static lrp_status open_immutable(lrp_store *s)
 {
   struct stat st;
@@ -213,7 +222,8 @@ static lrp_status open_immutable(lrp_store *s)
   if (!log || !uri)
     status = lrp_nomem(s->ctx, s->path);
   else if (!stat(log, &st) && st.st_size > 0)
-    lrp_fail(s->ctx, LRP_E_DB, "%s: its folder is read-only and %s holds changes not yet merged; copy both to another place",
+    lrp_fail(s->ctx, LRP_E_DB,
+             "%s: its folder is read-only and %s holds changes not yet merged; copy both to another place",
              s->path, log);
   else {
     sqlite3_close(s->db);
@@ -244,7 +254,8 @@ static lrp_status set_up(lrp_store *s, int busy_ms)
   int64_t format = 0;
   harden(s, busy_ms);
   lrp_status st = check_kind(s, &format);
-  if (st == LRP_E_DB && s->mode == LRP_STORE_READ && (error_of(s) == SQLITE_CANTOPEN || error_of(s) == SQLITE_READONLY)) {
+  if (st == LRP_E_DB && s->mode == LRP_STORE_READ &&
+      (error_of(s) == SQLITE_CANTOPEN || error_of(s) == SQLITE_READONLY)) {
     st = open_immutable(s);
     harden(s, busy_ms);
     if (!st) st = check_kind(s, &format);
@@ -262,7 +273,8 @@ lrp_status lrp_store_open_within(lrp_ctx *ctx, const char *path, int32_t mode, i
                               [LRP_STORE_CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE};
   *out = NULL;
   if (mode < LRP_STORE_READ || mode > LRP_STORE_CREATE)
-    return lrp_fail(ctx, LRP_E_ARG, "store mode %d: LRP_STORE_READ, _WRITE or _CREATE was expected", (int)mode);
+    return lrp_fail(ctx, LRP_E_ARG, "store mode %d: LRP_STORE_READ, _WRITE or _CREATE was expected",
+                    (int)mode);
   lrp_status st = check_path(ctx, path, mode);
   if (st) return st;
   lrp_store *s = calloc(1, sizeof *s);

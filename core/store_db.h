@@ -38,9 +38,10 @@ lrp_status lrp_store_open_within(lrp_ctx *, const char *path, int32_t mode, int 
 lrp_status lrp_store_migrate(lrp_store *, const char *const *step, int n);
 
 /* store_sql.c */
-lrp_status lrp_db_fail(lrp_ctx *, sqlite3 *, const char *path, const char *doing); /* a sentence for db's last error */
-lrp_status lrp_sql_begin(lrp_store *, const char *doing);         /* a writing transaction */
-lrp_status lrp_sql_end(lrp_store *, lrp_status st);               /* commit, or roll back where st is a failure */
+lrp_status lrp_db_fail(lrp_ctx *, sqlite3 *, const char *path,
+                       const char *doing);                /* a sentence for db's last error */
+lrp_status lrp_sql_begin(lrp_store *, const char *doing); /* a writing transaction */
+lrp_status lrp_sql_end(lrp_store *, lrp_status st);       /* commit, or roll back where st is a failure */
 /* Run a statement.  types has a letter for each ?1, ?2, ...: t const char * (NULL: null), s const char * and size_t,
  * i int64_t, I int64_t where negative is null, r double, R double where NaN is null, b const void * and size_t. */
 lrp_status lrp_sql_do(lrp_store *, const char *sql, const char *types, ...);
@@ -56,7 +57,7 @@ const char *lrp_utf8_copy(lrp_arena *, const char *s);
 lrp_status lrp_store_environment(lrp_store *, int32_t threads, int64_t *id);
 
 /* store_input.c; all inside a transaction */
-lrp_status lrp_store_input(lrp_store *, const lrp_input *, int64_t sample, int64_t ordinal, const char *true_label,
-                           int64_t *id);
+lrp_status lrp_store_input(lrp_store *, const lrp_input *, int64_t sample, int64_t ordinal,
+                           const char *true_label, int64_t *id);
 lrp_status lrp_store_tokens(lrp_store *, const lrp_run *, const lrp_input *, int64_t input, int64_t *id);
 #endif

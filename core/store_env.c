@@ -14,7 +14,8 @@
 
 static const char SQL_FIND[] = "SELECT environment_id FROM environment WHERE fingerprint=?1";
 static const char SQL_ADD[] =
-    "INSERT INTO environment (fingerprint, lrp_version, configuration, compiler, cpu_model, threads, os, host, sqlite_version,"
+    "INSERT INTO environment (fingerprint, lrp_version, configuration, compiler, cpu_model, threads, os, "
+    "host, sqlite_version,"
     " utf8proc_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING environment_id";
 
 typedef struct facts {
@@ -58,8 +59,9 @@ static void look(facts *out, int32_t threads)
 /* SHA-256 over a JSON list of the values: no two different lists have the same text. */
 static lrp_status fingerprint(lrp_ctx *ctx, const facts *f, char hex[65])
 {
-  json_t *list = json_pack("[sssssIssss]", lrp_version(), lrp_config_summary(), f->compiler, f->cpu, "threads",
-                           (json_int_t)f->threads, f->os, f->host, sqlite3_libversion(), utf8proc_version());
+  json_t *list =
+      json_pack("[sssssIssss]", lrp_version(), lrp_config_summary(), f->compiler, f->cpu, "threads",
+                (json_int_t)f->threads, f->os, f->host, sqlite3_libversion(), utf8proc_version());
   char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
   json_decref(list);
   if (!text) return lrp_nomem(ctx, "the facts about this machine");
@@ -86,6 +88,6 @@ lrp_status lrp_store_environment(lrp_store *s, int32_t threads, int64_t *id)
   clean(f.compiler);
   lrp_status st = fingerprint(s->ctx, &f, hex);
   if (st) return st;
-  return lrp_sql_get(s, id, SQL_FIND, SQL_ADD, "tttttitttt", hex, lrp_version(), lrp_config_summary(), f.compiler, f.cpu,
-                     f.threads, f.os, f.host, sqlite3_libversion(), utf8proc_version());
+  return lrp_sql_get(s, id, SQL_FIND, SQL_ADD, "tttttitttt", hex, lrp_version(), lrp_config_summary(),
+                     f.compiler, f.cpu, f.threads, f.os, f.host, sqlite3_libversion(), utf8proc_version());
 }

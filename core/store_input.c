@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const char SQL_INPUT[] = "SELECT input_id FROM input WHERE kind=?1 AND sha256=?2 AND sample=?3";
-static const char SQL_INPUT_ADD[] =
-    "INSERT INTO input (kind, sha256, sample, text, path, ordinal, shape, true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-    " RETURNING input_id";
+static const char SQL_INPUT_ADD[] = "INSERT INTO input (kind, sha256, sample, text, path, ordinal, shape, "
+                                    "true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                                    " RETURNING input_id";
 static const char SQL_LABEL[] = "UPDATE input SET true_label=?2 WHERE input_id=?1 AND true_label IS NULL";
 static const char SQL_TOKENIZATION[] =
     "SELECT tokenization_id FROM tokenization WHERE input_id=?1 AND tokenizer_id=?2 AND sha256=?3";
@@ -50,21 +50,22 @@ static lrp_status shape_of(lrp_store *s, const lrp_input *in, const char **out)
   return *out ? LRP_OK : lrp_nomem(s->ctx, "the input's shape");
 }
 
-lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, int64_t ordinal, const char *true_label,
-                           int64_t *id)
+lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, int64_t ordinal,
+                           const char *true_label, int64_t *id)
 {
   static const char *const KIND[] = {
       [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text"};
   const char *shape = NULL;
   if (in->kind < 0 || in->kind > LRP_MODALITY_TEXT || sample < 0)
-    return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing", (int)in->kind, (long long)sample);
+    return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing", (int)in->kind,
+                    (long long)sample);
   const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
   const char *label = lrp_utf8_copy(&s->ctx->scratch, true_label);
   lrp_status st = shape_of(s, in, &shape);
   if (!st)
     st = lrp_sql_get(s, id, SQL_INPUT, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256, sample,
-                     in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text, lrp_utf8_copy(&s->ctx->scratch, in->path),
-                     ordinal, shape, label);
+                     in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text,
+                     lrp_utf8_copy(&s->ctx->scratch, in->path), ordinal, shape, label);
   if (!st && label) st = lrp_sql_do(s, SQL_LABEL, "it", *id, label);
   lrp_arena_release(&s->ctx->scratch, mark);
   return st;
@@ -110,13 +111,15 @@ static lrp_status put_tokens(lrp_store *s, const lrp_run *run, const lrp_input *
   for (int64_t i = 0; !st && i < in->n_token; i++) {
     const lrp_token *t = &in->token[i];
     if (t->begin > t->end || t->end > in->n_text)
-      return lrp_fail(s->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu", (long long)i, t->begin, t->end,
-                      in->n_text);
-    st = lrp_sql_do(s, SQL_TOKEN, "iiiiiIi", id, i, t->id, (int64_t)t->begin, (int64_t)t->end, (int64_t)t->word,
-                    (int64_t)(t->special != 0));
+      return lrp_fail(s->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu", (long long)i,
+                      t->begin, t->end, in->n_text);
+    st = lrp_sql_do(s, SQL_TOKEN, "iiiiiIi", id, i, t->id, (int64_t)t->begin, (int64_t)t->end,
+                    (int64_t)t->word, (int64_t)(t->special != 0));
     const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
     const char *text = lrp_utf8_copy(&s->ctx->scratch, t->text ? t->text : "");
-    if (!st) st = text ? lrp_sql_do(s, SQL_VOCAB, "iit", run->tokenizer_id, t->id, text) : lrp_nomem(s->ctx, "tokens");
+    if (!st)
+      st = text ? lrp_sql_do(s, SQL_VOCAB, "iit", run->tokenizer_id, t->id, text)
+                : lrp_nomem(s->ctx, "tokens");
     lrp_arena_release(&s->ctx->scratch, mark);
   }
   return st;
@@ -128,10 +131,12 @@ lrp_status lrp_store_tokens(lrp_store *s, const lrp_run *run, const lrp_input *i
   *id = -1;
   if (in->n_token <= 0) return LRP_OK;
   if (run->tokenizer_id < 0)
-    return lrp_fail(s->ctx, LRP_E_ARG, "a text with tokens, but the run names no tokenizer (tokenizer_sha256)");
+    return lrp_fail(s->ctx, LRP_E_ARG,
+                    "a text with tokens, but the run names no tokenizer (tokenizer_sha256)");
   lrp_status st = hash_tokens(s, in, hex);
   if (!st) st = lrp_sql_id(s, id, SQL_TOKENIZATION, "iit", input, run->tokenizer_id, hex);
   if (st || *id >= 0) return st;
-  st = lrp_sql_id(s, id, SQL_TOKENIZATION_ADD, "iitii", input, run->tokenizer_id, hex, in->n_token, in->n_dropped);
+  st = lrp_sql_id(s, id, SQL_TOKENIZATION_ADD, "iitii", input, run->tokenizer_id, hex, in->n_token,
+                  in->n_dropped);
   return st ? st : put_tokens(s, run, in, *id);
 }

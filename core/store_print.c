@@ -121,7 +121,8 @@ static void json_text(sqlite3_str *out, const char *s, size_t n)
   sqlite3_str_appendchar(out, 1, '"');
   for (size_t i = 0; i < n;) {
     utf8proc_int32_t c;
-    const utf8proc_ssize_t length = utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(n - i), &c);
+    const utf8proc_ssize_t length =
+        utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(n - i), &c);
     if (length <= 0)
       sqlite3_str_appendall(out, "\xef\xbf\xbd"); /* ill-formed: U+FFFD */
     else if (c == '"' || c == '\\')
@@ -184,7 +185,8 @@ static lrp_status flush(lrp_printer *p, int at_least)
 {
   const int n = sqlite3_str_length(p->out);
   if (sqlite3_str_errcode(p->out) == SQLITE_NOMEM) return lrp_nomem(p->ctx, "the rows of a query");
-  if (sqlite3_str_errcode(p->out)) return lrp_fail(p->ctx, LRP_E_DB, "a row of the query is too large to be printed");
+  if (sqlite3_str_errcode(p->out))
+    return lrp_fail(p->ctx, LRP_E_DB, "a row of the query is too large to be printed");
   if (n <= at_least) return LRP_OK;
   const int stop = p->write(p->user, sqlite3_str_value(p->out), (size_t)n);
   sqlite3_str_reset(p->out);
@@ -326,7 +328,8 @@ lrp_status lrp_print_open(lrp_printer *p, lrp_ctx *ctx, int32_t format, lrp_writ
 {
   *p = (lrp_printer){.ctx = ctx, .format = format, .write = write, .user = user};
   if (format < LRP_FORMAT_TABLE || format > LRP_FORMAT_MARKDOWN)
-    return lrp_fail(ctx, LRP_E_ARG, "format %d: LRP_FORMAT_TABLE, _CSV, _JSON or _MARKDOWN was expected", (int)format);
+    return lrp_fail(ctx, LRP_E_ARG, "format %d: LRP_FORMAT_TABLE, _CSV, _JSON or _MARKDOWN was expected",
+                    (int)format);
   p->out = sqlite3_str_new(NULL);
   return LRP_OK;
 }

@@ -6,9 +6,9 @@
 #include <sqlite3.h>
 
 enum {
-  LRP_PRINT_ROWS = 1000,       /* rows that are looked at before the columns' widths are chosen; the rest streams */
-  LRP_PRINT_BYTES = 16 << 20,  /* or so many bytes */
-  LRP_PRINT_COLUMNS = 80       /* a table's cell is cut there */
+  LRP_PRINT_ROWS = 1000, /* rows that are looked at before the columns' widths are chosen; the rest streams */
+  LRP_PRINT_BYTES = 16 << 20, /* or so many bytes */
+  LRP_PRINT_COLUMNS = 80      /* a table's cell is cut there */
 };
 typedef struct lrp_cell {
   const char *text;
@@ -26,8 +26,8 @@ typedef struct lrp_printer {
   int n_col, n_wait, n_statement;
   lrp_cell *head, **wait;
   int *width;
-  bool *number;     /* right-aligned: all that was seen are numbers */
-  bool flowing;     /* widths are chosen, the head is out */
+  bool *number; /* right-aligned: all that was seen are numbers */
+  bool flowing; /* widths are chosen, the head is out */
   int64_t n_row;
 } lrp_printer;
 lrp_status lrp_print_open(lrp_printer *, lrp_ctx *, int32_t format, lrp_write_fn *, void *user);

@@ -25,12 +25,14 @@ static bool tells(const char *name, const char *argument)
   static const struct {
     const char *name;
     bool argument;
-  } known[] = {{"table_info", true},        {"table_xinfo", true},      {"table_list", true},    {"index_list", true},
-               {"index_info", true},        {"index_xinfo", true},      {"quick_check", true},   {"integrity_check", true},
-               {"foreign_key_list", true},  {"foreign_key_check", true}, {"database_list", false}, {"compile_options", false},
-               {"function_list", false},    {"collation_list", false},  {"module_list", false},  {"pragma_list", false},
-               {"user_version", false},     {"application_id", false},  {"schema_version", false}, {"data_version", false},
-               {"page_count", false},       {"page_size", false},       {"freelist_count", false}, {"encoding", false},
+  } known[] = {{"table_info", true},        {"table_xinfo", true},     {"table_list", true},
+               {"index_list", true},        {"index_info", true},      {"index_xinfo", true},
+               {"quick_check", true},       {"integrity_check", true}, {"foreign_key_list", true},
+               {"foreign_key_check", true}, {"database_list", false},  {"compile_options", false},
+               {"function_list", false},    {"collation_list", false}, {"module_list", false},
+               {"pragma_list", false},      {"user_version", false},   {"application_id", false},
+               {"schema_version", false},   {"data_version", false},   {"page_count", false},
+               {"page_size", false},        {"freelist_count", false}, {"encoding", false},
                {"journal_mode", false}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (sqlite3_stricmp(name, known[i].name) == 0) return known[i].argument || !argument;
@@ -49,7 +51,8 @@ static bool is_schema(const char *table)
 }
 
 /* Called by SQLite for each thing that a statement would do. */
-static int authorize(void *user, int action, const char *a, const char *b, const char *schema, const char *trigger)
+static int authorize(void *user, int action, const char *a, const char *b, const char *schema,
+                     const char *trigger)
 {
   query *q = user;
   (void)schema, (void)trigger;
@@ -59,8 +62,9 @@ static int authorize(void *user, int action, const char *a, const char *b, const
   case SQLITE_RECURSIVE:
     return SQLITE_OK;
   case SQLITE_FUNCTION:
-    return b && (!sqlite3_stricmp(b, "load_extension") || !sqlite3_stricmp(b, "fts3_tokenizer")) ? refuse(q, "the function", b)
-                                                                                                 : SQLITE_OK;
+    return b && (!sqlite3_stricmp(b, "load_extension") || !sqlite3_stricmp(b, "fts3_tokenizer"))
+               ? refuse(q, "the function", b)
+               : SQLITE_OK;
   case SQLITE_PRAGMA:
     return a && tells(a, b) ? SQLITE_OK : refuse(q, "PRAGMA", a);
   case SQLITE_ATTACH: /* also what VACUUM INTO does first */
@@ -133,11 +137,13 @@ static lrp_status fail_query(query *q, const char *at)
 {
   sqlite3 *db = q->store->db;
   if (q->refused[0])
-    return lrp_fail(q->ctx, LRP_E_DB, "%s is refused: a query only reads; to change a store use the sqlite3 program",
+    return lrp_fail(q->ctx, LRP_E_DB,
+                    "%s is refused: a query only reads; to change a store use the sqlite3 program",
                     q->refused);
   switch (sqlite3_errcode(db) & 0xff) {
   case SQLITE_INTERRUPT:
-    return lrp_fail(q->ctx, LRP_E_DB, "the query was stopped after %g s; give it more time (--timeout), or less to do",
+    return lrp_fail(q->ctx, LRP_E_DB,
+                    "the query was stopped after %g s; give it more time (--timeout), or less to do",
                     q->seconds);
   case SQLITE_ERROR: {
 #if SQLITE_VERSION_NUMBER >= 3038000
@@ -158,7 +164,8 @@ static lrp_status run_one(query *q, sqlite3_stmt *stmt, const char *at, lrp_prin
 {
   int code = SQLITE_DONE;
   if (!sqlite3_stmt_readonly(stmt))
-    return lrp_fail(q->ctx, LRP_E_DB, "a change is refused: a query only reads; to change a store use the sqlite3 program");
+    return lrp_fail(q->ctx, LRP_E_DB,
+                    "a change is refused: a query only reads; to change a store use the sqlite3 program");
   if (sqlite3_bind_parameter_count(stmt) > 0)
     return lrp_fail(q->ctx, LRP_E_ARG, "SQL: the parameter %s has no value; write the value itself",
                     sqlite3_bind_parameter_name(stmt, 1) ? sqlite3_bind_parameter_name(stmt, 1) : "?");

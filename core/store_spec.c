@@ -91,7 +91,8 @@ static lrp_status collect_composite(const collect *c, const lrp_composite *compo
 }
 
 /* Who offers the first n bytes of name, unless it is in the list. */
-static void add_owner(const collect *c, const lrp_plugin_info **list, int64_t *n_list, const char *name, size_t n)
+static void add_owner(const collect *c, const lrp_plugin_info **list, int64_t *n_list, const char *name,
+                      size_t n)
 {
   char *text = n ? lrp_arena_text(c->arena, name, n) : NULL;
   const lrp_plugin_info *owner = text ? lrp_owner(c->ctx, text) : NULL;
@@ -114,8 +115,8 @@ static lrp_status collect_plugins(const collect *c)
   return LRP_OK;
 }
 
-lrp_status lrp_run_spec_from(lrp_ctx *ctx, const lrp_model *model, const lrp_graph *graph, const lrp_composite *composite,
-                             lrp_run_spec *out)
+lrp_status lrp_run_spec_from(lrp_ctx *ctx, const lrp_model *model, const lrp_graph *graph,
+                             const lrp_composite *composite, lrp_run_spec *out)
 {
   lrp_arena *arena = calloc(1, sizeof *arena);
   const collect c = {ctx, arena, out};

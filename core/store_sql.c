@@ -14,17 +14,18 @@ static lrp_status io_failure(lrp_ctx *ctx, sqlite3 *db, const char *path, const 
   const int error = sqlite3_system_errno(db);
   if (error == ENOSPC || error == EDQUOT || error == EFBIG)
     return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: %s; nothing of it was stored, what was there before is intact; make room and run again",
+                    "%s: %s failed: %s; nothing of it was stored, what was there before is intact; make room "
+                    "and run again",
                     path, doing, strerror(error));
-  return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s (%s); nothing of it was stored", path, doing, sqlite3_errmsg(db),
-                  error ? strerror(error) : "the system gives no reason");
+  return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s (%s); nothing of it was stored", path, doing,
+                  sqlite3_errmsg(db), error ? strerror(error) : "the system gives no reason");
 }
 
 static lrp_status cannot_open(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *doing)
 {
   const int error = sqlite3_system_errno(db);
-  return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s; the file and its folder must exist and be writable", path, doing,
-                  error ? strerror(error) : sqlite3_errmsg(db));
+  return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s; the file and its folder must exist and be writable",
+                  path, doing, error ? strerror(error) : sqlite3_errmsg(db));
 }
 
 lrp_status lrp_db_fail(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *doing)
@@ -34,24 +35,29 @@ lrp_status lrp_db_fail(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *
     return lrp_nomem(ctx, path);
   case SQLITE_BUSY:
   case SQLITE_LOCKED:
-    return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: another program has locked the database; wait for it to end, or end it",
+    return lrp_fail(ctx, LRP_E_DB,
+                    "%s: %s failed: another program has locked the database; wait for it to end, or end it",
                     path, doing);
   case SQLITE_NOTADB:
-    return lrp_fail(ctx, LRP_E_DB, "%s: not an SQLite database; a file written by lrp was expected, or a name not yet in use",
-                    path);
+    return lrp_fail(
+        ctx, LRP_E_DB,
+        "%s: not an SQLite database; a file written by lrp was expected, or a name not yet in use", path);
   case SQLITE_CORRUPT:
     return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: the database is damaged; restore a copy, or save what can be read: sqlite3 FILE .recover | "
+                    "%s: %s failed: the database is damaged; restore a copy, or save what can be read: "
+                    "sqlite3 FILE .recover | "
                     "sqlite3 NEW",
                     path, doing);
   case SQLITE_READONLY:
   case SQLITE_PERM:
-    return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: the file or its folder is read-only; choose another place", path, doing);
+    return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: the file or its folder is read-only; choose another place",
+                    path, doing);
   case SQLITE_CANTOPEN:
     return cannot_open(ctx, db, path, doing);
   case SQLITE_FULL:
     return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: the disk is full; nothing of it was stored, what was there before is intact; make room and "
+                    "%s: %s failed: the disk is full; nothing of it was stored, what was there before is "
+                    "intact; make room and "
                     "run again",
                     path, doing);
   case SQLITE_IOERR:
@@ -167,7 +173,8 @@ lrp_status lrp_sql_get(lrp_store *s, int64_t *id, const char *find, const char *
 
 /* ---- transactions ---- */
 
-static const char SQL_BEGIN[] = "BEGIN IMMEDIATE"; /* the lock comes first: a reader that turns writer can be refused */
+static const char SQL_BEGIN[] =
+    "BEGIN IMMEDIATE"; /* the lock comes first: a reader that turns writer can be refused */
 static const char SQL_COMMIT[] = "COMMIT";
 static const char SQL_ROLLBACK[] = "ROLLBACK";
 
@@ -175,7 +182,8 @@ lrp_status lrp_sql_begin(lrp_store *s, const char *doing)
 {
   s->doing = doing;
   if (s->mode == LRP_STORE_READ)
-    return lrp_fail(s->ctx, LRP_E_DB, "%s: %s failed: the database was opened for reading only", s->path, doing);
+    return lrp_fail(s->ctx, LRP_E_DB, "%s: %s failed: the database was opened for reading only", s->path,
+                    doing);
   return lrp_sql_do(s, SQL_BEGIN, "");
 }
 

@@ -6,21 +6,24 @@
 #include <string.h>
 #include <time.h>
 
-static const char SQL_PREDICTION[] =
-    "INSERT INTO prediction (run_id, input_id, predicted, score, prob, margin, scores) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-    " ON CONFLICT DO NOTHING";
+static const char SQL_PREDICTION[] = "INSERT INTO prediction (run_id, input_id, predicted, score, prob, "
+                                     "margin, scores) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+                                     " ON CONFLICT DO NOTHING";
 static const char SQL_EXPLANATION[] =
     "SELECT explanation_id FROM explanation WHERE run_id=?1 AND input_id=?2 AND target_class=?3"
     " AND ifnull(contrast_class,-1)=?4 AND ifnull(layer_id,-1)=?5";
 static const char SQL_EXPLANATION_ADD[] =
-    "INSERT INTO explanation (run_id, input_id, target_class, contrast_class, layer_id, seed_kind, tokenization_id, dtype,"
+    "INSERT INTO explanation (run_id, input_id, target_class, contrast_class, layer_id, seed_kind, "
+    "tokenization_id, dtype,"
     " tensors, shape, target_value, r_sum, r_abs_max, r_pos, r_neg, wall_ns, r)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) RETURNING explanation_id";
-static const char SQL_TOKEN_RELEVANCE[] =
-    "INSERT INTO token_relevance (explanation_id, position, token_id, word, relevance) VALUES (?1, ?2, ?3, ?4, ?5)";
-static const char SQL_FLOW[] =
-    "INSERT INTO layer_flow (explanation_id, layer_id, r_out, r_in, r_bias, r_stab, r_gate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-static const char SQL_BEAT[] = "UPDATE run SET heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) RETURNING "
+    "explanation_id";
+static const char SQL_TOKEN_RELEVANCE[] = "INSERT INTO token_relevance (explanation_id, position, token_id, "
+                                          "word, relevance) VALUES (?1, ?2, ?3, ?4, ?5)";
+static const char SQL_FLOW[] = "INSERT INTO layer_flow (explanation_id, layer_id, r_out, r_in, r_bias, "
+                               "r_stab, r_gate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+static const char SQL_BEAT[] =
+    "UPDATE run SET heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
 static const char SQL_ERROR[] = "INSERT INTO error (run_id, input_id, code, message) VALUES (?1, ?2, ?3, ?4)";
 static const char SQL_METRIC[] = "SELECT metric_id FROM metric WHERE name=?1 AND params=json(?2)";
 static const char SQL_METRIC_ADD[] =
@@ -55,8 +58,8 @@ static lrp_status check_finite(lrp_ctx *ctx, const char *what, const lrp_real *v
 {
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(v[i]))
-      return lrp_fail(ctx, LRP_E_NUMERIC, "%s: element %lld is %g; a finite number was expected", what, (long long)i,
-                      (double)v[i]);
+      return lrp_fail(ctx, LRP_E_NUMERIC, "%s: element %lld is %g; a finite number was expected", what,
+                      (long long)i, (double)v[i]);
   return LRP_OK;
 }
 
@@ -70,7 +73,8 @@ typedef struct slice {
 } slice;
 
 /* Without a batch axis, a batch of one is the whole tensor. */
-static lrp_status slice_of(lrp_ctx *ctx, const lrp_tensor *t, const char *what, int64_t sample, int64_t n_sample, slice *out)
+static lrp_status slice_of(lrp_ctx *ctx, const lrp_tensor *t, const char *what, int64_t sample,
+                           int64_t n_sample, slice *out)
 {
   size_t bytes;
   lrp_status st = lrp_tensor_bytes(ctx, t, &bytes);
@@ -93,7 +97,7 @@ typedef struct packed {
   const char *tensors, *shape; /* JSON */
   unsigned char *blob;
   size_t n_blob;
-  slice first;                 /* of the first tensor; n 0: there is none */
+  slice first; /* of the first tensor; n 0: there is none */
   double sum, abs_max, pos, neg;
 } packed;
 
@@ -182,8 +186,10 @@ static lrp_status check_ledger(lrp_ctx *ctx, const lrp_record *rec)
 {
   for (int64_t i = 0; i < rec->n_node; i++) {
     const lrp_ledger *l = &rec->relevance->ledger[i * rec->n_sample + rec->sample];
-    if (!isfinite(l->r_out) || !isfinite(l->r_in) || !isfinite(l->bias) || !isfinite(l->stab) || !isfinite(l->gate))
-      return lrp_fail(ctx, LRP_E_NUMERIC, "the ledger of layer %lld: NaN or infinity; a finite number was expected",
+    if (!isfinite(l->r_out) || !isfinite(l->r_in) || !isfinite(l->bias) || !isfinite(l->stab) ||
+        !isfinite(l->gate))
+      return lrp_fail(ctx, LRP_E_NUMERIC,
+                      "the ledger of layer %lld: NaN or infinity; a finite number was expected",
                       (long long)i);
   }
   return LRP_OK;
@@ -193,15 +199,18 @@ static lrp_status check_record(lrp_ctx *ctx, const lrp_run *run, const lrp_recor
 {
   const lrp_relevance *r = rec->relevance;
   if (!rec->input || !r || rec->n_sample < 1 || rec->sample < 0 || rec->sample >= rec->n_sample)
-    return lrp_fail(ctx, LRP_E_ARG, "explanation: sample %lld of %lld", (long long)rec->sample, (long long)rec->n_sample);
+    return lrp_fail(ctx, LRP_E_ARG, "explanation: sample %lld of %lld", (long long)rec->sample,
+                    (long long)rec->n_sample);
   if (rec->n_node && (rec->n_node != run->n_layer || !r->ledger))
-    return lrp_fail(ctx, LRP_E_SHAPE, "explanation: a ledger of %lld layers, but the run has %lld (lrp_store_run_layers)",
+    return lrp_fail(ctx, LRP_E_SHAPE,
+                    "explanation: a ledger of %lld layers, but the run has %lld (lrp_store_run_layers)",
                     (long long)rec->n_node, (long long)run->n_layer);
   if (rec->at >= run->n_layer || (rec->at >= 0 && (!r->at || !r->at->data)))
     return lrp_fail(ctx, LRP_E_ARG, "explanation: no relevance at layer %lld of %lld", (long long)rec->at,
                     (long long)run->n_layer);
   if (!isfinite(r->value[rec->sample]) || !isfinite(r->sum[rec->sample]))
-    return lrp_fail(ctx, LRP_E_NUMERIC, "explained value %g, sum of relevance %g; finite numbers were expected",
+    return lrp_fail(ctx, LRP_E_NUMERIC,
+                    "explained value %g, sum of relevance %g; finite numbers were expected",
                     r->value[rec->sample], r->sum[rec->sample]);
   lrp_status st = rec->scores ? check_finite(ctx, "scores", rec->scores, rec->n_class) : LRP_OK;
   return st ? st : check_ledger(ctx, rec);
@@ -227,23 +236,25 @@ static lrp_status put_prediction(lrp_store *s, const lrp_run *run, const lrp_rec
   if (!blob) return lrp_nomem(s->ctx, "scores");
   put_reals(blob, rec->scores, rec->n_class);
   const double top = (double)rec->scores[best], none = (double)NAN;
-  return lrp_sql_do(s, SQL_PREDICTION, "iiirRRb", run->id, input, best, top, rec->probability >= 0 ? rec->probability : none,
+  return lrp_sql_do(s, SQL_PREDICTION, "iiirRRb", run->id, input, best, top,
+                    rec->probability >= 0 ? rec->probability : none,
                     second < 0 ? none : top - (double)rec->scores[second], blob, bytes);
 }
 
 /* *fresh: it was not there before. */
-static lrp_status put_explanation(lrp_store *s, const lrp_run *run, const lrp_record *rec, int64_t input, int64_t layer,
-                                  int64_t tokens, const packed *p, int64_t *id, bool *fresh)
+static lrp_status put_explanation(lrp_store *s, const lrp_run *run, const lrp_record *rec, int64_t input,
+                                  int64_t layer, int64_t tokens, const packed *p, int64_t *id, bool *fresh)
 {
   static const char *const SEED[] = {[LRP_SEED_LOGIT] = "logit", [LRP_SEED_ONE] = "one"};
-  const int64_t plus = rec->target.plus < 0 ? -1 : rec->target.plus, minus = rec->target.minus < 0 ? -1 : rec->target.minus;
+  const int64_t plus = rec->target.plus < 0 ? -1 : rec->target.plus,
+                minus = rec->target.minus < 0 ? -1 : rec->target.minus;
   lrp_status st = lrp_sql_id(s, id, SQL_EXPLANATION, "iiiii", run->id, input, plus, minus, layer);
   *fresh = !st && *id < 0;
   if (!*fresh) return st;
   return lrp_sql_id(s, id, SQL_EXPLANATION_ADD, "iiiIItItttrrrrrib", run->id, input, plus, minus, layer,
-                    SEED[run->seed_kind == LRP_SEED_ONE], tokens, REAL == 8 ? "f64" : "f32", p->tensors, p->shape,
-                    rec->relevance->value[rec->sample], p->sum, p->abs_max, p->pos, p->neg, rec->relevance->wall_ns, p->blob,
-                    p->n_blob);
+                    SEED[run->seed_kind == LRP_SEED_ONE], tokens, REAL == 8 ? "f64" : "f32", p->tensors,
+                    p->shape, rec->relevance->value[rec->sample], p->sum, p->abs_max, p->pos, p->neg,
+                    rec->relevance->wall_ns, p->blob, p->n_blob);
 }
 
 static lrp_status put_token_rows(lrp_store *s, const lrp_record *rec, const slice *r, int64_t id)
@@ -251,10 +262,11 @@ static lrp_status put_token_rows(lrp_store *s, const lrp_record *rec, const slic
   const lrp_input *in = rec->input;
   lrp_status st = LRP_OK;
   if (r->n < in->n_token)
-    return lrp_fail(s->ctx, LRP_E_SHAPE, "explanation: %lld tokens, but relevance of %lld", (long long)in->n_token,
-                    (long long)r->n);
+    return lrp_fail(s->ctx, LRP_E_SHAPE, "explanation: %lld tokens, but relevance of %lld",
+                    (long long)in->n_token, (long long)r->n);
   for (int64_t i = 0; !st && i < in->n_token; i++)
-    st = lrp_sql_do(s, SQL_TOKEN_RELEVANCE, "iiiIr", id, i, in->token[i].id, (int64_t)in->token[i].word, (double)r->v[i]);
+    st = lrp_sql_do(s, SQL_TOKEN_RELEVANCE, "iiiIr", id, i, in->token[i].id, (int64_t)in->token[i].word,
+                    (double)r->v[i]);
   return st;
 }
 
@@ -264,7 +276,8 @@ static lrp_status put_flow(lrp_store *s, const lrp_run *run, const lrp_record *r
   for (int64_t i = 0; !st && i < rec->n_node; i++) {
     const lrp_ledger *l = &rec->relevance->ledger[i * rec->n_sample + rec->sample];
     if (l->r_out == 0 && l->r_in == 0 && l->bias == 0 && l->stab == 0 && l->gate == 0) continue;
-    st = lrp_sql_do(s, SQL_FLOW, "iirrrrr", id, run->layer_id[i], l->r_out, l->r_in, l->bias, l->stab, l->gate);
+    st = lrp_sql_do(s, SQL_FLOW, "iirrrrr", id, run->layer_id[i], l->r_out, l->r_in, l->bias, l->stab,
+                    l->gate);
   }
   return st;
 }
@@ -276,7 +289,8 @@ static lrp_status put_at(lrp_store *s, const lrp_run *run, const lrp_record *rec
   int64_t id;
   bool fresh;
   if (rec->at < 0) return LRP_OK;
-  lrp_status st = slice_of(s->ctx, rec->relevance->at, "relevance at the layer", rec->sample, rec->n_sample, &part);
+  lrp_status st =
+      slice_of(s->ctx, rec->relevance->at, "relevance at the layer", rec->sample, rec->n_sample, &part);
   if (!st) st = pack(s->ctx, &part, NULL, 1, &p);
   return st ? st : put_explanation(s, run, rec, input, run->layer_id[rec->at], -1, &p, &id, &fresh);
 }
@@ -326,8 +340,8 @@ lrp_status lrp_store_explanation(lrp_store *s, lrp_run *run, const lrp_record *r
   return st;
 }
 
-lrp_status lrp_store_error(lrp_store *s, lrp_run *run, const lrp_input *input, int64_t sample, lrp_status code,
-                           const char *message)
+lrp_status lrp_store_error(lrp_store *s, lrp_run *run, const lrp_input *input, int64_t sample,
+                           lrp_status code, const char *message)
 {
   int64_t id = -1;
   const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
@@ -342,17 +356,20 @@ lrp_status lrp_store_error(lrp_store *s, lrp_run *run, const lrp_input *input, i
   return st;
 }
 
-lrp_status lrp_store_score(lrp_store *s, int64_t explanation, const char *metric, const char *params, int32_t direction,
-                           double value, const char *reason)
+lrp_status lrp_store_score(lrp_store *s, int64_t explanation, const char *metric, const char *params,
+                           int32_t direction, double value, const char *reason)
 {
   int64_t id = -1;
   const bool defined = isfinite(value);
   lrp_status st = lrp_sql_begin(s, "storing a score");
   if (!st) {
-    st = lrp_sql_get(s, &id, SQL_METRIC, SQL_METRIC_ADD, "tti", metric, params && *params ? params : "{}", (int64_t)direction);
+    st = lrp_sql_get(s, &id, SQL_METRIC, SQL_METRIC_ADD, "tti", metric, params && *params ? params : "{}",
+                     (int64_t)direction);
     if (!st)
       st = lrp_sql_do(s, SQL_SCORE, "iiRt", id, explanation, defined ? value : (double)NAN,
-                      defined ? NULL : reason ? reason : "not finite");
+                      defined  ? NULL
+                      : reason ? reason
+                               : "not finite");
     st = lrp_sql_end(s, st);
   }
   return st;

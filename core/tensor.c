@@ -25,11 +25,12 @@ lrp_status lrp_tensor_bytes(lrp_ctx *ctx, const lrp_tensor *t, size_t *bytes)
   size_t size;
   *bytes = 0;
   if (t->dtype != LRP_REAL && t->dtype != LRP_INDEX)
-    return lrp_fail(ctx, LRP_E_SHAPE, "a tensor has element type %" PRId32 "; 0 (real) or 1 (index) was expected",
+    return lrp_fail(ctx, LRP_E_SHAPE,
+                    "a tensor has element type %" PRId32 "; 0 (real) or 1 (index) was expected",
                     t->dtype);
   if (t->rank < 0 || t->rank > LRP_MAX_RANK)
-    return lrp_fail(ctx, LRP_E_SHAPE, "a tensor has %" PRId32 " axes; 0 to %d were expected", t->rank,
-                    LRP_MAX_RANK);
+    return lrp_fail(ctx, LRP_E_SHAPE, "a tensor has %" PRId32 " axes; 0 to %d were expected",
+                    t->rank, LRP_MAX_RANK);
   size = lrp_element(t);
   for (int32_t i = 0; i < t->rank; i++) {
     if (t->shape[i] < 0)

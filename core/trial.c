@@ -1,11 +1,18 @@
-/* trial.c - finds arguments and shapes on which a layer can be tried, knowing nothing but its ports: infer() is asked
- * about many small ones, and the first that it accepts is run on random numbers. */
+/* trial.c - finds arguments and shapes on which a layer can be tried, knowing nothing but its
+ * ports: infer() is asked about many small ones, and the first that it accepts is run on random
+ * numbers. */
 #include "story.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_PORTS = 32, MOST_SHAPES = 40, MOST_ASKED = 200000, MOST_ELEMENTS = 1 << 20, DUMMY = 1 << 16 };
+enum {
+  MOST_PORTS = 32,
+  MOST_SHAPES = 40,
+  MOST_ASKED = 200000,
+  MOST_ELEMENTS = 1 << 20,
+  DUMMY = 1 << 16
+};
 
 /* ---- numbers ---- */
 
@@ -32,13 +39,14 @@ lrp_status lrp_trial_zeros(lrp_trial *t, const lrp_tensor *like, lrp_tensor *out
 lrp_status lrp_trial_copy(lrp_trial *t, const lrp_tensor *from, lrp_tensor *out)
 {
   lrp_status status = lrp_trial_zeros(t, from, out);
-  if (!status && from->data) memcpy(out->data, from->data, (size_t)lrp_count(from) * lrp_element(from));
+  if (!status && from->data)
+    memcpy(out->data, from->data, (size_t)lrp_count(from) * lrp_element(from));
   return status;
 }
 
 /* Integers are 0 and 1: indices that small exist in every table. */
-lrp_status lrp_trial_random(lrp_trial *t, const lrp_tensor *like, uint64_t seed, double low, double high,
-                            lrp_tensor *out)
+lrp_status lrp_trial_random(lrp_trial *t, const lrp_tensor *like, uint64_t seed, double low,
+                            double high, lrp_tensor *out)
 {
   lrp_status status = lrp_trial_zeros(t, like, out);
   uint64_t state = seed;
@@ -72,7 +80,8 @@ static void add(shapes *s, int32_t rank, int64_t a, int64_t b, int64_t c, int64_
   if (s->n < MOST_SHAPES) s->v[s->n++] = shape(rank, (const int64_t[]){a, b, c, d});
 }
 
-/* First inputs: batch 2, twelve features or three channels, so that sums have terms of both signs. */
+/* First inputs: batch 2, twelve features or three channels, so that sums have terms of both signs.
+ */
 static void first_inputs(const lrp_layer_type *type, shapes *s)
 {
   if (type->layout == LRP_LAYOUT_IMAGE) {
@@ -87,7 +96,8 @@ static void first_inputs(const lrp_layer_type *type, shapes *s)
   add(s, 0, 0, 0, 0, 0);
 }
 
-/* Shapes of a further input, seen from the first: alike, exchanged, a right-hand factor, one row. */
+/* Shapes of a further input, seen from the first: alike, exchanged, a right-hand factor, one row.
+ */
 static void next_inputs(const lrp_tensor *x, shapes *s)
 {
   int64_t last = x->rank ? x->shape[x->rank - 1] : 1;
@@ -107,7 +117,8 @@ static void next_inputs(const lrp_tensor *x, shapes *s)
   add(s, 0, 0, 0, 0, 0);
 }
 
-/* Parameters: D features or C channels in, 5 out, kernels of 3 or 1, recurrent ones with 5 hidden units. */
+/* Parameters: D features or C channels in, 5 out, kernels of 3 or 1, recurrent ones with 5 hidden
+ * units. */
 static void parameters(const lrp_tensor *x, shapes *s)
 {
   int64_t d = x->rank ? x->shape[x->rank - 1] : 1, c = x->rank > 1 ? x->shape[1] : d;
@@ -142,7 +153,8 @@ typedef struct search {
   uint32_t n_in, n_param;
   int64_t asked;
   bool zero_bias;
-  void *dummy; /* zeros: parameters are constants, so infer() sees their data, and absent ones by its absence */
+  void *dummy; /* zeros: parameters are constants, so infer() sees their data, and absent ones by
+                  its absence */
 } search;
 
 static const lrp_port *in_port(const lrp_layer_type *type, uint32_t i)
@@ -156,7 +168,8 @@ static const lrp_port *in_port(const lrp_layer_type *type, uint32_t i)
 bool lrp_trial_carries(const lrp_trial *t, uint32_t i)
 {
   uint32_t role = in_port(t->type, i)->role;
-  return (role == LRP_PORT_DATA || role == LRP_PORT_CARRIER) && t->in[i].data && t->in[i].dtype == LRP_REAL;
+  return (role == LRP_PORT_DATA || role == LRP_PORT_CARRIER) && t->in[i].data &&
+         t->in[i].dtype == LRP_REAL;
 }
 
 static int32_t dtype_of(const lrp_port *p)
@@ -184,7 +197,13 @@ static lrp_status fill(search *s)
     const lrp_port *p = &t->type->param[i];
     bool buffer = p->role == LRP_PORT_BUFFER, zero = p->role == LRP_PORT_BIAS && s->zero_bias;
     if (present(&t->param[i])) /* buffers hold variances: positive */
-      status = lrp_trial_random(t, &t->param[i], i + 101, zero ? 0 : buffer ? 0.5 : -1, zero ? 0 : buffer ? 1.5 : 1,
+      status = lrp_trial_random(t, &t->param[i], i + 101,
+                                zero     ? 0
+                                : buffer ? 0.5
+                                         : -1,
+                                zero     ? 0
+                                : buffer ? 1.5
+                                         : 1,
                                 &t->param[i]);
   }
   for (uint32_t i = 0; i < s->n_in; i++)
@@ -229,10 +248,18 @@ static bool ask(search *s)
     n_out++;
   memset(t->call.out, 0, MOST_PORTS * sizeof *t->call.out);
   memset(t->call.saved, 0, MOST_PORTS * sizeof *t->call.saved);
-  t->call = (lrp_call){.struct_size = sizeof t->call, .n_in = s->n_in, .n_param = s->n_param, .n_out = n_out,
-                       .n_saved = type->n_saved, .in = in, .param = param, .out = t->call.out, .saved = t->call.saved};
+  t->call = (lrp_call){.struct_size = sizeof t->call,
+                       .n_in = s->n_in,
+                       .n_param = s->n_param,
+                       .n_out = n_out,
+                       .n_saved = type->n_saved,
+                       .in = in,
+                       .param = param,
+                       .out = t->call.out,
+                       .saved = t->call.saved};
   s->asked++;
-  bool good = !type->infer(&lrp_the_host, t->ctx, t->inst, &t->call) && t->call.n_out > 0 && t->call.n_out <= n_out;
+  bool good = !type->infer(&lrp_the_host, t->ctx, t->inst, &t->call) && t->call.n_out > 0 &&
+              t->call.n_out <= n_out;
   for (uint32_t i = 0; good && i < t->call.n_out + type->n_saved; i++) {
     const lrp_tensor *o = i < t->call.n_out ? &t->call.out[i] : &t->call.saved[i - t->call.n_out];
     good = !lrp_tensor_bytes(t->ctx, o, &bytes) && bytes <= MOST_ELEMENTS * sizeof(int64_t) &&
@@ -243,7 +270,8 @@ static bool ask(search *s)
   return good;
 }
 
-/* Absent parameters have data NULL and shape (), which a present number has too: mark them by rank until they are filled. */
+/* Absent parameters have data NULL and shape (), which a present number has too: mark them by rank
+ * until they are filled. */
 static bool try_params(search *s, uint32_t i)
 {
   if (i == s->n_param) return ask(s);
@@ -263,7 +291,8 @@ static void list_params(search *s)
     parameters(x, &s->param[i]);
     for (uint32_t k = 0; k < s->param[i].n; k++)
       s->param[i].v[k].dtype = dtype_of(&ports[i]);
-    if (ports[i].flags & LRP_PORT_OPTIONAL) s->param[i].v[s->param[i].n++] = (lrp_tensor){.rank = -1};
+    if (ports[i].flags & LRP_PORT_OPTIONAL)
+      s->param[i].v[s->param[i].n++] = (lrp_tensor){.rank = -1};
   }
 }
 
@@ -294,11 +323,12 @@ static bool try_inputs(search *s, uint32_t i)
 
 /* ---- arguments ---- */
 
-/* Variant 0: the defaults.  Then lists of whole numbers are 2, 1, 3, ... or 2/2, 1/1, 3/3, ...: at first the required ones
- * only, then all of them. */
+/* Variant 0: the defaults.  Then lists of whole numbers are 2, 1, 3, ... or 2/2, 1/1, 3/3, ...: at
+ * first the required ones only, then all of them. */
 static bool set_args(lrp_trial *t, int variant)
 {
-  static const int64_t value[][4] = {{2, 2, 2, 2}, {1, 1, 1, 1}, {3, 3, 3, 3}, {0, 1, 2, 3}, {1, 0, 2, 3}, {-1, -1, -1, -1}};
+  static const int64_t value[][4] = {{2, 2, 2, 2}, {1, 1, 1, 1}, {3, 3, 3, 3},
+                                     {0, 1, 2, 3}, {1, 0, 2, 3}, {-1, -1, -1, -1}};
   enum { VALUES = sizeof value / sizeof *value, LENGTHS = 4, ROUND = VALUES * LENGTHS };
   int k = (variant - 1) % ROUND, round = (variant - 1) / ROUND;
   bool lists = variant == 0;
@@ -322,7 +352,9 @@ static lrp_status start(lrp_ctx *ctx, const lrp_layer_type *type, lrp_trial *t)
   t->param = lrp_arena_alloc(&t->arena, MOST_PORTS * sizeof *t->param);
   t->call.out = lrp_arena_alloc(&t->arena, MOST_PORTS * sizeof *t->call.out);
   t->call.saved = lrp_arena_alloc(&t->arena, (MOST_PORTS + 1) * sizeof *t->call.saved);
-  return t->args && t->in && t->param && t->call.out && t->call.saved ? LRP_OK : lrp_nomem(ctx, "the trial of a layer");
+  return t->args && t->in && t->param && t->call.out && t->call.saved
+             ? LRP_OK
+             : lrp_nomem(ctx, "the trial of a layer");
 }
 
 static void destroy(lrp_trial *t)
@@ -358,7 +390,8 @@ static void describe(lrp_trial *t)
   }
 }
 
-/* Random numbers of both signs; positive ones where the layer gives NaN on those, as a logarithm does. */
+/* Random numbers of both signs; positive ones where the layer gives NaN on those, as a logarithm
+ * does. */
 static lrp_status run(search *s)
 {
   lrp_trial *t = s->t;
@@ -411,7 +444,8 @@ void lrp_trial_free(lrp_trial *t)
 
 /* ---- running it again ---- */
 
-/* Memory as the engine hands it out: not zeroed, so an element that forward() leaves out is seen. */
+/* Memory as the engine hands it out: not zeroed, so an element that forward() leaves out is seen.
+ */
 static lrp_status litter(lrp_trial *t, const lrp_tensor *like, lrp_tensor *out)
 {
   lrp_status status = lrp_trial_zeros(t, like, out);
@@ -439,7 +473,8 @@ lrp_status lrp_trial_forward(lrp_trial *t, const lrp_tensor *in, uint32_t freeze
   return status;
 }
 
-lrp_status lrp_trial_vjp(lrp_trial *t, const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
+lrp_status lrp_trial_vjp(lrp_trial *t, const lrp_call *call, const lrp_tensor *out_bar,
+                         lrp_tensor *in_bar)
 {
   lrp_status status = LRP_OK;
   for (uint32_t i = 0; !status && i < call->n_in; i++) {

@@ -29,7 +29,8 @@ const char *lrp_data_dir(lrp_ctx *ctx, const char *name)
 {
   char installed[LRP_PATH_MAX], path[LRP_PATH_MAX];
   int n = snprintf(installed, sizeof installed, LRP_DATA_DIR "/%s", name);
-  if (n < 0 || (size_t)n >= sizeof installed || !lrp_own_folder(name, installed, path, sizeof path)) return "";
+  if (n < 0 || (size_t)n >= sizeof installed || !lrp_own_folder(name, installed, path, sizeof path))
+    return "";
   const char *kept = lrp_arena_text(&ctx->texts, path, strlen(path));
   return kept ? kept : "";
 }

@@ -44,6 +44,15 @@ static uint32_t one(const void *inst, uint32_t freeze)
   return 1;
 }
 
+/* Node 1 is the HardSigmoid: only that of slope 1/6 and offset 1/2 makes a hard swish. */
+static lrp_status hard_swish_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)
+{
+  (void)a;
+  if (fabs(h->node_real(nodes[1], "alpha", 0.2) - 1.0 / 6) < 1e-4 && fabs(h->node_real(nodes[1], "beta", 0.5) - 0.5) < 1e-4)
+    return LRP_OK;
+  return h->fail(ctx, LRP_E_UNSUPPORTED, "x * HardSigmoid(x) with another slope than 1/6 is no hard swish");
+}
+
 UNARY_OPERATOR(relu, "Relu", 6, NULL)
 UNARY_OPERATOR(sigmoid, "Sigmoid", 6, NULL)
 UNARY_OPERATOR(tanh, "Tanh", 6, NULL)
@@ -51,13 +60,24 @@ UNARY_OPERATOR(softplus, "Softplus", 1, NULL)
 UNARY_OPERATOR(softsign, "Softsign", 1, NULL)
 UNARY_OPERATOR(hard_swish, "HardSwish", 14, NULL)
 UNARY_OPERATOR(mish, "Mish", 18, NULL)
+
+/* The same as exporters write them; c(.) is a clip to [0, 6]:  x * c(x + 3) / 6 in its orders, x * hard_sigmoid(x) is left
+ * to its parts where the slope is not 1/6;  x * tanh(softplus x). */
+#define RELU6 "Clip(Add{x, 3}, 0, 6)"
+static const lrp_pattern hard_swish_patterns[] = {{.form = "Mul{x, Div(" RELU6 ", 6)}"},
+                                                  {.form = "Div(Mul{x, " RELU6 "}, 6)"},
+                                                  {.form = "Mul{Mul{x, " RELU6 "}, 0.16666667}"},
+                                                  {.form = "Mul{x, Mul{" RELU6 ", 0.16666667}}"},
+                                                  {.form = "Mul{x, HardSigmoid(x)}", .args = hard_swish_read},
+                                                  {0}};
+static const lrp_pattern mish_patterns[] = {{.form = "Mul{x, Tanh(Softplus(x))}"}, {0}};
 UNARY_TYPE(relu, "y = max(x, 0)", .degree = one)
 UNARY_TYPE(sigmoid, "y = 1 / (1 + e^-x)", .degree = unary_degree)
 UNARY_TYPE(tanh, "y = tanh x", .degree = unary_degree)
 UNARY_TYPE(softplus, "y = log(1 + e^x)", .degree = unary_degree)
 UNARY_TYPE(softsign, "y = x / (1 + |x|)", .degree = unary_degree)
-UNARY_TYPE(hard_swish, "y = x max(0, min(1, x/6 + 1/2))", .degree = unary_degree)
-UNARY_TYPE(mish, "y = x tanh(log(1 + e^x)) (Misra 2019)", .degree = unary_degree)
+UNARY_TYPE(hard_swish, "y = x max(0, min(1, x/6 + 1/2))", .degree = unary_degree, .patterns = hard_swish_patterns)
+UNARY_TYPE(mish, "y = x tanh(log(1 + e^x)) (Misra 2019)", .degree = unary_degree, .patterns = mish_patterns)
 
 /* ---- one argument, alpha ---- */
 
@@ -86,7 +106,22 @@ UNARY_TYPE(leaky_relu, "y = x, or alpha x where x < 0", ALPHA_FIELDS(leaky_relu)
 UNARY_TYPE(elu, "y = x, or alpha (e^x - 1) where x < 0", ALPHA_FIELDS(elu), .degree = unary_degree)
 UNARY_TYPE(celu, "y = x, or alpha (e^(x/alpha) - 1) where x < 0", ALPHA_FIELDS(celu), .degree = unary_degree)
 UNARY_TYPE(thresholded_relu, "y = x, or 0 where x <= alpha", ALPHA_FIELDS(thresholded_relu), .degree = unary_degree)
-UNARY_TYPE(silu, "y = x sigmoid(alpha x)", ALPHA_FIELDS(silu), .degree = unary_degree)
+
+/* Node 2 multiplies by alpha. */
+static lrp_status silu_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)
+{
+  const lrp_tensor *alpha = h->node_const(ctx, nodes[2], 0);
+  alpha = alpha ? alpha : h->node_const(ctx, nodes[2], 1);
+  if (!alpha || alpha->dtype != LRP_REAL || lrp_count(alpha) != 1)
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "the factor inside the sigmoid is not one number");
+  a[0].real = (double)lrp_reals(alpha)[0];
+  return LRP_OK;
+}
+
+/* x * sigmoid(x), and x * sigmoid(1.702 x), which CLIP uses for gelu. */
+static const lrp_pattern silu_patterns[] = {
+    {.form = "Mul{x, Sigmoid(x)}"}, {.form = "Mul{x, Sigmoid(Mul{x, *})}", .args = silu_read}, {0}};
+UNARY_TYPE(silu, "y = x sigmoid(alpha x)", ALPHA_FIELDS(silu), .degree = unary_degree, .patterns = silu_patterns)
 
 /* ---- two arguments ---- */
 
@@ -194,9 +229,31 @@ static lrp_status gelu_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *nod
   return LRP_OK;
 }
 
+static lrp_status gelu_is_tanh(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)
+{
+  (void)h, (void)ctx, (void)nodes;
+  a[0].i = GELU_TANH;
+  return LRP_OK;
+}
+
+/*  x * (1 + erf(x / sqrt 2)) * 1/2, in its orders, and x * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) * 1/2 */
+#define PLUS_ERF_DIV "Add{Erf(Div(x, 1.41421356)), 1}"
+#define PLUS_ERF_MUL "Add{Erf(Mul{x, 0.70710678}), 1}"
+#define PLUS_TANH_POW "Add{Tanh(Mul{Add{x, Mul{Pow(x, 3), 0.044715}}, 0.79788456}), 1}"
+#define PLUS_TANH_MUL "Add{Tanh(Mul{Add{x, Mul{Mul{Mul{x, x}, x}, 0.044715}}, 0.79788456}), 1}"
+#define PLUS_TANH_FAST "Add{Tanh(Mul{Mul{x, 0.79788456}, Add{Mul{Mul{x, 0.044715}, x}, 1}}), 1}"
+#define THREE_ORDERS(PLUS, ARGS)                                                                              \
+  {.form = "Mul{Mul{x, " PLUS "}, 0.5}", .args = ARGS}, {.form = "Mul{x, Mul{" PLUS ", 0.5}}", .args = ARGS}, \
+      {.form = "Mul{Mul{x, 0.5}, " PLUS "}", .args = ARGS}
+static const lrp_pattern gelu_patterns[] = {THREE_ORDERS(PLUS_ERF_DIV, NULL),
+                                            THREE_ORDERS(PLUS_ERF_MUL, NULL),
+                                            THREE_ORDERS(PLUS_TANH_POW, gelu_is_tanh),
+                                            THREE_ORDERS(PLUS_TANH_MUL, gelu_is_tanh),
+                                            THREE_ORDERS(PLUS_TANH_FAST, gelu_is_tanh),
+                                            {0}};
 UNARY_OPERATOR(gelu, "Gelu", 20, gelu_read)
 UNARY_TYPE(gelu, "y = x P(Z < x), Z normal; or its approximation by tanh (Hendrycks & Gimpel 2016)", .args = gelu_args,
-           .create = gelu_create, .destroy = free, .degree = unary_degree)
+           .create = gelu_create, .destroy = free, .degree = unary_degree, .patterns = gelu_patterns)
 
 /* ---- prelu: y = x, or slope x where x < 0; slope broadcasts to x ---- */
 

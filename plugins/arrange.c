@@ -145,7 +145,8 @@ static strided tile_walk(const arrange *r, const lrp_tensor *x, const lrp_tensor
 
 /* ---- depth_to_space, space_to_depth: channels and blocks of pixels change places, (N,C,H,W) ---- */
 
-#define BLOCK_ARG {.name = "block", .type = LRP_ARG_INT, .def = 1, .min = 1, .max = 65536, .doc = "size of a block of pixels"}
+#define BLOCK_ARG                                                                                             \
+  {.name = "block", .type = LRP_ARG_INT, .def = 1, .min = 1, .max = 65536, .doc = "size of a block of pixels"}
 static const lrp_arg depth_to_space_args[] = {
     BLOCK_ARG,
     {.name = "mode",
@@ -187,8 +188,9 @@ static lrp_status space_to_depth_infer(const lrp_host *h, lrp_ctx *ctx, const vo
 /* Written: wide, read: deep; axes n, c, h, block row, w, block column. */
 static strided block_walk(const arrange *r, const lrp_tensor *deep, const lrp_tensor *wide)
 {
-  const int64_t b = r->block, c = wide->shape[1], height = deep->shape[2], width = deep->shape[3], plane = height * width;
-  const int64_t sc = r->crd ? b * b * plane : plane, si = r->crd ? b * plane : b * c * plane, sj = r->crd ? plane : c * plane;
+  const int64_t b = r->block, c = wide->shape[1], height = deep->shape[2], width = deep->shape[3];
+  const int64_t plane = height * width, sc = r->crd ? b * b * plane : plane;
+  const int64_t si = r->crd ? b * plane : b * c * plane, sj = r->crd ? plane : c * plane;
   int64_t to[LRP_MAX_RANK];
   strided w = {0};
   dense_steps(wide, to);

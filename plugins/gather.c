@@ -131,8 +131,16 @@ typedef struct pad {
 
 static const lrp_arg pad_args[] = {
     {.name = "axes", .type = LRP_ARG_INTS, .flags = LRP_ARG_AXIS, .doc = "axes that get a margin"},
-    {.name = "before", .type = LRP_ARG_INTS, .min = -1e15, .max = 1e15, .doc = "elements added before each named axis; negative: cut off"},
-    {.name = "after", .type = LRP_ARG_INTS, .min = -1e15, .max = 1e15, .doc = "elements added behind each named axis; negative: cut off"},
+    {.name = "before",
+     .type = LRP_ARG_INTS,
+     .min = -1e15,
+     .max = 1e15,
+     .doc = "elements added before each named axis; negative: cut off"},
+    {.name = "after",
+     .type = LRP_ARG_INTS,
+     .min = -1e15,
+     .max = 1e15,
+     .doc = "elements added behind each named axis; negative: cut off"},
     {.name = "mode", .type = LRP_ARG_CHOICE, .choices = "constant|reflect|edge|wrap", .doc = "what the margin holds"},
     {.name = "value", .type = LRP_ARG_REAL, .doc = "the constant of mode constant"},
     LRP_ARGS_END};

@@ -139,7 +139,10 @@ static lrp_status concat_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *n
 static const lrp_arg split_args[] = {
     AXIS_ARG(0),
     {.name = "sizes", .type = LRP_ARG_INTS, .max = 1e15, .doc = "elements of each piece along the axis; empty: equal"},
-    {.name = "parts", .type = LRP_ARG_INT, .max = 65536, .doc = "number of equal pieces, the last may be smaller; 0: one for each output"},
+    {.name = "parts",
+     .type = LRP_ARG_INT,
+     .max = 65536,
+     .doc = "number of equal pieces, the last may be smaller; 0: one for each output"},
     LRP_ARGS_END};
 
 static lrp_status split_create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, void **inst)

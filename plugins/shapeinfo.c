@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 static const lrp_port side_in[] = {{.name = "x", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE}, LRP_PORTS_END};
+static const lrp_port shape_in[] = {
+    {.name = "x", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE, .flags = LRP_PORT_SHAPE}, LRP_PORTS_END};
 static const lrp_port no_in[] = {LRP_PORTS_END};
 static const lrp_port index_out[] = {{.name = "y", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX}, LRP_PORTS_END};
 static const lrp_port side_out[] = {{.name = "y", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE}, LRP_PORTS_END};
@@ -290,9 +292,9 @@ static lrp_status convert_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *
                                              .forward = NAME##_forward,                                       \
                                              __VA_ARGS__};
 #define RECIPE(NAME) .args = NAME##_args, .create = NAME##_create, .destroy = free
-TYPE(shape, "Shape", 1, "x", shape_read, LRP_LAYOUT_MODEL, side_in, index_out, "y = the shape of x, or a part of it",
+TYPE(shape, "Shape", 1, "x", shape_read, LRP_LAYOUT_MODEL, shape_in, index_out, "y = the shape of x, or a part of it",
      RECIPE(shape))
-TYPE(size, "Size", 1, "x", NULL, LRP_LAYOUT_MODEL, side_in, index_out, "y = the number of elements of x", .args = NULL)
+TYPE(size, "Size", 1, "x", NULL, LRP_LAYOUT_MODEL, shape_in, index_out, "y = the number of elements of x", .args = NULL)
 TYPE(constant_of_shape, "ConstantOfShape", 9, "-", constant_of_shape_read, LRP_LAYOUT_MODEL, no_in, side_out,
      "y = one number in a given shape", RECIPE(constant_of_shape))
 TYPE(range, "Range", 11, "start limit delta", NULL, LRP_LAYOUT_MODEL, range_in, side_out,

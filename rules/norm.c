@@ -11,8 +11,9 @@ static void table(const lrp_value *args, lrp_table *t)
   lrp_table_pass(t, g, LRP_IN_X, lrp_raw(), lrp_raw());
 }
 
-static const lrp_rule NORM = RULE(.kinds = KIND(SUM) | KIND(POOL_SUM) | KIND(BILINEAR), .name = "norm",
-                                  .doc = "in proportion to the inputs: sums of branches, average pools",
-                                  .cite = "zennit 1.0.0, rules.Norm", .formula = "R' = x . P^T (R / (z + eps sgn z)), z = P x",
-                                  .args = ARGS, .table = table);
+static const lrp_rule NORM =
+    RULE(.kinds = KIND(SUM) | KIND(POOL_SUM), .name = "norm",
+         .doc = "in proportion to the inputs: sums of branches, average pools",
+         .cite = "zennit 1.0.0, rules.Norm",
+         .formula = "R' = x . P^T (R / (z + eps sgn z)), z = P x", .args = ARGS, .table = table);
 RULE_MODULE(norm, "proportional sharing for layers without parameters", &NORM);

@@ -1,6 +1,8 @@
-/* main.c - the one test runner: TAP on stdout.  `main --suite NAME` runs one suite, `main --list` names them.
+/* main.c - the one test runner: TAP on stdout.  `main --suite NAME` runs one suite, `main --list`
+ * names them.
  *
- * Failed tests do not change the exit status: TAP says so already, and automake would count the program as one more. */
+ * Failed tests do not change the exit status: TAP says so already, and automake would count the
+ * program as one more. */
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700 /* nftw() */
 #endif
@@ -86,7 +88,8 @@ int main(int argc, char **argv)
     return 0;
   }
   if (argc != 1 && !wanted) return usage();
-  setenv("CK_DEFAULT_TIMEOUT", "60", 0); /* seconds; Check's own 4 are too few under sanitizers on a busy machine */
+  setenv("CK_DEFAULT_TIMEOUT", "60",
+         0); /* seconds; Check's own 4 are too few under sanitizers on a busy machine */
   if (!make_tmp(folder, sizeof folder)) {
     perror("no folder for the tests' output");
     return 1;

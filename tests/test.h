@@ -5,11 +5,14 @@
 #include <check.h>
 #undef fail /* Check's old macro would take the calls of host->fail() */
 
-/* A data file of the source tree's tests folder ($LRP_TEST_DATA).  The text lives until 16 more calls. */
+/* A data file of the source tree's tests folder ($LRP_TEST_DATA).  The text lives until 16 more
+ * calls. */
 const char *lrp_test_path(const char *relative);
-/* A place for output that the runner removes at its end; nobody else may write there.  Lives as above. */
+/* A place for output that the runner removes at its end; nobody else may write there.  Lives as
+ * above. */
 const char *lrp_test_tmp(const char *name);
-/* A module of tests/plugins ($LRP_TEST_PLUGINS), by name: "good_rule".  NULL: this build has no modules. */
+/* A module of tests/plugins ($LRP_TEST_PLUGINS), by name: "good_rule".  NULL: this build has no
+ * modules. */
 const char *lrp_test_plugin(const char *name);
 
 #define lrp_ck_ok(ctx, call)                                                                       \

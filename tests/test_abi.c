@@ -1,7 +1,9 @@
-/* test_abi.c - the layout of every public record of plugin.h, compared with abi.txt: what is released never moves.
+/* test_abi.c - the layout of every public record of plugin.h, compared with abi.txt: what is
+ * released never moves.
  *
- * A field that is appended gets a line here and in abi.txt, in the commit that raises LRP_ABI_MINOR.  The text that this
- * build would have is written to abi.txt in the runner's scratch folder before it is compared. */
+ * A field that is appended gets a line here and in abi.txt, in the commit that raises
+ * LRP_ABI_MINOR.  The text that this build would have is written to abi.txt in the runner's scratch
+ * folder before it is compared. */
 #include "test.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +13,7 @@ typedef struct record {
   const char *type, *field; /* field NULL: the type itself */
   size_t offset, size;
 } record;
-#define TYPE(type) {#type, NULL, 0, sizeof(type)},
+#define TYPE(type)         {#type, NULL, 0, sizeof(type)},
 #define FIELD(type, field) {#type, #field, offsetof(type, field), sizeof(((type *)0)->field)},
 
 /* clang-format off */
@@ -58,6 +60,10 @@ static const record list[] = {
   FIELD(lrp_operator, inputs)
   FIELD(lrp_operator, args)
   FIELD(lrp_operator, reserved)
+  TYPE(lrp_pattern)
+  FIELD(lrp_pattern, form)
+  FIELD(lrp_pattern, args)
+  FIELD(lrp_pattern, reserved)
   TYPE(lrp_call)
   FIELD(lrp_call, struct_size)
   FIELD(lrp_call, freeze)
@@ -104,6 +110,7 @@ static const record list[] = {
   FIELD(lrp_layer_type, affine)
   FIELD(lrp_layer_type, fold)
   FIELD(lrp_layer_type, route)
+  FIELD(lrp_layer_type, patterns)
   TYPE(lrp_pass)
   FIELD(lrp_pass, in)
   FIELD(lrp_pass, group)
@@ -186,6 +193,7 @@ static const record list[] = {
   FIELD(lrp_host, conv)
   FIELD(lrp_host, conv_vjp)
   FIELD(lrp_host, tap)
+  FIELD(lrp_host, node_word)
   TYPE(lrp_plugin)
   FIELD(lrp_plugin, magic)
   FIELD(lrp_plugin, abi_major)
@@ -206,13 +214,15 @@ enum { N = sizeof list / sizeof *list, LINE = 120 };
 
 static void line_of(const record *r, char line[LINE])
 {
-  snprintf(line, LINE, "%s%s%s %zu %zu\n", r->type, r->field ? "." : "", r->field ? r->field : "", r->offset, r->size);
+  snprintf(line, LINE, "%s%s%s %zu %zu\n", r->type, r->field ? "." : "", r->field ? r->field : "",
+           r->offset, r->size);
 }
 
 START_TEST(layout_is_that_of_the_released_abi)
 {
   char line[LINE], want[LINE];
-  if (sizeof(void *) != 8) return; /* abi.txt is for 64-bit systems; the next test holds everywhere */
+  if (sizeof(void *) != 8)
+    return; /* abi.txt is for 64-bit systems; the next test holds everywhere */
   FILE *f = fopen(lrp_test_tmp("abi.txt"), "w");
   ck_assert_ptr_nonnull(f);
   for (size_t i = 0; i < N; i++) {
@@ -239,15 +249,17 @@ START_TEST(no_field_is_missing_from_the_list)
   for (size_t i = 0; i <= N; i++) {
     const record *r = i < N ? &list[i] : NULL;
     if (!r || !r->field) { /* the last field ends where the type does, but for padding */
-      if (type) ck_assert_msg(type->size - end < 8, "%s: %zu bytes at its end are no field", type->type, type->size - end);
+      if (type)
+        ck_assert_msg(type->size - end < 8, "%s: %zu bytes at its end are no field", type->type,
+                      type->size - end);
       type = r;
       end = 0;
       continue;
     }
-    if (strchr(r->field, '.')) continue;                      /* inside of a union's member */
-    if (strcmp(r->type, "lrp_value") != 0)                    /* a union: all start at 0 */
-      ck_assert_msg(r->offset >= end && r->offset - end < 8, "%s: %zu bytes before %s are no field", r->type,
-                    r->offset - end, r->field);
+    if (strchr(r->field, '.')) continue;   /* inside of a union's member */
+    if (strcmp(r->type, "lrp_value") != 0) /* a union: all start at 0 */
+      ck_assert_msg(r->offset >= end && r->offset - end < 8, "%s: %zu bytes before %s are no field",
+                    r->type, r->offset - end, r->field);
     if (end < r->offset + r->size) end = r->offset + r->size;
   }
 }

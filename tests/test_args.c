@@ -6,7 +6,12 @@
 #include <string.h>
 
 static const lrp_arg args[] = {
-    {.name = "epsilon", .type = LRP_ARG_REAL, .flags = LRP_ARG_OPEN_MIN, .def = 1e-6, .max = 1, .doc = "d"},
+    {.name = "epsilon",
+     .type = LRP_ARG_REAL,
+     .flags = LRP_ARG_OPEN_MIN,
+     .def = 1e-6,
+     .max = 1,
+     .doc = "d"},
     {.name = "bias", .type = LRP_ARG_BOOL, .def = 1, .doc = "d"},
     {.name = "mode", .type = LRP_ARG_CHOICE, .def = 1, .choices = "fast|exact|exactly", .doc = "d"},
     {.name = "steps", .type = LRP_ARG_INT, .def = 3, .min = 1, .max = INFINITY, .doc = "d"},
@@ -49,7 +54,8 @@ END_TEST
 
 START_TEST(every_type_is_read)
 {
-  lrp_ck_ok(ctx, parse(" epsilon = 0.25 ,bias=off, mode=fast,steps=12, pads=1/-2/3, slopes=0.5/1 "));
+  lrp_ck_ok(ctx,
+            parse(" epsilon = 0.25 ,bias=off, mode=fast,steps=12, pads=1/-2/3, slopes=0.5/1 "));
   ck_assert_double_eq(v[EPSILON].real, 0.25);
   ck_assert_int_eq(v[BIAS].i, 0);
   ck_assert_int_eq(v[MODE].i, 0);
@@ -93,10 +99,27 @@ END_TEST
 
 START_TEST(what_is_no_value_is_refused)
 {
-  static const char *const bad[] = {"eps=",     "eps=1e",    "eps=0x1",    "eps=nan",  "eps=1.2.3", "eps=1 2",
-                                    "bias=2",   "bias=",     "mode=slow",  "mode=exa", "mode=",     "steps=1.5",
-                                    "steps=1e3", "steps=99999999999999999999", "pads=1//2", "pads=/", "pads=1/x",
-                                    "slopes=a", "eps=0.1,",  ",eps=0.1",   "eps=0.1,,bias=on"};
+  static const char *const bad[] = {"eps=",
+                                    "eps=1e",
+                                    "eps=0x1",
+                                    "eps=nan",
+                                    "eps=1.2.3",
+                                    "eps=1 2",
+                                    "bias=2",
+                                    "bias=",
+                                    "mode=slow",
+                                    "mode=exa",
+                                    "mode=",
+                                    "steps=1.5",
+                                    "steps=1e3",
+                                    "steps=99999999999999999999",
+                                    "pads=1//2",
+                                    "pads=/",
+                                    "pads=1/x",
+                                    "slopes=a",
+                                    "eps=0.1,",
+                                    ",eps=0.1",
+                                    "eps=0.1,,bias=on"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     ck_assert_msg(parse(bad[i]) == LRP_E_ARG, "\"%s\" was taken", bad[i]);
     ck_assert_msg(strncmp(lrp_message(ctx), "rule", 4) == 0, "%s", lrp_message(ctx));
@@ -107,7 +130,8 @@ END_TEST
 
 START_TEST(ranges_hold_and_open_ends_are_excluded)
 {
-  lrp_ck_fails(ctx, LRP_E_ARG, "epsilon=0 is out of range; it must be > 0 and <= 1", parse("eps=0"));
+  lrp_ck_fails(ctx, LRP_E_ARG, "epsilon=0 is out of range; it must be > 0 and <= 1",
+               parse("eps=0"));
   lrp_ck_ok(ctx, parse("eps=1"));
   lrp_ck_fails(ctx, LRP_E_ARG, "out of range", parse("eps=1.0001"));
   lrp_ck_fails(ctx, LRP_E_ARG, "steps=0 is out of range; it must be >= 1", parse("steps=0"));
@@ -140,20 +164,24 @@ END_TEST
 
 START_TEST(required_arguments_are_asked_for)
 {
-  static const lrp_arg need[] = {{.name = "axis", .type = LRP_ARG_INT, .flags = LRP_ARG_REQUIRED, .doc = "the axis"},
-                                 {.name = "sizes", .type = LRP_ARG_INTS, .flags = LRP_ARG_REQUIRED, .doc = "sizes"},
-                                 LRP_ARGS_END};
+  static const lrp_arg need[] = {
+      {.name = "axis", .type = LRP_ARG_INT, .flags = LRP_ARG_REQUIRED, .doc = "the axis"},
+      {.name = "sizes", .type = LRP_ARG_INTS, .flags = LRP_ARG_REQUIRED, .doc = "sizes"},
+      LRP_ARGS_END};
   lrp_value w[2];
-  lrp_ck_fails(ctx, LRP_E_ARG, "axis is missing; write axis=VALUE (the axis)", lrp_args_parse(ctx, "slice", need, "", w));
+  lrp_ck_fails(ctx, LRP_E_ARG, "axis is missing; write axis=VALUE (the axis)",
+               lrp_args_parse(ctx, "slice", need, "", w));
   lrp_ck_fails(ctx, LRP_E_ARG, "sizes is missing", lrp_args_parse(ctx, "slice", need, "axis=1", w));
-  lrp_ck_fails(ctx, LRP_E_ARG, "sizes is missing", lrp_args_parse(ctx, "slice", need, "1, sizes=", w));
+  lrp_ck_fails(ctx, LRP_E_ARG, "sizes is missing",
+               lrp_args_parse(ctx, "slice", need, "1, sizes=", w));
   lrp_ck_ok(ctx, lrp_args_parse(ctx, "slice", need, "1, sizes=2", w));
 }
 END_TEST
 
 START_TEST(infinity_is_a_value_where_it_is_the_default)
 {
-  static const lrp_arg clip[] = {{.name = "low", .type = LRP_ARG_REAL, .def = -INFINITY, .doc = "d"}, LRP_ARGS_END};
+  static const lrp_arg clip[] = {
+      {.name = "low", .type = LRP_ARG_REAL, .def = -INFINITY, .doc = "d"}, LRP_ARGS_END};
   lrp_value w[1];
   char text[40];
   lrp_ck_ok(ctx, lrp_args_parse(ctx, "clip", clip, "low=-inf", w));
@@ -186,8 +214,9 @@ START_TEST(json_has_the_types_of_json)
   char text[300];
   lrp_ck_ok(ctx, parse("pads=1/2, slopes=0.5, bias=off"));
   lrp_args_json(args, v, text, sizeof text);
-  ck_assert_str_eq(text, "{\"epsilon\":1e-06,\"bias\":false,\"mode\":\"exact\",\"steps\":3,\"pads\":[1,2],"
-                         "\"slopes\":[0.5],\"mask\":0}");
+  ck_assert_str_eq(
+      text, "{\"epsilon\":1e-06,\"bias\":false,\"mode\":\"exact\",\"steps\":3,\"pads\":[1,2],"
+            "\"slopes\":[0.5],\"mask\":0}");
   lrp_args_json(NULL, NULL, text, sizeof text);
   ck_assert_str_eq(text, "{}");
 }
@@ -207,10 +236,12 @@ END_TEST
 
 START_TEST(a_decimal_comma_elsewhere_changes_nothing)
 {
-  static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8", "pl_PL.UTF-8"};
+  static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8",
+                                        "pl_PL.UTF-8"};
   char text[300];
   for (size_t i = 0; i < sizeof locales / sizeof *locales; i++)
-    if (setlocale(LC_ALL, locales[i])) break; /* where none is installed, the C locale is tested again */
+    if (setlocale(LC_ALL, locales[i]))
+      break; /* where none is installed, the C locale is tested again */
   lrp_ck_ok(ctx, parse("eps=0.25, slopes=0.5"));
   ck_assert_double_eq(v[EPSILON].real, 0.25);
   lrp_args_print(args, v, text, sizeof text);

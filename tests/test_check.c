@@ -1,5 +1,5 @@
-/* test_check.c - whatever layer or rule is open passes the checks of `lrp plugin check`: a new one is tested without a new
- * test. */
+/* test_check.c - whatever layer or rule is open passes the checks of `lrp plugin check`: a new one
+ * is tested without a new test. */
 #include "test.h"
 #include <stdio.h>
 #include <string.h>

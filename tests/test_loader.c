@@ -1,4 +1,5 @@
-/* test_loader.c - real modules, each refused for its own reason; the search path; what happens once per process. */
+/* test_loader.c - real modules, each refused for its own reason; the search path; what happens once
+ * per process. */
 #include "plugins/any.h"
 #include "story.h"
 #include "test.h"
@@ -100,14 +101,19 @@ static const struct {
   const char *text;
 } refused[] = {
     {"bad_magic", LRP_E_ABI, "bad_magic.so: not an lrp plugin: it starts with 0x12345678"},
-    {"bad_major", LRP_E_ABI, "bad_major.so: built for plugin ABI 2, this lrp speaks 1; rebuild the plugin"},
-    {"needs_newer", LRP_E_ABI, "needs_newer.so: needs plugin ABI 1.1, this lrp speaks 1.0; install a newer lrp"},
+    {"bad_major", LRP_E_ABI,
+     "bad_major.so: built for plugin ABI 2, this lrp speaks 1; rebuild the plugin"},
+    {"needs_newer", LRP_E_ABI,
+     "needs_newer.so: needs plugin ABI 1.1, this lrp speaks 1.0; install a newer lrp"},
     {"bad_size", LRP_E_ABI, "bad_size.so: its descriptor has 24 bytes"},
     {"bad_guard", LRP_E_ABI, "bad_guard.so: built with lrp_real of "},
-    {"no_symbol", LRP_E_ABI, "no_symbol.so: not an lrp plugin: it exports no no_symbol_LTX_lrp_plugin"},
+    {"no_symbol", LRP_E_ABI,
+     "no_symbol.so: not an lrp plugin: it exports no no_symbol_LTX_lrp_plugin"},
     {"undefined_symbol", LRP_E_ABI, "lrp_test_nobody_has_this"},
-    {"bad_descriptor", LRP_E_ABI, "bad_descriptor.so: rule \"empty\": it has neither table() nor relprop()"},
-    {"bad_start", LRP_E_UNSUPPORTED, "bad_start.so: the plugin did not start: this machine has no quantum unit"},
+    {"bad_descriptor", LRP_E_ABI,
+     "bad_descriptor.so: rule \"empty\": it has neither table() nor relprop()"},
+    {"bad_start", LRP_E_UNSUPPORTED,
+     "bad_start.so: the plugin did not start: this machine has no quantum unit"},
     {"no_such_file", LRP_E_INPUT, "no_such_file.so: No such file"},
 };
 
@@ -121,7 +127,8 @@ END_TEST
 START_TEST(two_plugins_with_one_rule_are_refused_naming_both)
 {
   lrp_ck_ok(ctx, open_test("good_rule"));
-  lrp_ck_fails(ctx, LRP_E_ABI, "offers the rule \"good_rule\", which plugin good_rule 1.2.3", open_test("duplicate_rule"));
+  lrp_ck_fails(ctx, LRP_E_ABI, "offers the rule \"good_rule\", which plugin good_rule 1.2.3",
+               open_test("duplicate_rule"));
   ck_assert_ptr_nonnull(strstr(lrp_message(ctx), "duplicate_rule.so"));
   ck_assert_int_eq(lrp_n_rule(ctx), 1);
 }
@@ -130,7 +137,8 @@ END_TEST
 START_TEST(a_file_under_another_name_is_told_its_own)
 {
   const char *path = copy("good_rule", "my-rule.so", SIZE_MAX);
-  lrp_ck_fails(ctx, LRP_E_ABI, "holds the plugin of good_rule.so under another name", lrp_plugin_open(ctx, path, NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "holds the plugin of good_rule.so under another name",
+               lrp_plugin_open(ctx, path, NULL));
   ck_assert_ptr_nonnull(strstr(lrp_message(ctx), "LRP_PLUGIN(my_rule, ...)"));
 }
 END_TEST
@@ -153,19 +161,22 @@ START_TEST(what_others_may_write_to_is_not_loaded)
 {
   const char *path = copy("good_rule", "good_rule.so", SIZE_MAX);
   ck_assert_int_eq(chmod(path, 0646), 0);
-  lrp_ck_fails(ctx, LRP_E_ABI, "everybody may write to this file", lrp_plugin_open(ctx, path, NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "everybody may write to this file",
+               lrp_plugin_open(ctx, path, NULL));
   ck_assert_int_eq(chmod(path, 0644), 0);
   lrp_ck_ok(ctx, lrp_plugin_open(ctx, path, NULL));
   folder("open", 0777);
   path = copy("good_layer", "open/good_layer.so", SIZE_MAX);
-  lrp_ck_fails(ctx, LRP_E_ABI, "everybody may write to this folder", lrp_plugin_open(ctx, path, NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "everybody may write to this folder",
+               lrp_plugin_open(ctx, path, NULL));
 }
 END_TEST
 
 START_TEST(the_search_path_is_read_in_order_and_a_bad_plugin_only_warns)
 {
   char path[9000];
-  const char *first = folder("first", 0755), *second = folder("second", 0755), *open = folder("anybody", 0777);
+  const char *first = folder("first", 0755), *second = folder("second", 0755),
+             *open = folder("anybody", 0777);
   copy("good_rule", "first/good_rule.so", SIZE_MAX);
   copy("bad_major", "first/bad_major.so", SIZE_MAX);
   copy("good_layer", "second/good_layer.so", SIZE_MAX);
@@ -197,7 +208,8 @@ START_TEST(a_name_without_a_folder_is_a_file_here)
   ck_assert_int_eq(chdir(lrp_test_tmp(".")), 0);
   lrp_ck_ok(ctx, lrp_plugin_open(ctx, "good_rule.so", NULL));
   ck_assert_int_eq(lrp_plugin_at(ctx, 0)->path[0], '/');
-  lrp_ck_fails(ctx, LRP_E_INPUT, "/good_layer.so: No such file", lrp_plugin_open(ctx, "good_layer.so", NULL));
+  lrp_ck_fails(ctx, LRP_E_INPUT, "/good_layer.so: No such file",
+               lrp_plugin_open(ctx, "good_layer.so", NULL));
   ck_assert_int_eq(chdir(before), 0);
 }
 END_TEST
@@ -206,12 +218,15 @@ START_TEST(things_that_are_no_module_are_told_so)
 {
   FILE *f = fopen(lrp_test_tmp("text.so"), "w");
   ck_assert_ptr_nonnull(f);
-  fputs("this is no module, but long enough to be looked at as if it were one, all of its 64 bytes\n", f);
+  fputs(
+      "this is no module, but long enough to be looked at as if it were one, all of its 64 bytes\n",
+      f);
   fclose(f);
   lrp_ck_fails(ctx, LRP_E_ABI, "text.so", lrp_plugin_open(ctx, lrp_test_tmp("text.so"), NULL));
   lrp_ck_fails(ctx, LRP_E_INPUT, "not a file", lrp_plugin_open(ctx, folder("sub.so", 0755), NULL));
   rename(lrp_test_tmp("text.so"), lrp_test_tmp("text.la"));
-  lrp_ck_fails(ctx, LRP_E_INPUT, "give the module itself", lrp_plugin_open(ctx, lrp_test_tmp("text.la"), NULL));
+  lrp_ck_fails(ctx, LRP_E_INPUT, "give the module itself",
+               lrp_plugin_open(ctx, lrp_test_tmp("text.la"), NULL));
 }
 END_TEST
 
@@ -221,7 +236,8 @@ static char story[20000];
 
 static void tell(void *user, int verdict, const char *line)
 {
-  static const char *const mark[] = {[LRP_CHECK_FAILED] = "FAILED", [LRP_CHECK_PASSED] = "ok", [LRP_CHECK_NOTE] = "note"};
+  static const char *const mark[] = {
+      [LRP_CHECK_FAILED] = "FAILED", [LRP_CHECK_PASSED] = "ok", [LRP_CHECK_NOTE] = "note"};
   size_t n = strlen(story);
   (void)user;
   snprintf(story + n, sizeof story - n, "%s: %s\n", mark[verdict], line);
@@ -247,7 +263,8 @@ END_TEST
 
 START_TEST(check_finds_a_wrong_vjp_and_a_wrong_degree)
 {
-  lrp_ck_fails(ctx, LRP_E_ABI, "wrong_vjp.so: 2 checks failed", lrp_plugin_check(ctx, lrp_test_plugin("wrong_vjp"), tell, NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "wrong_vjp.so: 2 checks failed",
+               lrp_plugin_check(ctx, lrp_test_plugin("wrong_vjp"), tell, NULL));
   told("FAILED: layer wrong_vjp: vjp is not the transposed map");
   told("FAILED: layer wrong_vjp: not homogeneous of degree 1");
 }
@@ -255,14 +272,16 @@ END_TEST
 
 START_TEST(check_finds_a_table_that_overflows)
 {
-  lrp_ck_fails(ctx, LRP_E_ABI, "bad_table.so: 1 check failed", lrp_plugin_check(ctx, lrp_test_plugin("bad_table"), tell, NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "bad_table.so: 1 check failed",
+               lrp_plugin_check(ctx, lrp_test_plugin("bad_table"), tell, NULL));
   told("FAILED: rule bad_table: the table has 9 passes; 1 to 8 were expected");
 }
 END_TEST
 
 START_TEST(check_of_a_refused_plugin_says_how_far_it_came)
 {
-  lrp_ck_fails(ctx, LRP_E_ABI, "ABI 2", lrp_plugin_check(ctx, lrp_test_plugin("bad_major"), tell, NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "ABI 2",
+               lrp_plugin_check(ctx, lrp_test_plugin("bad_major"), tell, NULL));
   told("ok: magic");
   told("FAILED: built for plugin ABI 2");
   ck_assert_ptr_null(strstr(story, "descriptor is well formed"));
@@ -280,7 +299,8 @@ Suite *suite_loader(void)
   tcase_add_test(t, a_good_rule_and_a_good_layer_load);
   tcase_add_test(t, opening_twice_is_opening_once);
   tcase_add_test(t, every_context_has_the_plugin_of_the_process);
-  tcase_add_loop_test(t, a_broken_plugin_is_refused_with_its_reason, 0, (int)(sizeof refused / sizeof *refused));
+  tcase_add_loop_test(t, a_broken_plugin_is_refused_with_its_reason, 0,
+                      (int)(sizeof refused / sizeof *refused));
   tcase_add_test(t, two_plugins_with_one_rule_are_refused_naming_both);
   tcase_add_test(t, a_file_under_another_name_is_told_its_own);
   tcase_add_test(t, a_truncated_file_does_not_kill_the_program);

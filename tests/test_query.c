@@ -83,8 +83,8 @@ START_TEST(writing_statements_are_refused)
                                            "WITH t AS (SELECT 1) INSERT INTO tag SELECT 1,'a','b' FROM t"};
   for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
     lrp_status st = ask(statements[i], LRP_FORMAT_CSV);
-    ck_assert_msg(st == LRP_E_DB && strstr(lrp_message(ctx), "refused"), "%s: %s: %s", statements[i], lrp_status_name(st),
-                  lrp_message(ctx));
+    ck_assert_msg(st == LRP_E_DB && strstr(lrp_message(ctx), "refused"), "%s: %s: %s", statements[i],
+                  lrp_status_name(st), lrp_message(ctx));
   }
   lrp_ck_fails(ctx, LRP_E_ARG, "may not be modified", ask("UPDATE sqlite_master SET sql=''", 0));
   ck_assert_int_ne(access("copy.db", F_OK), 0);
@@ -96,27 +96,33 @@ END_TEST
 
 START_TEST(reading_of_all_kinds_is_allowed)
 {
-  lrp_ck_ok(ctx, ask("PRAGMA user_version; PRAGMA table_info(run); SELECT * FROM pragma_index_list('explanation')", 0));
+  lrp_ck_ok(
+      ctx,
+      ask("PRAGMA user_version; PRAGMA table_info(run); SELECT * FROM pragma_index_list('explanation')", 0));
   lrp_ck_ok(ctx, ask("SELECT value FROM json_each('[1,2]')", 0));
   lrp_ck_ok(ctx, ask("SELECT rowid FROM input_fts WHERE input_fts MATCH 'good'", LRP_FORMAT_CSV));
   ck_assert_str_eq(printed, "rowid\n1\n");
   lrp_ck_ok(ctx, ask("EXPLAIN QUERY PLAN SELECT * FROM v_word", 0));
-  lrp_ck_ok(ctx, ask("SELECT * FROM v_explanation, v_run, v_token, v_word, v_flow, v_conservation", LRP_FORMAT_JSON));
+  lrp_ck_ok(ctx, ask("SELECT * FROM v_explanation, v_run, v_token, v_word, v_flow, v_conservation",
+                     LRP_FORMAT_JSON));
   lrp_ck_ok(ctx, ask("SELECT * FROM v_pair; SELECT * FROM v_score", LRP_FORMAT_MARKDOWN));
 }
 END_TEST
 
 START_TEST(endless_query_is_stopped)
 {
-  static const char endless[] = "WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n) SELECT max(x) FROM n";
-  lrp_ck_fails(ctx, LRP_E_DB, "stopped after 0.05 s", lrp_store_query(ctx, path, endless, 0, 0.05, take, NULL));
+  static const char endless[] =
+      "WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n) SELECT max(x) FROM n";
+  lrp_ck_fails(ctx, LRP_E_DB, "stopped after 0.05 s",
+               lrp_store_query(ctx, path, endless, 0, 0.05, take, NULL));
 }
 END_TEST
 
 START_TEST(output_that_nobody_takes_stops_the_query)
 {
-  lrp_ck_fails(ctx, LRP_E_IO, "could not be written",
-               ask("WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n) SELECT x FROM n", LRP_FORMAT_CSV));
+  lrp_ck_fails(
+      ctx, LRP_E_IO, "could not be written",
+      ask("WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n) SELECT x FROM n", LRP_FORMAT_CSV));
 }
 END_TEST
 
@@ -125,7 +131,8 @@ START_TEST(wrong_sql_is_told_with_its_place)
   lrp_ck_fails(ctx, LRP_E_ARG, "no such column: foo", ask("SELECT 1;\nSELECT 'é', foo FROM run", 0));
 #if SQLITE_VERSION_NUMBER >= 3038000
   ck_assert_msg(strstr(lrp_message(ctx), "line 2, column 13"), "%s", lrp_message(ctx));
-  ck_assert_msg(strstr(lrp_message(ctx), "\n  SELECT 'é', foo FROM run\n              ^"), "%s", lrp_message(ctx));
+  ck_assert_msg(strstr(lrp_message(ctx), "\n  SELECT 'é', foo FROM run\n              ^"), "%s",
+                lrp_message(ctx));
 #endif
   lrp_ck_fails(ctx, LRP_E_ARG, "syntax error", ask("SELEKT", 0));
   lrp_ck_fails(ctx, LRP_E_ARG, "incomplete input", ask("SELECT (", 0));
@@ -139,7 +146,8 @@ END_TEST
 
 START_TEST(table_is_aligned_by_what_a_terminal_shows)
 {
-  ck_prints("SELECT 'a' AS word, 1 AS n UNION ALL SELECT '日本', 23 UNION ALL SELECT NULL, NULL UNION ALL SELECT x'0102', -4.5",
+  ck_prints("SELECT 'a' AS word, 1 AS n UNION ALL SELECT '日本', 23 UNION ALL SELECT NULL, NULL UNION ALL "
+            "SELECT x'0102', -4.5",
             LRP_FORMAT_TABLE,
             "word          n\n"
             "---------  ----\n"
@@ -172,7 +180,9 @@ END_TEST
 
 START_TEST(long_result_streams)
 {
-  lrp_ck_ok(ctx, ask("WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n LIMIT 3000) SELECT x FROM n", 0));
+  lrp_ck_ok(
+      ctx,
+      ask("WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM n LIMIT 3000) SELECT x FROM n", 0));
   ck_assert_msg(strstr(printed, "\n3000\n"), "the last row is missing");
   ck_assert_msg(strstr(printed, "x\n----\n   1\n"), "the head is wrong");
 }
@@ -180,17 +190,22 @@ END_TEST
 
 START_TEST(csv_quotes_what_needs_it)
 {
-  ck_prints("SELECT 'a,b' AS \"x \"\"y\", 'say \"hi\"' AS q, 'two' || char(10) || 'lines' AS l, NULL AS n, 0.1 AS r, 1.0 AS i",
+  ck_prints("SELECT 'a,b' AS \"x \"\"y\", 'say \"hi\"' AS q, 'two' || char(10) || 'lines' AS l, NULL AS n, "
+            "0.1 AS r, 1.0 AS i",
             LRP_FORMAT_CSV, "\"x \"\"y\",q,l,n,r,i\n\"a,b\",\"say \"\"hi\"\"\",\"two\nlines\",,0.1,1\n");
 }
 END_TEST
 
 START_TEST(json_is_well_formed_whatever_the_rows_hold)
 {
-  ck_prints("SELECT NULL AS a, 'q\"\\' || char(1) AS b, x'00' AS c, 1/3.0 AS d, 9e999 AS e; SELECT 1 AS x WHERE 0",
-            LRP_FORMAT_JSON,
-            "[\n {\"a\":null,\"b\":\"q\\\"\\\\\\u0001\",\"c\":\"<1 bytes>\",\"d\":0.3333333333333333,\"e\":9e999}\n]\n[]\n");
-  ck_prints("SELECT CAST(x'61ff62' AS TEXT) AS t", LRP_FORMAT_JSON, "[\n {\"t\":\"a\xef\xbf\xbd" "b\"}\n]\n");
+  ck_prints(
+      "SELECT NULL AS a, 'q\"\\' || char(1) AS b, x'00' AS c, 1/3.0 AS d, 9e999 AS e; SELECT 1 AS x WHERE 0",
+      LRP_FORMAT_JSON,
+      "[\n {\"a\":null,\"b\":\"q\\\"\\\\\\u0001\",\"c\":\"<1 "
+      "bytes>\",\"d\":0.3333333333333333,\"e\":9e999}\n]\n[]\n");
+  ck_prints("SELECT CAST(x'61ff62' AS TEXT) AS t", LRP_FORMAT_JSON,
+            "[\n {\"t\":\"a\xef\xbf\xbd"
+            "b\"}\n]\n");
 }
 END_TEST
 

@@ -29,13 +29,26 @@ static const lrp_port y[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END
     .struct_size = sizeof(lrp_layer_type), .name = layer_name, .doc = "d", .in = x, .out = y,      \
     .infer = no_infer, .forward = no_infer                                                         \
   }
-static const lrp_layer_type dense = LAYER("dense"), conv = LAYER("conv"), softmax = LAYER("softmax");
-static const lrp_rule epsilon = ANY_RULE("epsilon"), gamma_rule = ANY_RULE("gamma"), dense_rule = ANY_RULE("dense");
+static const lrp_layer_type dense = LAYER("dense"), conv = LAYER("conv"),
+                            softmax = LAYER("softmax");
+static const lrp_rule epsilon = ANY_RULE("epsilon"), gamma_rule = ANY_RULE("gamma"),
+                      dense_rule = ANY_RULE("dense");
 
-static lrp_plugin plugin(const char *name, const lrp_layer_type *const *layers, const lrp_rule *const *rules)
+static lrp_plugin plugin(const char *name, const lrp_layer_type *const *layers,
+                         const lrp_rule *const *rules)
 {
-  return (lrp_plugin){LRP_ABI_MAGIC,   LRP_ABI_MAJOR, LRP_ABI_MINOR, sizeof(lrp_plugin), 0,     LRP_ABI_GUARD,
-                      name,            "1.0",         "MIT",         "d",                layers, rules,
+  return (lrp_plugin){LRP_ABI_MAGIC,
+                      LRP_ABI_MAJOR,
+                      LRP_ABI_MINOR,
+                      sizeof(lrp_plugin),
+                      0,
+                      LRP_ABI_GUARD,
+                      name,
+                      "1.0",
+                      "MIT",
+                      "d",
+                      layers,
+                      rules,
                       NULL};
 }
 
@@ -82,17 +95,23 @@ END_TEST
 
 START_TEST(one_name_cannot_be_offered_twice)
 {
-  static const lrp_rule *const rules[] = {&gamma_rule, &epsilon, NULL}, *const again[] = {&epsilon, NULL},
-                        *const twins[] = {&gamma_rule, &gamma_rule, NULL}, *const same[] = {&dense_rule, NULL};
+  static const lrp_rule *const rules[] = {&gamma_rule, &epsilon, NULL},
+                               *const again[] = {&epsilon, NULL},
+                               *const twins[] = {&gamma_rule, &gamma_rule, NULL},
+                               *const same[] = {&dense_rule, NULL};
   static const lrp_layer_type *const layers[] = {&dense, NULL};
-  const lrp_plugin a = plugin("first", NULL, rules), b = plugin("second", NULL, again), c = plugin("c", NULL, twins),
-                   d = plugin("d", layers, NULL), e = plugin("e", NULL, same);
-  lrp_ck_fails(ctx, LRP_E_ABI, "/c.so: the plugin offers two things named \"gamma\"", lrp_registry_add(ctx, &c, "/c.so", NULL));
+  const lrp_plugin a = plugin("first", NULL, rules), b = plugin("second", NULL, again),
+                   c = plugin("c", NULL, twins), d = plugin("d", layers, NULL),
+                   e = plugin("e", NULL, same);
+  lrp_ck_fails(ctx, LRP_E_ABI, "/c.so: the plugin offers two things named \"gamma\"",
+               lrp_registry_add(ctx, &c, "/c.so", NULL));
   lrp_ck_ok(ctx, lrp_registry_add(ctx, &a, "/first.so", NULL));
-  lrp_ck_fails(ctx, LRP_E_ABI, "/second.so: offers the rule \"epsilon\", which plugin first 1.0 (/first.so) offers",
+  lrp_ck_fails(ctx, LRP_E_ABI,
+               "/second.so: offers the rule \"epsilon\", which plugin first 1.0 (/first.so) offers",
                lrp_registry_add(ctx, &b, "/second.so", NULL));
   lrp_ck_ok(ctx, lrp_registry_add(ctx, &d, "", NULL));
-  lrp_ck_fails(ctx, LRP_E_ABI, "which plugin d 1.0 (linked into the program)", lrp_registry_add(ctx, &e, "/e.so", NULL));
+  lrp_ck_fails(ctx, LRP_E_ABI, "which plugin d 1.0 (linked into the program)",
+               lrp_registry_add(ctx, &e, "/e.so", NULL));
   ck_assert_int_eq(lrp_n_rule(ctx), 2); /* a refused plugin leaves nothing behind */
   ck_assert_int_eq(lrp_n_plugin(ctx), 2);
 }
@@ -149,7 +168,8 @@ START_TEST(a_plugin_needs_names_and_something_to_offer)
 {
   static const lrp_rule *const rules[] = {&epsilon, NULL};
   lrp_plugin p = plugin(NULL, NULL, rules);
-  lrp_ck_fails(ctx, LRP_E_ABI, "/p.so: the plugin: it has no name", lrp_check_plugin(ctx, &p, "/p.so"));
+  lrp_ck_fails(ctx, LRP_E_ABI, "/p.so: the plugin: it has no name",
+               lrp_check_plugin(ctx, &p, "/p.so"));
   p.name = "Bad Name";
   lrp_ck_fails(ctx, LRP_E_ABI, "no name of", lrp_check_plugin(ctx, &p, "/p.so"));
   p.name = "good";
@@ -199,7 +219,9 @@ START_TEST(ports_are_looked_at)
                         many[] = {{.name = "a", .role = LRP_PORT_DATA, .flags = LRP_PORT_MANY},
                                   {.name = "b", .role = LRP_PORT_DATA},
                                   LRP_PORTS_END},
-                        twice[] = {{.name = "a", .role = LRP_PORT_DATA}, {.name = "a", .role = LRP_PORT_DATA}, LRP_PORTS_END},
+                        twice[] = {{.name = "a", .role = LRP_PORT_DATA},
+                                   {.name = "a", .role = LRP_PORT_DATA},
+                                   LRP_PORTS_END},
                         dtype[] = {{.name = "a", .role = LRP_PORT_DATA, .dtype = 2}, LRP_PORTS_END},
                         shared[] = {{.name = "x", .role = LRP_PORT_WEIGHT}, LRP_PORTS_END};
   lrp_layer_type t = dense;
@@ -223,7 +245,8 @@ START_TEST(operators_bind_to_ports_that_exist)
   static const lrp_operator lost[] = {{.domain = "", .name = "Gemm", .inputs = "x w"}, {0}},
                             domain[] = {{.name = "Gemm"}, {0}},
                             range[] = {{.domain = "", .name = "Gemm", .since = 9, .until = 7}, {0}},
-                            good[] = {{.domain = "", .name = "Gemm", .since = 7, .inputs = "x - -"}, {0}};
+                            good[] = {{.domain = "", .name = "Gemm", .since = 7, .inputs = "x - -"},
+                                      {0}};
   lrp_layer_type t = dense;
   t.operators = lost;
   refused_layer(&t, "operator Gemm binds an input to \"w\"");
@@ -247,16 +270,19 @@ START_TEST(arguments_are_well_formed)
       {{.name = "Eps", .type = LRP_ARG_REAL, .doc = ""}, "argument 0 has no name"},
       {{.name = "a", .type = 7, .doc = ""}, "unknown type 7"},
       {{.name = "a", .type = LRP_ARG_REAL, .flags = 16, .doc = ""}, "unknown flags 0x10"},
-      {{.name = "a", .type = LRP_ARG_REAL, .flags = LRP_ARG_AXIS, .doc = ""}, "holds no whole numbers"},
+      {{.name = "a", .type = LRP_ARG_REAL, .flags = LRP_ARG_AXIS, .doc = ""},
+       "holds no whole numbers"},
       {{.name = "a", .type = LRP_ARG_REAL}, "argument a has no doc"},
       {{.name = "a", .type = LRP_ARG_REAL, .min = 1, .max = 0, .doc = ""}, "range 1 to 0"},
       {{.name = "a", .type = LRP_ARG_REAL, .def = 2, .max = 1, .doc = ""}, "outside of its range"},
-      {{.name = "a", .type = LRP_ARG_REAL, .flags = LRP_ARG_OPEN_MIN, .max = 1, .doc = ""}, "outside of its range"},
+      {{.name = "a", .type = LRP_ARG_REAL, .flags = LRP_ARG_OPEN_MIN, .max = 1, .doc = ""},
+       "outside of its range"},
       {{.name = "a", .type = LRP_ARG_INT, .def = 1.5, .doc = ""}, "a whole number was expected"},
       {{.name = "a", .type = LRP_ARG_BOOL, .def = 2, .doc = ""}, "default 2; 0 to 1"},
       {{.name = "a", .type = LRP_ARG_CHOICE, .doc = ""}, "words as a|b|c"},
       {{.name = "a", .type = LRP_ARG_CHOICE, .choices = "a||b", .doc = ""}, "words as a|b|c"},
-      {{.name = "a", .type = LRP_ARG_CHOICE, .choices = "a|b", .def = 2, .doc = ""}, "default 2; 0 to 1"},
+      {{.name = "a", .type = LRP_ARG_CHOICE, .choices = "a|b", .def = 2, .doc = ""},
+       "default 2; 0 to 1"},
       {{.name = "a", .type = LRP_ARG_REAL, .doc = "", .reserved = {&x}}, "reserved fields"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -265,14 +291,17 @@ START_TEST(arguments_are_well_formed)
     r.args = args;
     refused_rule(&r, bad[i].text);
   }
-  const lrp_arg twice[] = {{.name = "a", .type = LRP_ARG_INT, .doc = ""}, {.name = "a", .type = LRP_ARG_INT, .doc = ""}, LRP_ARGS_END};
+  const lrp_arg twice[] = {{.name = "a", .type = LRP_ARG_INT, .doc = ""},
+                           {.name = "a", .type = LRP_ARG_INT, .doc = ""},
+                           LRP_ARGS_END};
   lrp_rule r = epsilon;
   r.args = twice;
   refused_rule(&r, "two arguments are named a");
 }
 END_TEST
 
-static lrp_status any_relprop(const lrp_host *h, lrp_ctx *c, const lrp_value *args, const lrp_site *site)
+static lrp_status any_relprop(const lrp_host *h, lrp_ctx *c, const lrp_value *args,
+                              const lrp_site *site)
 {
   (void)args, (void)site;
   return h->fail(c, LRP_E_SHAPE, "never called");

@@ -2,9 +2,14 @@
 #include "lrp/plugin.h"
 #include <string.h>
 
-static const lrp_arg args[] = {{.name = "factor", .type = LRP_ARG_REAL, .def = 1.5, .min = -10, .max = 10,
-                                .doc = "The constant a, without unit; the default is of this test."},
-                               LRP_ARGS_END};
+static const lrp_arg args[] = {
+    {.name = "factor",
+     .type = LRP_ARG_REAL,
+     .def = 1.5,
+     .min = -10,
+     .max = 10,
+     .doc = "The constant a, without unit; the default is of this test."},
+    LRP_ARGS_END};
 static const lrp_port in[] = {{.name = "x", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const lrp_port out[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 
@@ -18,7 +23,8 @@ static lrp_status create(const lrp_host *host, lrp_ctx *ctx, const lrp_value *v,
 static lrp_status infer(const lrp_host *host, lrp_ctx *ctx, const void *inst, lrp_call *c)
 {
   (void)inst;
-  if (c->in[0].rank < 1) return host->fail(ctx, LRP_E_SHAPE, "good_layer: x has no axis; at least one was expected");
+  if (c->in[0].rank < 1)
+    return host->fail(ctx, LRP_E_SHAPE, "good_layer: x has no axis; at least one was expected");
   c->out[0].dtype = LRP_REAL;
   c->out[0].rank = c->in[0].rank;
   memcpy(c->out[0].shape, c->in[0].shape, sizeof c->out[0].shape);
@@ -37,8 +43,8 @@ static lrp_status forward(const lrp_host *host, lrp_ctx *ctx, const void *inst, 
   return LRP_OK;
 }
 
-static lrp_status vjp(const lrp_host *host, lrp_ctx *ctx, const void *inst, const lrp_call *c, const lrp_tensor *y_bar,
-                      lrp_tensor *x_bar)
+static lrp_status vjp(const lrp_host *host, lrp_ctx *ctx, const void *inst, const lrp_call *c,
+                      const lrp_tensor *y_bar, lrp_tensor *x_bar)
 {
   (void)host, (void)ctx;
   const lrp_real a = (lrp_real)((const lrp_value *)inst)[0].real;
@@ -55,9 +61,18 @@ static uint32_t degree(const void *inst, uint32_t freeze)
   return 2;
 }
 
-static const lrp_layer_type layer = {.struct_size = sizeof(lrp_layer_type), .kind = LRP_KIND_ELEMENTWISE,
-                                     .layout = LRP_LAYOUT_ANY, .name = "good_layer", .doc = "y = (a x)^2",
-                                     .args = args, .in = in, .out = out, .create = create, .infer = infer,
-                                     .forward = forward, .vjp = vjp, .degree = degree};
+static const lrp_layer_type layer = {.struct_size = sizeof(lrp_layer_type),
+                                     .kind = LRP_KIND_ELEMENTWISE,
+                                     .layout = LRP_LAYOUT_ANY,
+                                     .name = "good_layer",
+                                     .doc = "y = (a x)^2",
+                                     .args = args,
+                                     .in = in,
+                                     .out = out,
+                                     .create = create,
+                                     .infer = infer,
+                                     .forward = forward,
+                                     .vjp = vjp,
+                                     .degree = degree};
 static const lrp_layer_type *const layers[] = {&layer, NULL};
 LRP_PLUGIN(good_layer, "good_layer", "0.9", "MIT", "A layer out of tree.", layers, NULL, NULL);

@@ -1,4 +1,5 @@
-/* undefined_symbol.c - calls a function that nobody has.  Bound lazily it would end the program at its first call. */
+/* undefined_symbol.c - calls a function that nobody has.  Bound lazily it would end the program at
+ * its first call. */
 #include "any.h"
 
 extern int lrp_test_nobody_has_this(void);
@@ -9,4 +10,5 @@ static lrp_status start(const lrp_host *host, lrp_ctx *ctx)
 }
 static const lrp_rule rule = ANY_RULE("undefined_symbol");
 static const lrp_rule *const rules[] = {&rule, NULL};
-LRP_PLUGIN(undefined_symbol, "undefined_symbol", "1.0", "MIT", "Broken on purpose.", NULL, rules, start);
+LRP_PLUGIN(undefined_symbol, "undefined_symbol", "1.0", "MIT", "Broken on purpose.", NULL, rules,
+           start);

@@ -147,6 +147,8 @@ LRP_API void lrp_input_free(lrp_input *);
 /* Arrays as numpy writes them; t->data is malloc'ed.  Floating types become LRP_REAL, integer types LRP_INDEX. */
 LRP_API lrp_status lrp_npy_read(lrp_ctx *, const char *path, lrp_tensor *out);
 LRP_API lrp_status lrp_npy_write(lrp_ctx *, const char *path, const lrp_tensor *); /* <f4, <f8 or <i8; C order */
+/* Write path as a whole or not at all: to a temporary file beside it, then renamed.  LRP_E_IO. */
+LRP_API lrp_status lrp_file_write(lrp_ctx *, const char *path, const void *data, size_t n);
 
 /* ---- graphs: a model prepared for inputs of given shapes ---- */
 typedef struct lrp_graph lrp_graph;

@@ -120,7 +120,8 @@ enum {
 };
 enum {
   LRP_PORT_OPTIONAL = 1, /* may be absent (data NULL) */
-  LRP_PORT_MANY = 2      /* only on the last input: takes any number of tensors, at least one */
+  LRP_PORT_MANY = 2,     /* only on the last input: takes any number of tensors, at least one */
+  LRP_PORT_SHAPE = 4     /* only the tensor's shape is read: a constant as soon as shapes are known; data may be NULL */
 };
 typedef struct lrp_port { /* frozen layout */
   const char *name;
@@ -152,6 +153,17 @@ typedef struct lrp_operator {     /* frozen layout */
   lrp_status (*args)(const lrp_host *, lrp_ctx *, const lrp_node *, lrp_value *args);
   const void *reserved;
 } lrp_operator;
+/* A layer that files also write as several nodes (GELU as Div, Erf, Add, Mul, Mul), told as text:
+ *   form = OP(term, ...) with inputs in this order, or OP{term, ...} with inputs in any order
+ *   term = form | name of an input or a parameter | number: a constant of that value, within 1e-4 of it | *: any constant
+ * "Mul{x, Sigmoid(x)}".  Operators are ONNX's own.  A name that is repeated is the same tensor; a parameter takes constants
+ * only.  What a node has beyond the terms must be constant: args() reads it.  Tensors inside must have no other reader. */
+typedef struct lrp_pattern { /* frozen layout */
+  const char *form;
+  /* As in lrp_operator, given the nodes in the order in which form names their operators. */
+  lrp_status (*args)(const lrp_host *, lrp_ctx *, const lrp_node *const *nodes, lrp_value *args);
+  const void *reserved;
+} lrp_pattern;
 
 typedef struct lrp_layer_type lrp_layer_type;
 typedef struct lrp_rule lrp_rule;
@@ -208,6 +220,7 @@ struct lrp_layer_type {
   lrp_status (*fold)(const lrp_host *, lrp_ctx *, const void *inst, const lrp_call *, const lrp_tensor *scale,
                      const lrp_tensor *shift, lrp_tensor *param);
   lrp_status (*route)(const lrp_host *, lrp_ctx *, const lrp_site *);
+  const lrp_pattern *patterns;     /* other forms of this layer in files; ends with form NULL; may be NULL */
 };
 
 /* ---- rules ----
@@ -313,6 +326,7 @@ struct lrp_host {
   /* x_bar = transposed map of conv at y_bar. */
   lrp_status (*conv_vjp)(lrp_ctx *, const lrp_conv *, const lrp_tensor *w, const lrp_tensor *y_bar, lrp_tensor *x_bar);
   void (*tap)(lrp_ctx *, const char *label, int64_t step, const lrp_tensor *relevance); /* inner steps to the log */
+  const char *(*node_word)(const lrp_node *, const char *attribute, int64_t i); /* of a list of texts; NULL: none */
 };
 
 /* ---- the exported object ---- */

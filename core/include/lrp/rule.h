@@ -57,8 +57,8 @@ static inline uint32_t lrp_table_group(lrp_table *t, double coef, uint32_t gate)
   return t->n_group++;
 }
 /* A pass with factors den in the denominator and red in the result. */
-static inline void lrp_table_pass_scaled(lrp_table *t, uint32_t group, uint32_t in, lrp_form w, lrp_form b, double den,
-                                         double red)
+static inline void lrp_table_pass_scaled(lrp_table *t, uint32_t group, uint32_t in, lrp_form w,
+                                         lrp_form b, double den, double red)
 {
   lrp_pass *p = &t->pass[t->n_pass++];
   p->in = in;
@@ -75,6 +75,49 @@ static inline void lrp_table_pass_scaled(lrp_table *t, uint32_t group, uint32_t 
 static inline void lrp_table_pass(lrp_table *t, uint32_t group, uint32_t in, lrp_form w, lrp_form b)
 {
   lrp_table_pass_scaled(t, group, in, w, b, 1, 1);
+}
+
+/* ---- for relprop() of rules that no table says ---- */
+
+/* R' = the pull-back of R itself, at the genuine inputs: gradient routing. */
+static inline lrp_status lrp_rule_pull(const lrp_host *h, lrp_ctx *ctx, const lrp_site *site)
+{
+  const lrp_tensor *bar;
+  const lrp_status st = h->vjp(ctx, site, site->call, site->r_out, &bar);
+  for (uint32_t i = 0; !st && i < site->call->n_in; i++) {
+    const lrp_real *from = lrp_reals(&bar[i]);
+    lrp_real *to = lrp_reals(&site->r_in[i]);
+    for (int64_t k = 0, n = to ? lrp_count(&site->r_in[i]) : 0; k < n; k++)
+      to[k] = from[k];
+  }
+  return st;
+}
+
+/* The one input that wants relevance, with as many elements as output 0, the only output with
+ * relevance: *i.  A layer of another form is refused with a sentence that names the rule. */
+static inline lrp_status lrp_rule_only_input(const lrp_host *h, lrp_ctx *ctx, const lrp_site *site,
+                                             const char *rule, uint32_t *i)
+{
+  uint32_t live = 0, above = 0;
+  for (uint32_t k = 0; k < site->call->n_in; k++)
+    if (site->r_in[k].data) {
+      *i = k;
+      live++;
+    }
+  for (uint32_t k = 1; k < site->call->n_out; k++)
+    above += site->r_out[k].data != NULL;
+  if (live != 1)
+    return h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "%s: layer \"%s\" has %u inputs that take relevance, one was expected; epsilon "
+                   "and norm share among several",
+                   rule, site->type->name, live);
+  if (above || !site->r_out[0].data || lrp_count(&site->r_in[*i]) != lrp_count(&site->r_out[0]))
+    return h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "%s: layer \"%s\" has %lld elements in its input and %lld in its output, equal "
+                   "numbers were expected",
+                   rule, site->type->name, (long long)lrp_count(&site->r_in[*i]),
+                   (long long)lrp_count(&site->r_out[0]));
+  return LRP_OK;
 }
 #ifdef __cplusplus
 }

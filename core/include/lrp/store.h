@@ -1,7 +1,7 @@
 /* lrp/store.h - explanations in an SQLite file, and SQL over them.
  *
- * A store belongs to one thread at a time; any number of processes may write the same file.  Each call that writes is one
- * transaction: all of it is in the file, or nothing.  Failures of the database are LRP_E_DB with a sentence.
+ * A store belongs to one thread at a time; any number of processes may write the same file.  Each call that writes
+ * is one transaction: all of it is in the file, or nothing.  Failures of the database are LRP_E_DB with a sentence.
  */
 #ifndef LRP_STORE_H
 #define LRP_STORE_H
@@ -85,15 +85,15 @@ typedef struct lrp_record { /* one explanation of one sample */
   int64_t n_node;             /* rows of relevance->ledger: as many as the run has layers; 0: no ledger */
   int64_t at;                 /* the layer that relevance->at belongs to, stored as one more explanation; -1: none */
 } lrp_record;
-/* One transaction: input, tokens, prediction, relevance, token rows, ledger.  Inputs, tokens and predictions that are there
- * are used again; an explanation that the run has already is left as it is.  *id may be NULL.  LRP_E_NUMERIC: NaN or
- * infinity somewhere; an error row was written instead, the run can go on. */
+/* One transaction: input, tokens, prediction, relevance, token rows, ledger.  Inputs, tokens and predictions that
+ * are there are used again; an explanation that the run has already is left as it is.  *id may be NULL.
+ * LRP_E_NUMERIC: NaN or infinity somewhere; an error row was written instead, the run can go on. */
 LRP_API lrp_status lrp_store_explanation(lrp_store *, lrp_run *, const lrp_record *, int64_t *id);
 /* What could not be explained, and why.  input may be NULL. */
 LRP_API lrp_status lrp_store_error(lrp_store *, lrp_run *, const lrp_input *input, int64_t sample, lrp_status code,
                                    const char *message);
-/* A metric's value for an explanation; an older value is replaced.  params: JSON object; direction 1: more is better.  A
- * value that is not finite is stored as undefined, for this reason (a text; NULL: "not finite"). */
+/* A metric's value for an explanation; an older value is replaced.  params: JSON object; direction 1: more is
+ * better.  A value that is not finite is stored as undefined, for this reason (a text; NULL: "not finite"). */
 LRP_API lrp_status lrp_store_score(lrp_store *, int64_t explanation, const char *metric, const char *params,
                                    int32_t direction, double value, const char *reason);
 enum { LRP_RUN_DONE, LRP_RUN_FAILED, LRP_RUN_INTERRUPTED };
@@ -103,11 +103,13 @@ LRP_API lrp_status lrp_store_run_end(lrp_store *, lrp_run *, int32_t status);
 /* ---- queries ---- */
 enum { LRP_FORMAT_TABLE, LRP_FORMAT_CSV, LRP_FORMAT_JSON, LRP_FORMAT_MARKDOWN };
 typedef int lrp_write_fn(void *user, const char *bytes, size_t n); /* not 0: stop */
-/* Runs SQL statements one after the other and prints their rows.  The file cannot be changed: it is opened read-only, and
- * ATTACH, VACUUM INTO, loading of extensions and every writing statement are refused.  seconds <= 0: no time limit.
- * Printed: NULL as nothing (JSON: null), BLOBs as <n bytes>; table and Markdown show control characters as escapes, tables
- * cut cells at 80 columns; JSON has one array of objects for each statement.
- * LRP_E_ARG: wrong SQL, with its line and column; LRP_E_IO: write stopped; LRP_E_DB: refused, time limit, or a bad file. */
+/* Runs SQL statements one after the other and prints their rows.  The file cannot be changed: it is opened
+ * read-only, and ATTACH, VACUUM INTO, loading of extensions and every writing statement are refused.  seconds <= 0: no
+ * time limit.
+ * Printed: NULL as nothing (JSON: null), BLOBs as <n bytes>; table and Markdown show control characters as escapes,
+ * tables cut cells at 80 columns; JSON has one array of objects for each statement.
+ * LRP_E_ARG: wrong SQL, with its line and column; LRP_E_IO: write stopped; LRP_E_DB: refused, time limit, or a bad
+ * file. */
 LRP_API lrp_status lrp_store_query(lrp_ctx *, const char *path, const char *sql, int32_t format, double seconds,
                                    lrp_write_fn *write, void *user);
 #ifdef __cplusplus

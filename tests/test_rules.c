@@ -1,0 +1,294 @@
+/* test_rules.c - what the shipped rules and presets do where their papers and peers differ: at z =
+ * 0, without contributions of one sign, at ties; arguments they refuse; presets that open.  Numbers
+ * are those of zennit 1.0.0. */
+#include "test.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 8 };
+static lrp_ctx *ctx;
+
+static void set_up(void)
+{
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  lrp_ck_ok(ctx, lrp_plugins_open(ctx));
+}
+
+static void tear_down(void)
+{
+  lrp_ctx_free(ctx);
+}
+
+/* One evaluation of a layer with constant parameters, and a rule on it. */
+typedef struct probe {
+  const char *layer, *layer_args;
+  lrp_tensor x, w, b; /* w, b with data NULL: none */
+  lrp_real r[MOST];   /* relevance above */
+  lrp_real below[MOST];
+} probe;
+
+static lrp_tensor vector(lrp_real *v, int64_t n)
+{
+  return (lrp_tensor){.data = v, .rank = 2, .shape = {1, n}};
+}
+
+static lrp_status rule_on(probe *p, const char *name, const char *args)
+{
+  const lrp_host *h = lrp_host_table();
+  const lrp_layer_type *type = lrp_find_layer(ctx, p->layer);
+  const lrp_rule *rule = lrp_find_rule(ctx, name);
+  ck_assert_ptr_nonnull(type);
+  ck_assert_msg(rule != NULL, "%s", lrp_message(ctx));
+  lrp_value layer_args[16], rule_args[16];
+  void *inst = NULL;
+  lrp_tensor param[2] = {p->w, p->b}, out[2] = {{0}}, saved[4] = {{0}};
+  lrp_real y[MOST] = {0};
+  int64_t kept[MOST] = {0};
+  lrp_ck_ok(ctx, lrp_args_parse(ctx, p->layer, type->args, p->layer_args, layer_args));
+  lrp_ck_ok(ctx, lrp_args_parse(ctx, name, rule->args, args, rule_args));
+  if (rule->check) lrp_ck_ok(ctx, rule->check(h, ctx, rule_args));
+  if (type->create) lrp_ck_ok(ctx, type->create(h, ctx, layer_args, &inst));
+  lrp_call call = {.struct_size = sizeof call,
+                   .n_in = 1,
+                   .n_param = p->w.data ? 2 : 0,
+                   .n_out = 1,
+                   .n_saved = type->n_saved,
+                   .in = &p->x,
+                   .param = param,
+                   .out = out,
+                   .saved = saved};
+  lrp_ck_ok(ctx, type->infer(h, ctx, inst, &call));
+  ck_assert_int_le(lrp_count(&out[0]), MOST);
+  out[0].data = y;
+  saved[0].data = type->n_saved ? kept : NULL;
+  lrp_ck_ok(ctx, type->forward(h, ctx, inst, &call));
+  lrp_tensor r_out = out[0], r_in = p->x;
+  r_out.data = p->r;
+  r_in.data = memset(p->below, 0, sizeof p->below);
+  r_in.flags = 0;
+  const lrp_site site = {.struct_size = sizeof site,
+                         .degree = 1,
+                         .type = type,
+                         .inst = inst,
+                         .call = &call,
+                         .r_out = &r_out,
+                         .r_in = &r_in};
+  const lrp_status st = h->relprop(ctx, rule, rule_args, &site);
+  if (type->destroy) type->destroy(inst);
+  return st;
+}
+
+static void gives(probe *p, const char *name, const char *args, int n, const double *want)
+{
+  lrp_ck_ok(ctx, rule_on(p, name, args));
+  for (int i = 0; i < n; i++) {
+    const double got = (double)p->below[i];
+    ck_assert_msg(fabs(got - want[i]) <= 1e-5 * (fabs(want[i]) + 0.01),
+                  "%s(%s): element %d is %.9g, not %.9g", name, args, i, got, want[i]);
+  }
+}
+
+/* x = (1,1), W = (1,-1): the two contributions cancel, z = 0. */
+static const struct {
+  const char *rule, *args;
+  double below[2];
+} at_zero[] = {{"epsilon", "epsilon=1e-6", {1e6, -1e6}},
+               {"epsilon", "epsilon=0.5, stabilizer=clip", {2, -2}},
+               {"gamma", "gamma=0.25", {0, 0}},
+               {"zplus", "", {1, 0}},
+               {"alphabeta", "alpha=2, beta=1", {2, -1}},
+               {"captum:gamma", "gamma=0.25", {5, -4}},
+               {"captum:alpha1beta0", "", {1, 0}},
+               {"flat", "", {0.5, 0.5}},
+               {"wsquare", "", {0.5, 0.5}},
+               {"zbox", "low=0, high=2", {0.5, 0.5}}};
+
+START_TEST(cancelling_contributions)
+{
+  lrp_real x[] = {1, 1}, w[] = {1, -1};
+  probe p = {
+      .layer = "dense", .layer_args = "trans=on", .x = vector(x, 2), .w = vector(w, 2), .r = {1}};
+  gives(&p, at_zero[_i].rule, at_zero[_i].args, 2, at_zero[_i].below);
+}
+END_TEST
+
+START_TEST(without_lowering_contributions_beta_has_nobody_to_take_from)
+{
+  lrp_real x[] = {1, 3}, w[] = {1, 1};
+  probe p = {
+      .layer = "dense", .layer_args = "trans=on", .x = vector(x, 2), .w = vector(w, 2), .r = {1}};
+  gives(&p, "alphabeta", "alpha=2, beta=1", 2, (double[]){0.5, 1.5});
+  gives(&p, "zplus", "", 2, (double[]){0.25, 0.75});
+}
+END_TEST
+
+/* x W = 3 + 2 - 4, b = 1: z = 2. */
+static const struct {
+  const char *rule, *args;
+  double below[3];
+} biased[] = {{"epsilon", "epsilon=0", {1.5, 1, -2}},
+              {"epsilon", "epsilon=0, bias=off", {3, 2, -4}},
+              {"zplus", "epsilon=0", {0.5, 1. / 3, 0}},
+              {"zplus", "epsilon=0, bias=off", {0.6, 0.4, 0}},
+              {"gamma", "gamma=1, epsilon=0", {6. / 8, 4. / 8, -4. / 8}},
+              {"gamma", "gamma=1, epsilon=0, bias=off", {6. / 6, 4. / 6, -4. / 6}},
+              {"captum:gamma", "gamma=1", {6. / 7, 4. / 7, -4. / 7}},
+              {"captum:alpha1beta0", "", {0.5, 1. / 3, 0}},
+              {"wsquare", "epsilon=0", {9. / 27, 1. / 27, 16. / 27}},
+              {"wsquare", "epsilon=0, bias=off", {9. / 26, 1. / 26, 16. / 26}}};
+
+START_TEST(the_bias_takes_its_share_unless_it_is_off)
+{
+  lrp_real x[] = {1, 2, 1}, w[] = {3, 1, -4}, b[] = {1};
+  probe p = {.layer = "dense",
+             .layer_args = "trans=on",
+             .x = vector(x, 3),
+             .w = vector(w, 3),
+             .b = {.data = b, .rank = 1, .shape = {1}},
+             .r = {1}};
+  gives(&p, biased[_i].rule, biased[_i].args, 3, biased[_i].below);
+}
+END_TEST
+
+START_TEST(zero_over_zero_is_zero_where_epsilon_is_zero)
+{
+  lrp_real x[] = {0, 0}, w[] = {1, 2};
+  probe p = {
+      .layer = "dense", .layer_args = "trans=on", .x = vector(x, 2), .w = vector(w, 2), .r = {0}};
+  gives(&p, "epsilon", "epsilon=0", 2, (double[]){0, 0});
+}
+END_TEST
+
+START_TEST(rules_for_activations_look_at_input_and_relevance)
+{
+  lrp_real x[] = {-1, 2, 3, 0};
+  probe p = {.layer = "relu", .layer_args = "", .x = vector(x, 4), .r = {4, -5, 6, 7}};
+  gives(&p, "pass", "", 4, (double[]){4, -5, 6, 7});
+  gives(&p, "gradient", "", 4, (double[]){0, -5, 6, 0});
+  gives(&p, "deconvnet", "", 4, (double[]){4, 0, 6, 7});
+  gives(&p, "guided_backprop", "", 4, (double[]){0, 0, 6, 0});
+  gives(&p, "beta_smooth", "beta=1", 4,
+        (double[]){4 / (1 + exp(1)), -5 / (1 + exp(-2)), 6 / (1 + exp(-3)), 3.5});
+}
+END_TEST
+
+START_TEST(of_equal_inputs_the_first_wins)
+{
+  lrp_real x[] = {1, 3, 3, 2};
+  probe p = {.layer = "globalmaxpool",
+             .layer_args = "",
+             .x = {.data = x, .rank = 3, .shape = {1, 4, 1}},
+             .r = {5}};
+  gives(&p, "winner", "", 4, (double[]){0, 5, 0, 0});
+}
+END_TEST
+
+START_TEST(pass_needs_as_many_outputs_as_inputs)
+{
+  lrp_real x[] = {1, 1}, w[] = {1, -1};
+  probe p = {
+      .layer = "dense", .layer_args = "trans=on", .x = vector(x, 2), .w = vector(w, 2), .r = {1}};
+  lrp_ck_fails(ctx, LRP_E_UNSUPPORTED, "pass: layer \"dense\" has 2 elements",
+               rule_on(&p, "pass", ""));
+}
+END_TEST
+
+static const struct {
+  const char *rule, *args, *text;
+} refused[] = {{"alphabeta", "alpha=2, beta=2", "alpha - beta is 0, 1 was expected"},
+               {"alphabeta", "beta=-1", "beta"},
+               {"epsilon", "epsilon=-1", "epsilon"},
+               {"epsilon", "stabilizer=none", "add"},
+               {"gamma", "gamma=-0.1", "gamma"},
+               {"zbox", "low=1, high=-1", "low=1 is above high=-1"},
+               {"zbox", "low=0/0/0, high=1/1", "low has 3 values, high 2"},
+               {"zbox", "low=0", "high"},
+               {"beta_smooth", "beta=0", "beta"},
+               {"zplus", "gamma=1", "gamma"}};
+
+START_TEST(bad_arguments_are_refused_with_a_sentence)
+{
+  const lrp_rule *rule = lrp_find_rule(ctx, refused[_i].rule);
+  lrp_value v[16];
+  ck_assert_ptr_nonnull(rule);
+  lrp_status st = lrp_args_parse(ctx, rule->name, rule->args, refused[_i].args, v);
+  if (!st && rule->check) st = rule->check(lrp_host_table(), ctx, v);
+  ck_assert_msg(st == LRP_E_ARG, "%s(%s) is taken", rule->name, refused[_i].args);
+  ck_assert_msg(strstr(lrp_message(ctx), refused[_i].text) != NULL, "no \"%s\" in \"%s\"",
+                refused[_i].text, lrp_message(ctx));
+}
+END_TEST
+
+static const char *const presets[] = {"alpha1beta0",
+                                      "alpha2beta1",
+                                      "attnlrp",
+                                      "base",
+                                      "beta_smooth",
+                                      "cp_lrp",
+                                      "deconvnet",
+                                      "epsilon",
+                                      "epsilon_plus",
+                                      "gamma",
+                                      "epsilon_alpha2_beta1",
+                                      "epsilon_alpha2_beta1_flat",
+                                      "gradient",
+                                      "guided_backprop",
+                                      "excitation_backprop",
+                                      "epsilon_plus_flat",
+                                      "lrp0",
+                                      "lstm_arras",
+                                      "text",
+                                      "zplus"};
+
+START_TEST(presets_open)
+{
+  lrp_composite *c = NULL;
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, presets[_i], NULL, &c));
+  ck_assert_int_ge(lrp_composite_n_line(c), 1);
+  lrp_composite_free(c);
+}
+END_TEST
+
+START_TEST(the_box_of_pixels_needs_a_model_that_tells_it)
+{
+  lrp_composite *c = NULL;
+  lrp_ck_fails(ctx, LRP_E_ARG, "preprocessor_config.json",
+               lrp_composite_open(ctx, "epsilon_gamma_box", NULL, &c));
+}
+END_TEST
+
+/* Each says what it computes and where that comes from. */
+START_TEST(every_rule_names_its_source)
+{
+  for (int64_t i = 0; i < lrp_n_rule(ctx); i++) {
+    const lrp_rule *r = lrp_rule_at(ctx, i);
+    ck_assert_msg(r->doc && *r->doc && r->cite && *r->cite && r->formula && *r->formula, "%s",
+                  r->name);
+  }
+  ck_assert_int_ge(lrp_n_rule(ctx), 17);
+}
+END_TEST
+
+#define N_OF(a) (int)(sizeof(a) / sizeof *(a))
+Suite *suite_rules(void);
+Suite *suite_rules(void)
+{
+  Suite *s = suite_create("rules");
+  TCase *t = tcase_create("rules");
+  tcase_add_checked_fixture(t, set_up, tear_down);
+  tcase_add_loop_test(t, cancelling_contributions, 0, N_OF(at_zero));
+  tcase_add_test(t, without_lowering_contributions_beta_has_nobody_to_take_from);
+  tcase_add_loop_test(t, the_bias_takes_its_share_unless_it_is_off, 0, N_OF(biased));
+  tcase_add_test(t, zero_over_zero_is_zero_where_epsilon_is_zero);
+  tcase_add_test(t, rules_for_activations_look_at_input_and_relevance);
+  tcase_add_test(t, of_equal_inputs_the_first_wins);
+  tcase_add_test(t, pass_needs_as_many_outputs_as_inputs);
+  tcase_add_loop_test(t, bad_arguments_are_refused_with_a_sentence, 0, N_OF(refused));
+  tcase_add_loop_test(t, presets_open, 0, N_OF(presets));
+  tcase_add_test(t, the_box_of_pixels_needs_a_model_that_tells_it);
+  tcase_add_test(t, every_rule_names_its_source);
+  suite_add_tcase(s, t);
+  return s;
+}
