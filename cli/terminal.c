@@ -129,13 +129,19 @@ bool cli_dark(cli_rgb c)
   return 0.2126 * c.r + 0.7152 * c.g + 0.0722 * c.b < 110;
 }
 
-/* The 6x6x6 cube, or the grey ramp where it is nearer. */
+/* Nearest of the levels 0, 95, 135, 175, 215, 255 of xterm's colour cube. */
+static int cube(int v)
+{
+  return v < 48 ? 0 : v < 115 ? 1 : (v - 35) / 40;
+}
+
+/* The 6x6x6 cube, or the grey ramp where the colour is nearly grey. */
 static int to_256(cli_rgb c)
 {
   const int spread = abs(c.r - c.g) + abs(c.g - c.b);
   if (spread < 12)
     return c.r < 8 ? 16 : c.r > 246 ? 231 : 232 + (c.r - 8) * 23 / 239;
-  return 16 + 36 * ((c.r + 25) / 51) + 6 * ((c.g + 25) / 51) + (c.b + 25) / 51;
+  return 16 + 36 * cube(c.r) + 6 * cube(c.g) + cube(c.b);
 }
 
 static void put_color(FILE *f, int color, int code, cli_rgb c)

@@ -54,12 +54,13 @@ static void put_gap(flow *w, const char *s, size_t n)
 static void put_token(flow *w, const char *s, size_t n, double v)
 {
   const cli_rgb c = cli_map(CLI_MAP_COOLWARM, v);
-  if (w->color) {
-    cli_background(w->f, w->color, c);
-    cli_foreground(w->f, w->color, cli_dark(c) ? (cli_rgb){255, 255, 255} : (cli_rgb){0, 0, 0});
+  const int color = digit(v) ? w->color : CLI_COLOR_NONE; /* next to nothing: plain letters, calmer than grey boxes */
+  if (color) {
+    cli_background(w->f, color, c);
+    cli_foreground(w->f, color, cli_dark(c) ? (cli_rgb){255, 255, 255} : (cli_rgb){0, 0, 0});
   }
   cli_escape(w->f, s, n);
-  cli_reset(w->f, w->color);
+  cli_reset(w->f, color);
   if (!w->color && digit(v))
     fprintf(w->f, "[%+d]", digit(v));
   w->at += token_width(w, s, n, v);

@@ -15,6 +15,8 @@
 #define PRODUCT_WORK 4e7
 #define CONV_WORK    2e7
 #define NARROW_WORK  2e6 /* convolutions with few channels in a group */
+/* Multiply-adds up to which sums in double cost next to nothing. */
+#define EXACT_WORK 131072
 
 static const lrp_tensor *operand(const lrp_tensor *t)
 {
@@ -205,16 +207,15 @@ lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
     only_bias(p.bias, p.n_batch * p.m, p.n, p.out);
     return LRP_OK;
   }
+  const double work = (double)p.n_batch * (double)p.m * (double)p.n * (double)p.k;
+  if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_matmul(ctx, &p);
 #if LRP_WITH_DNNL
   bool done = false;
-  const double work = (double)p.n_batch * (double)p.m * (double)p.n * (double)p.k;
   if (which == LRP_KERNEL_DNNL ||
       (which == LRP_KERNEL_AUTO && p.m >= 4 && p.n >= 4 && work >= PRODUCT_WORK)) {
     st = lrp_dnnl_matmul(ctx, &p, &done);
     if (st || done) return st;
   }
-#else
-  (void)which;
 #endif
   return lrp_plain_matmul(ctx, &p);
 }
@@ -275,9 +276,10 @@ static lrp_status conv_job(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x,
 
 static lrp_status conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
 {
-#if LRP_WITH_DNNL
   const double work = (double)j->batch * (double)j->out[0] * (double)j->out[1] * (double)j->out[2] *
                       (double)j->o * (double)(j->c / j->group) * (double)j->taps;
+  if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_conv(ctx, j, transposed);
+#if LRP_WITH_DNNL
   const bool narrow = j->c / j->group < LRP_PANEL || j->o / j->group < LRP_PANEL;
   if (which == LRP_KERNEL_DNNL ||
       (which == LRP_KERNEL_AUTO && work >= (narrow ? NARROW_WORK : CONV_WORK))) {
@@ -285,8 +287,6 @@ static lrp_status conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool 
     const lrp_status st = lrp_dnnl_conv(ctx, j, transposed, &done);
     if (st || done) return st;
   }
-#else
-  (void)which;
 #endif
   return lrp_plain_conv(ctx, j, transposed);
 }

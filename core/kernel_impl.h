@@ -80,6 +80,10 @@ typedef struct lrp_conv_job {
 lrp_status lrp_plain_matmul(lrp_ctx *, const lrp_product *);
 lrp_status lrp_plain_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 
+/* Plain C in double sums, for what is tiny. */
+lrp_status lrp_exact_matmul(lrp_ctx *, const lrp_product *);
+lrp_status lrp_exact_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
+
 /* oneDNN.  *done = false: it has no fast form of this problem, nothing was written. */
 lrp_status lrp_dnnl_matmul(lrp_ctx *, const lrp_product *, bool *done);
 lrp_status lrp_dnnl_conv(lrp_ctx *, const lrp_conv_job *, bool transposed, bool *done);
