@@ -28,7 +28,7 @@ static lrp_status check_scores(lrp_ctx *ctx, const lrp_graph *g)
       if (!t || t->dtype != LRP_REAL || !t->data)
         continue;
       for (int64_t i = 0, n = lrp_count(t); i < n; i++)
-        if (isnan(lrp_reals(t)[i]) || lrp_reals(t)[i] == INFINITY)
+        if (isnan(lrp_reals(t)[i]) || lrp_reals(t)[i] == (lrp_real)INFINITY)
           return lrp_fail(ctx, LRP_E_NUMERIC,
                           "node \"%s\" (%s) gives %g at element %lld: the input or the weights are out of range",
                           st->name, st->op, (double)lrp_reals(t)[i], (long long)i);

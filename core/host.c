@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static lrp_status host_fail(lrp_ctx *ctx, lrp_status status, const char *fmt, ...)
@@ -177,10 +178,26 @@ static int64_t host_node_int(const lrp_node *n, const char *name, int64_t otherw
   return a && a->type == LRP_ATTR_INT ? a->i : otherwise;
 }
 
+/* An attribute is a float in the file, but stands for the decimal that somebody wrote: 0.1, not 0.100000001490116.  The
+ * double build takes the shortest decimal that rounds to the float. */
+static double decimal_of(double v)
+{
+#ifdef LRP_REAL_DOUBLE
+  char text[40];
+  for (int digits = 1; digits < 9; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, v);
+    const double d = strtod(text, NULL);
+    if ((float)d == (float)v)
+      return d;
+  }
+#endif
+  return v;
+}
+
 static double host_node_real(const lrp_node *n, const char *name, double otherwise)
 {
   const lrp_onnx_attr *a = attribute(n, name);
-  return a && a->type == LRP_ATTR_REAL ? a->real : a && a->type == LRP_ATTR_INT ? (double)a->i : otherwise;
+  return a && a->type == LRP_ATTR_REAL ? decimal_of(a->real) : a && a->type == LRP_ATTR_INT ? (double)a->i : otherwise;
 }
 
 static const char *host_node_text(const lrp_node *n, const char *name, const char *otherwise)

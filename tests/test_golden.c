@@ -1,7 +1,8 @@
 /* test_golden.c - relevance against what zennit 1.0.0, captum 0.9.0 and others compute: every rel_*.npy of every case.
  *
  * Tolerance: max|R - ref| <= max(1e-5, 20 noise32_rel) max|ref|, where noise32_rel is what the reference program itself
- * loses in float32 on that case; 1e-9 for the double build.  Outputs: 1e-5 of the largest. */
+ * loses in float32 on that case; 1e-9 for the double build (1e-5 for Captum's dialect there, whose pools have another
+ * epsilon than base.composite).  Outputs: 1e-5 of the largest. */
 #include "test.h"
 #include "lrp/lrp.h"
 #include <dirent.h>
@@ -85,8 +86,10 @@ static double tolerance(const golden *g, const char *key)
 {
   const json_t *e = json_object_get(json_object_get(g->meta, "rel"), key);
 #ifdef LRP_REAL_DOUBLE
-  (void)e;
-  return FLOOR;
+  (void)e; /* Captum stabilises pools with 1e-9, the composites' base with 1e-6 */
+  if (!strcmp(key, "integrated_gradients20"))
+    return 1e-7; /* zennit's steps from 1/20 to 1 are float32 */
+  return !strncmp(key, "captum", 6) ? 1e-5 : FLOOR;
 #else
   return fmax(FLOOR, 20 * json_number_value(json_object_get(e, "noise32_rel")));
 #endif
