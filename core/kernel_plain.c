@@ -134,6 +134,7 @@ static void gathers_run(const gather *all, int64_t n_gather)
   const int64_t each = (panels + pieces - 1) / pieces, items = n_gather * blocks * pieces;
   const double work = (double)n_gather * (double)all->rows * (double)all->taps * (double)all->k *
                       (double)all->columns;
+  (void)work; /* used by OpenMP only */
 #pragma omp parallel for schedule(dynamic) if (threads > 1 && work > LRP_PARALLEL_WORK)
   for (int64_t i = 0; i < items; i++) {
     const int64_t piece = i % pieces, b = i / pieces % blocks;

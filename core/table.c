@@ -244,12 +244,13 @@ static lrp_status forward_pass(table_run *t, pass_run *r)
 /* ---- a group: gate, denominator, quotient ---- */
 
 /* coef * gate(z) * R; false: nothing is left of it. */
-static bool gated(const table_run *t, const lrp_group *g, const lrp_real *r, lrp_real *out)
+bool lrp_table_gate(const lrp_site *site, const lrp_group *g, lrp_real *out)
 {
-  const lrp_real *z = lrp_reals(&t->site->call->out[0]);
+  const lrp_real *z = lrp_reals(&site->call->out[0]), *r = lrp_reals(&site->r_out[0]);
   const lrp_real coef = (lrp_real)g->coef;
+  const int64_t n = lrp_count(&site->call->out[0]);
   bool some = false;
-  for (int64_t i = 0; i < t->n_out; i++) {
+  for (int64_t i = 0; i < n; i++) {
     const bool pass = g->gate == LRP_GATE_ALL || (g->gate == LRP_GATE_POS ? z[i] > 0 : z[i] < 0);
     out[i] = pass ? coef * r[i] : 0;
     some = some || out[i] != 0;
@@ -280,16 +281,18 @@ static lrp_status denominator(table_run *t, uint32_t group, lrp_real *d)
 }
 
 /* s = Rg / stab(d); eps in units of the sample's root mean square under norm_scale.  Loss to the stabiliser booked. */
-static void quotient(const table_run *t, const lrp_real *rg, const lrp_real *d, lrp_real *s, lrp_loss *loss)
+void lrp_table_quotient(const lrp_site *site, const lrp_table *table, const lrp_real *rg, const lrp_real *d, lrp_real *s,
+                        lrp_loss *loss)
 {
-  const int64_t n = t->site->call->out[0].rank ? t->site->call->out[0].shape[0] : 1, m = n ? t->n_out / n : 0;
+  const lrp_tensor *out = &site->call->out[0];
+  const int64_t n = out->rank ? out->shape[0] : 1, m = n ? lrp_count(out) / n : 0;
   for (int64_t k = 0; k < n; k++) {
-    double eps = t->table->eps, square = 0;
-    for (int64_t i = k * m; t->table->norm_scale && i < (k + 1) * m; i++)
+    double eps = table->eps, square = 0;
+    for (int64_t i = k * m; table->norm_scale && i < (k + 1) * m; i++)
       square += (double)d[i] * (double)d[i];
-    if (t->table->norm_scale && m)
+    if (table->norm_scale && m)
       eps *= sqrt(square / (double)m);
-    lrp_the_host.divide(rg + k * m, d + k * m, m, t->table->stab, eps, s + k * m);
+    lrp_the_host.divide(rg + k * m, d + k * m, m, table->stab, eps, s + k * m);
     double lost = 0, given = 0;
     for (int64_t i = k * m; loss && i < (k + 1) * m; i++) {
       lost += (double)rg[i] - (double)s[i] * (double)d[i];
@@ -417,7 +420,7 @@ static lrp_status group_eval(table_run *t, uint32_t group, lrp_real *rg, lrp_los
     st = denominator(t, group, d);
   if (st)
     return st;
-  quotient(t, rg, d, lrp_reals(&s[0]), loss);
+  lrp_table_quotient(t->site, t->table, rg, d, lrp_reals(&s[0]), loss);
   return group_back(t, group, s);
 }
 
@@ -430,6 +433,8 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
     return lrp_fail(ctx, LRP_E_UNSUPPORTED,
                     "a rule that is a table takes layers with one output and at most %d inputs; layer \"%s\" has %u and %u",
                     MAX_IN, site->type->name, site->call->n_out, site->call->n_in);
+  if (lrp_table_is_paired(site, table))
+    return lrp_table_eval_paired(ctx, site, table, loss);
   table_run t = {.ctx = ctx, .site = site, .table = table, .n_out = lrp_count(&site->call->out[0])};
   t.degree = site->degree ? site->degree : 1;
   lrp_status st = LRP_OK;
@@ -445,7 +450,7 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
   if (!st)
     st = reals(ctx, t.n_out, &rg);
   for (uint32_t g = 0; !st && g < table->n_group; g++)
-    if (gated(&t, &table->group[g], lrp_reals(&site->r_out[0]), rg))
+    if (lrp_table_gate(site, &table->group[g], rg))
       st = group_eval(&t, g, rg, loss);
   return st;
 }

@@ -11,6 +11,14 @@ typedef struct lrp_loss {
 /* loss may be NULL. */
 lrp_status lrp_table_eval(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
+/* Parts of it, shared with table_paired.c: out = coef * gate(z) * R of a group, false where nothing is left; s = rg / stab(d),
+ * what the stabiliser takes booked. */
+bool lrp_table_gate(const lrp_site *, const lrp_group *, lrp_real *out);
+void lrp_table_quotient(const lrp_site *, const lrp_table *, const lrp_real *rg, const lrp_real *d, lrp_real *s, lrp_loss *loss);
+/* table_paired.c: the same result by half the products, for tables and layers where that is safe. */
+bool lrp_table_is_paired(const lrp_site *, const lrp_table *);
+lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
+
 /* What a pass gives on an input that is a constant of the rule (ones, low, high): kept by the step until it gets another
  * rule.  NULL: not kept yet. */
 const lrp_real *lrp_constant_find(const lrp_step *, const lrp_pass *);

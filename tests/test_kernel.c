@@ -190,6 +190,12 @@ START_TEST(matmul_in_plain_c_is_three_loops)
 }
 END_TEST
 
+START_TEST(matmul_by_choice_is_three_loops)
+{
+  product_check(LRP_KERNEL_AUTO, _i);
+}
+END_TEST
+
 START_TEST(matmul_in_onednn_is_three_loops)
 {
   product_check(LRP_KERNEL_DNNL, _i);
@@ -401,6 +407,12 @@ START_TEST(conv_in_plain_c_is_its_definition_and_its_adjoint)
 }
 END_TEST
 
+START_TEST(conv_by_choice_is_its_definition_and_its_adjoint)
+{
+  conv_check(LRP_KERNEL_AUTO, _i);
+}
+END_TEST
+
 START_TEST(conv_in_onednn_is_its_definition_and_its_adjoint)
 {
   conv_check(LRP_KERNEL_DNNL, _i);
@@ -495,11 +507,13 @@ Suite *suite_kernel(void)
   Suite *s = suite_create("kernel");
   TCase *t = tcase_create("kernel");
   tcase_add_loop_test(t, matmul_in_plain_c_is_three_loops, 0, TRIALS);
+  tcase_add_loop_test(t, matmul_by_choice_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, matmul_in_onednn_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, large_matmul_agrees_in_all_kernels, 0, 6);
   tcase_add_test(t, matmul_of_shapes_that_do_not_fit_is_refused);
   tcase_add_test(t, a_pack_serves_only_its_own_tensor);
   tcase_add_loop_test(t, conv_in_plain_c_is_its_definition_and_its_adjoint, 0, TRIALS);
+  tcase_add_loop_test(t, conv_by_choice_is_its_definition_and_its_adjoint, 0, TRIALS);
   tcase_add_loop_test(t, conv_in_onednn_is_its_definition_and_its_adjoint, 0, TRIALS);
   tcase_add_loop_test(t, transposed_conv_agrees_in_all_kernels, 0, TRIALS);
   tcase_add_test(t, conv_of_shapes_that_do_not_fit_is_refused);

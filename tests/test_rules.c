@@ -34,21 +34,40 @@ static lrp_tensor vector(lrp_real *v, int64_t n)
   return (lrp_tensor){.data = v, .rank = 2, .shape = {1, n}};
 }
 
+/* The rule at the evaluated layer. */
+static lrp_status share(probe *p, const char *name, const char *args, const lrp_layer_type *type,
+                        const void *inst, const lrp_call *call)
+{
+  const lrp_rule *rule = lrp_find_rule(ctx, name);
+  lrp_value rule_args[16];
+  ck_assert_msg(rule != NULL, "%s", lrp_message(ctx));
+  lrp_ck_ok(ctx, lrp_args_parse(ctx, name, rule->args, args, rule_args));
+  if (rule->check) lrp_ck_ok(ctx, rule->check(lrp_host_table(), ctx, rule_args));
+  lrp_tensor r_out = call->out[0], r_in = p->x;
+  r_out.data = p->r;
+  r_in.data = memset(p->below, 0, sizeof p->below);
+  r_in.flags = 0;
+  const lrp_site site = {.struct_size = sizeof site,
+                         .degree = 1,
+                         .type = type,
+                         .inst = inst,
+                         .call = call,
+                         .r_out = &r_out,
+                         .r_in = &r_in};
+  return lrp_host_table()->relprop(ctx, rule, rule_args, &site);
+}
+
 static lrp_status rule_on(probe *p, const char *name, const char *args)
 {
   const lrp_host *h = lrp_host_table();
   const lrp_layer_type *type = lrp_find_layer(ctx, p->layer);
-  const lrp_rule *rule = lrp_find_rule(ctx, name);
   ck_assert_ptr_nonnull(type);
-  ck_assert_msg(rule != NULL, "%s", lrp_message(ctx));
-  lrp_value layer_args[16], rule_args[16];
+  lrp_value layer_args[16];
   void *inst = NULL;
   lrp_tensor param[2] = {p->w, p->b}, out[2] = {{0}}, saved[4] = {{0}};
   lrp_real y[MOST] = {0};
   int64_t kept[MOST] = {0};
   lrp_ck_ok(ctx, lrp_args_parse(ctx, p->layer, type->args, p->layer_args, layer_args));
-  lrp_ck_ok(ctx, lrp_args_parse(ctx, name, rule->args, args, rule_args));
-  if (rule->check) lrp_ck_ok(ctx, rule->check(h, ctx, rule_args));
   if (type->create) lrp_ck_ok(ctx, type->create(h, ctx, layer_args, &inst));
   lrp_call call = {.struct_size = sizeof call,
                    .n_in = 1,
@@ -64,18 +83,7 @@ static lrp_status rule_on(probe *p, const char *name, const char *args)
   out[0].data = y;
   saved[0].data = type->n_saved ? kept : NULL;
   lrp_ck_ok(ctx, type->forward(h, ctx, inst, &call));
-  lrp_tensor r_out = out[0], r_in = p->x;
-  r_out.data = p->r;
-  r_in.data = memset(p->below, 0, sizeof p->below);
-  r_in.flags = 0;
-  const lrp_site site = {.struct_size = sizeof site,
-                         .degree = 1,
-                         .type = type,
-                         .inst = inst,
-                         .call = &call,
-                         .r_out = &r_out,
-                         .r_in = &r_in};
-  const lrp_status st = h->relprop(ctx, rule, rule_args, &site);
+  const lrp_status st = share(p, name, args, type, inst, &call);
   if (type->destroy) type->destroy(inst);
   return st;
 }
