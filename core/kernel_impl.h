@@ -14,7 +14,7 @@
 #endif
 
 enum {
-  LRP_PARALLEL_WORK = 1 << 20
+  LRP_PARALLEL_WORK = 1 << 22
 }; /* multiply-adds below which waking threads costs more than it gives */
 
 static inline int lrp_threads(void)
