@@ -66,6 +66,14 @@ static lrp_status kind_by_name(const reader *r, const char *name, uint32_t *kind
   return complain(r, "\"%s\" is not a kind; the kinds are %s", name, all);
 }
 
+static bool layer_of_name(const lrp_ctx *ctx, const char *name)
+{
+  for (int64_t i = 0; i < lrp_n_layer(ctx); i++)
+    if (!strcmp(lrp_layer_at(ctx, i)->name, name))
+      return true;
+  return false;
+}
+
 static lrp_status parse_depth(const reader *r, const char *text, lrp_matcher *m)
 {
   char *end;
@@ -111,6 +119,10 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
   } else {
     m->what = LRP_MATCH_KIND;
     st = kind_by_name(r, s, &m->kind);
+    if (st && layer_of_name(r->ctx, s)) { /* a bare word may be a layer type too: "conv" */
+      m->what = LRP_MATCH_LAYER;
+      st = LRP_OK;
+    }
   }
   return st ? st : copy(r, s, strlen(s), &m->glob);
 }

@@ -87,6 +87,17 @@ START_TEST(short_form_names_matcher_and_rule)
 }
 END_TEST
 
+START_TEST(a_bare_word_is_a_kind_or_a_layer_type)
+{
+  lrp_composite *c;
+  open_model("cnn_max");
+  ck_assert_ptr_nonnull(strstr(rule_of("conv -> zplus; include base; linear -> epsilon", "conv1", &c), "zplus"));
+  lrp_composite_free(c);
+  ck_assert_ptr_nonnull(strstr(rule_of("conv -> zplus; include base; linear -> epsilon", "fc1", &c), "epsilon"));
+  lrp_composite_free(c);
+}
+END_TEST
+
 START_TEST(first_matching_line_wins)
 {
   lrp_composite *c;
@@ -214,6 +225,7 @@ Suite *suite_composite(void)
   tcase_add_test(t, text_is_completed_with_all_arguments);
   tcase_add_test(t, equal_meaning_gives_equal_hash);
   tcase_add_test(t, short_form_names_matcher_and_rule);
+  tcase_add_test(t, a_bare_word_is_a_kind_or_a_layer_type);
   tcase_add_test(t, first_matching_line_wins);
   tcase_add_test(t, first_and_last_go_by_the_graph);
   tcase_add_test(t, matchers_on_a_line_must_all_fit);
