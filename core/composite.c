@@ -87,6 +87,12 @@ static lrp_status parse_depth(const reader *r, const char *text, lrp_matcher *m)
   return LRP_OK;
 }
 
+/* What first: or last: is about; NULL: neither stands there. */
+static const char *inner_of(const char *s)
+{
+  return !strncmp(s, "first:", 6) ? s + 6 : !strncmp(s, "last:", 5) ? s + 5 : NULL;
+}
+
 static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *m)
 {
   const char *s = word;
@@ -105,15 +111,14 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
   } else if (starts(&s, "depth:")) {
     m->what = LRP_MATCH_DEPTH;
     st = parse_depth(r, s, m);
-  } else if (!strncmp(s, "first:", 6) || !strncmp(s, "last:", 5)) {
+  } else if (inner_of(s)) {
     m->what = *s == 'f' ? LRP_MATCH_FIRST : LRP_MATCH_LAST;
     lrp_matcher *of = lrp_arena_alloc(&r->c->arena, sizeof *of);
     if (!of)
       return lrp_nomem(r->ctx, "a composite");
     m->of = of;
-    st = parse_matcher(r, s + (*s == 'f' ? 6 : 5), of);
-    if (!st && (of->what == LRP_MATCH_FIRST || of->what == LRP_MATCH_LAST))
-      st = complain(r, "\"%s\": first: and last: do not nest", word);
+    st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first: and last: do not nest", word)
+                               : parse_matcher(r, inner_of(s), of);
   } else if (strchr(s, ':')) {
     st = complain(r, "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, depth:A..B or *", word);
   } else {

@@ -107,7 +107,7 @@ static lrp_status read_pair(lrp_reader *r, const json_t *object, const char *whe
 
 static lrp_status read_trim(lrp_reader *r, const json_t *object, const char *where)
 {
-  lrp_post *post;
+  lrp_post *post = NULL;
   bool trim, prefix_space;
   lrp_status status = lrp_read_bool(r, object, where, "trim_offsets", true, &trim);
   if (!status) status = lrp_read_bool(r, object, where, "add_prefix_space", true, &prefix_space);
