@@ -115,6 +115,17 @@ const char *cli_probability(double p, char *buffer, size_t n);
 void cli_show(FILE *, int color, const cli_view *, bool ledger); /* view.c: all there is for people */
 void cli_show_text(FILE *, int color, const cli_view *);         /* view_text.c */
 void cli_show_image(FILE *, int color, const cli_view *);        /* view_image.c */
+void cli_show_sound(FILE *, int color, const cli_view *);        /* view_sound.c */
+void cli_show_bytes(FILE *, int color, const cli_view *);        /* view_bytes.c */
+/* The waveform, its background coloured by relevance, (h,w,3); full colour is *largest.  NULL: no memory. */
+uint8_t *cli_sound_pixels(const cli_view *, int64_t *w, int64_t *h, double *largest);
+typedef struct cli_byte {
+  int64_t at; /* in the file */
+  double r;
+  uint8_t c;
+} cli_byte;
+/* Each byte that the model read once, in the file's order; *padding: relevance where the file has no bytes.  NULL: no memory. */
+cli_byte *cli_bytes(const cli_view *, int64_t *n, double *padding);
 json_t *cli_json(const cli_view *, bool ledger);
 json_t *cli_json_text(const char *, size_t n); /* ill-formed bytes become U+FFFD */
 void cli_json_print(json_t *);                 /* to standard output; takes it */

@@ -249,7 +249,7 @@ int explain_all(job *j, const char *model, const char **operand, int n, const ch
   lrp_status st = open_all(j, model, rules);
   if (!st)
     st = each(j, operand, n, text);
-  const bool told = st && (cli_signal() || !j->stop); /* all failed, each with its sentence */
+  const bool told = cli_signal() || (j->n_failed && !j->stop); /* all failed, each with its sentence */
   st = close_all(j, st);
   int code = !st ? 0 : told ? lrp_exit_status(st) : cli_fail(j->ctx, st);
   if (!code && j->n_failed)

@@ -32,6 +32,8 @@ static lrp_status write_file(job *j, const cli_view *v, bool png)
   char path[4200];
   if (!png && v->sample)
     return LRP_OK; /* the array of the first sample holds them all */
+  if (png && v->input->kind == LRP_MODALITY_BYTES)
+    return fail(j, LRP_E_ARG, "bytes have no pixels; write them as .html, .txt or .json");
   if (png && v->input->kind == LRP_MODALITY_TEXT)
     return fail(j, LRP_E_ARG, "a text has no pixels; write it as .html, .txt or .json");
   j->n_file++;

@@ -8,14 +8,14 @@
 
 static const char STYLE[] =
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}"
-    "h1{font-size:1.3rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}table{border-collapse:collapse}"
-    "td,th{padding:.15rem .8rem .15rem 0;text-align:left;font-variant-numeric:tabular-nums}td.n,th.n{text-align:right}"
+    "h1{font-size:1.3rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}table{border-collapse:collapse;margin:.8rem 0}"
+    "p,figure{margin-top:.3rem}td,th{padding:.15rem .8rem .15rem 0;text-align:left;font-variant-numeric:tabular-nums}td.n,th.n{text-align:right}"
     ".t{font-size:1.25rem;line-height:2;white-space:pre-wrap;overflow-wrap:anywhere}"
-    ".t span{padding:.15em .1em;border-radius:.2em;border-bottom:2px solid}"
+    ".t .r{padding:.15em .1em;border-radius:.2em;border-bottom:2px solid}"
     ".bar{display:inline-block;height:.8em}figure{display:inline-block;margin:0 1rem 1rem 0}"
     "img{image-rendering:pixelated;border:1px solid #ccc}figcaption,.small{color:#555;font-size:.85rem}"
     ".scale{display:inline-block;width:14rem;height:.9em;vertical-align:middle;margin:0 .5em}"
-    "@media print{.t span{border:1px solid #999}}";
+    "@media print{.t .r{border:1px solid #999}}";
 
 static void put_text(FILE *f, const char *s, size_t n)
 {
@@ -58,25 +58,45 @@ static void put_color(FILE *f, cli_rgb c)
 
 static void put_row(FILE *f, const char *name, double part, double whole)
 {
-  fprintf(f, "<tr><td>%s<td class=n>%.5g<td class=n>", name, part);
+  char percent[32] = "";
+  const int places = cli_decimals(fabs(whole));
   if (fabs(whole) > 1e-12)
-    fprintf(f, "%.1f %%", 100 * part / whole);
-  fputs("</tr>\n", f);
+    cli_percent(part / whole, percent, sizeof percent);
+  fprintf(f, "<tr><td>%s<td class=n>%.*f<td class=n>%s</tr>\n", name, places, fabs(part) < 0.5 * pow(10, -places) ? 0 : part,
+          percent);
+}
+
+static void put_class(FILE *f, const cli_view *v, int64_t index, double p, const char *tag)
+{
+  char label[256], text[32];
+  fprintf(f, "<%s>", tag);
+  put_string(f, cli_label(v->model, index, label, sizeof label));
+  fprintf(f, "</%s>", tag);
+  if (p >= 0) {
+    fputc(' ', f);
+    put_string(f, cli_probability(p, text, sizeof text));
+  }
 }
 
 static void put_facts(FILE *f, const cli_view *v)
 {
-  char label[256];
+  const int64_t next = cli_second(v);
+  fputs("<p>Prediction: ", f);
+  put_class(f, v, v->predicted, v->probability, "b");
+  if (next >= 0 && v->probability >= 0) {
+    fputs(", then ", f);
+    put_class(f, v, next, cli_share(v, next), "span");
+  }
+  fputs(".  Explained: <b>", f);
+  put_string(f, v->target_text);
+  fprintf(f, "</b>, score %.4g.</p>\n", v->r->value[v->sample]);
+}
+
+static void put_balance(FILE *f, const cli_view *v)
+{
   lrp_ledger l;
   const double value = v->r->value[v->sample];
-  fputs("<p>Prediction <b>", f);
-  put_string(f, cli_label(v->model, v->predicted, label, sizeof label));
-  fputs("</b>", f);
-  if (v->probability >= 0)
-    fprintf(f, " (%.1f %%)", 100 * v->probability);
-  fputs(", explained: <b>", f);
-  put_string(f, v->target_text);
-  fprintf(f, "</b>, score %.5g</p>\n<table>\n", value);
+  fputs("<table>\n", f);
   put_row(f, "relevance at the input", v->r->sum[v->sample], value);
   if (v->composite) {
     cli_losses(v, &l);
@@ -99,12 +119,17 @@ static void put_scale(FILE *f, int map, double largest)
 
 static void put_token(FILE *f, const char *s, size_t n, double r, double v, double share)
 {
+  char percent[32];
   const cli_rgb c = cli_map(CLI_MAP_COOLWARM, v);
-  fputs("<span style=\"background:", f);
-  put_color(f, c);
-  fprintf(f, ";color:%s;border-color:", cli_dark(c) ? "#fff" : "#000");
-  put_color(f, cli_map(CLI_MAP_COOLWARM, v > 0 ? 1 : -1));
-  fprintf(f, "%02x\" title=\"%+.4g (%.1f %%)\">", (unsigned)lround(255 * fmin(1, fabs(v))), r, 100 * share);
+  fputs("<span", f);
+  if (fabs(v) > 1.0 / 18) { /* weaker ones stay plain, as in the terminal */
+    fputs(" class=r style=\"background:", f);
+    put_color(f, c);
+    fprintf(f, ";color:%s;border-color:", cli_dark(c) ? "#fff" : "#000");
+    put_color(f, cli_map(CLI_MAP_COOLWARM, v > 0 ? 1 : -1));
+    fprintf(f, "%02x\"", (unsigned)lround(255 * fmin(1, fabs(v))));
+  }
+  fprintf(f, " title=\"%+.4g, %s\">", r, cli_percent(share, percent, sizeof percent));
   put_text(f, s, n);
   fputs("</span>", f);
 }
@@ -142,8 +167,8 @@ static void put_token_table(FILE *f, const cli_view *v)
       put_text(f, v->input->text + t->begin, t->end - t->begin);
     else
       put_string(f, t->text);
-    fprintf(f, "<td class=n>%u-%u<td class=n>%+.4f<td><span class=bar style=\"width:%.1frem;background:", t->begin, t->end, r,
-            8 * fabs(s));
+    fprintf(f, "<td class=n>%u-%u<td class=n>%+.*f<td><span class=bar style=\"width:%.1frem;background:", t->begin, t->end,
+            cli_decimals(largest), r, 8 * fabs(s));
     put_color(f, cli_map(CLI_MAP_COOLWARM, r > 0 ? 1 : -1));
     fputs("\"></span></tr>\n", f);
   }
@@ -203,6 +228,45 @@ static lrp_status put_heat(lrp_ctx *ctx, FILE *f, const cli_view *v)
   return st;
 }
 
+/* ---- sounds and bytes ---- */
+
+static lrp_status put_sound(lrp_ctx *ctx, FILE *f, const cli_view *v)
+{
+  int64_t w, h;
+  double largest;
+  uint8_t *rgb = cli_sound_pixels(v, &w, &h, &largest);
+  lrp_status st = rgb ? put_picture(ctx, f, "waveform of the frame; red for, blue against", w, h, 3, rgb) : LRP_E_NOMEM;
+  if (!st)
+    put_scale(f, CLI_MAP_BWR, largest);
+  free(rgb);
+  return st;
+}
+
+/* Rows of 32 bytes as text, each byte with its place and relevance in its title. */
+static lrp_status put_bytes(FILE *f, const cli_view *v)
+{
+  int64_t n;
+  double padding, largest = 0;
+  const double value = v->r->value[v->sample];
+  cli_byte *b = cli_bytes(v, &n, &padding);
+  if (!b)
+    return LRP_E_NOMEM;
+  for (int64_t i = 0; i < n; i++)
+    largest = fmax(largest, fabs(b[i].r));
+  fputs("<div class=t style=\"font-family:monospace;font-size:1rem;line-height:1.6\">", f);
+  for (int64_t i = 0; i < n; i++) {
+    char hex[8];
+    if (!i || b[i].at / 32 != b[i - 1].at / 32)
+      fprintf(f, "%s%08llx ", i ? "\n" : "", (unsigned long long)b[i].at);
+    snprintf(hex, sizeof hex, b[i].c > 32 && b[i].c < 127 ? "%c" : "%02x", b[i].c);
+    put_token(f, hex, strlen(hex), b[i].r, largest > 0 ? b[i].r / largest : 0, fabs(value) > 1e-12 ? b[i].r / value : 0);
+  }
+  fprintf(f, "</div>\n<p class=small>where the file has no bytes: %+.4g</p>\n", padding);
+  put_scale(f, CLI_MAP_COOLWARM, largest);
+  free(b);
+  return LRP_OK;
+}
+
 /* ---- the page ---- */
 
 void cli_html_begin(FILE *f)
@@ -232,7 +296,12 @@ lrp_status cli_html(lrp_ctx *ctx, FILE *f, const cli_view *v)
     put_token_table(f, v);
   } else if (v->rel && v->input->kind == LRP_MODALITY_IMAGE) {
     st = put_heat(ctx, f, v);
+  } else if (v->rel && v->input->kind == LRP_MODALITY_SOUND) {
+    st = put_sound(ctx, f, v);
+  } else if (v->rel && v->input->kind == LRP_MODALITY_BYTES) {
+    st = put_bytes(f, v);
   }
+  put_balance(f, v);
   fputs("<p class=small>model ", f);
   put_string(f, about->name);
   fprintf(f, ", SHA-256 %.16s...; %s ", about->sha256, v->composite ? "rules" : "method");

@@ -44,15 +44,17 @@ static char *read_stdin(lrp_ctx *ctx, size_t *n)
 static lrp_status from_stdin(lrp_ctx *ctx, const lrp_model *m, lrp_input **out)
 {
   size_t n;
-  if (lrp_model_about(m)->modality != LRP_MODALITY_TEXT)
+  const bool bytes = lrp_model_about(m)->modality == LRP_MODALITY_BYTES;
+  if (lrp_model_about(m)->modality != LRP_MODALITY_TEXT && !bytes)
     return lrp_host_table()->fail(ctx, LRP_E_INPUT, "standard input is read as text, and %s reads no text; name a file",
                                   lrp_model_about(m)->name);
   char *s = read_stdin(ctx, &n);
   if (!s)
     return LRP_E_INPUT;
-  while (n && (s[n - 1] == '\n' || s[n - 1] == '\r')) /* the line end of echo is no part of the text */
+  while (!bytes && n && (s[n - 1] == '\n' || s[n - 1] == '\r')) /* the line end of echo is no part of the text */
     n--;
-  const lrp_status st = lrp_input_text(ctx, m, s, n, out);
+  const lrp_status st =
+      bytes ? lrp_input_bytes(ctx, m, "standard input", s, n, out) : lrp_input_text(ctx, m, s, n, out);
   free(s);
   return st;
 }
@@ -69,6 +71,22 @@ static bool looks_like_path(const char *s)
   return s[0] == '/' || !strncmp(s, "./", 2) || !strncmp(s, "../", 3);
 }
 
+/* "voice.wav@1.25": the frame at 1.25 seconds, where there is no file of that whole name. */
+static lrp_status at_time(lrp_ctx *ctx, const lrp_model *m, const char *operand, lrp_input **out)
+{
+  const char *at = strrchr(operand, '@');
+  char *end, *path = NULL;
+  const double seconds = at ? strtod(at + 1, &end) : 0;
+  if (!at || at == operand || !at[1] || *end || !(seconds >= 0 && seconds < 1e9))
+    return lrp_input_file(ctx, m, operand, out);
+  path = strndup(operand, (size_t)(at - operand));
+  if (!path)
+    return lrp_host_table()->fail(ctx, LRP_E_NOMEM, "%s: no memory", operand);
+  const lrp_status st = lrp_input_sound(ctx, m, path, seconds, out);
+  free(path);
+  return st;
+}
+
 lrp_status cli_input(lrp_ctx *ctx, const lrp_model *m, const char *operand, lrp_input **out)
 {
   struct stat file;
@@ -78,6 +96,8 @@ lrp_status cli_input(lrp_ctx *ctx, const lrp_model *m, const char *operand, lrp_
   if (there && S_ISDIR(file.st_mode))
     return lrp_host_table()->fail(ctx, LRP_E_INPUT, "%s: a folder; name its files, as %s/*%s%s%s", operand, operand,
                                   text ? ", or give this very text as --text \"" : "", text ? operand : "", text ? "\"" : "");
+  if (!there && lrp_model_about(m)->modality == LRP_MODALITY_SOUND)
+    return at_time(ctx, m, operand, out);
   if (there || !text)
     return lrp_input_file(ctx, m, operand, out);
   if (!looks_like_path(operand))

@@ -86,6 +86,15 @@ static json_t *ledger_rows(const cli_view *v)
   return list;
 }
 
+/* Where in the file each position is; null: nowhere. */
+static json_t *places(const lrp_input *in)
+{
+  json_t *list = json_array();
+  for (int64_t i = 0; i < in->n_byte; i++)
+    json_array_append_new(list, in->byte_at[i] < 0 ? json_null() : json_integer(in->byte_at[i]));
+  return list;
+}
+
 json_t *cli_json(const cli_view *v, bool ledger)
 {
   lrp_ledger l;
@@ -113,6 +122,10 @@ json_t *cli_json(const cli_view *v, bool ledger)
     json_object_set_new(o, "shape", shape(&v->r->tensor[v->rel_input]));
     json_object_set_new(o, "relevance", values(v->rel, v->n_rel));
   }
+  if (v->input->kind == LRP_MODALITY_SOUND)
+    json_object_set_new(o, "frame_begin", json_integer(v->input->sound_at));
+  if (v->input->kind == LRP_MODALITY_BYTES)
+    json_object_set_new(o, "byte_at", places(v->input));
   if (ledger)
     json_object_set_new(o, "ledger", ledger_rows(v));
   return o;

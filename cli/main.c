@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN, CLI_SQL;
+extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN, CLI_SQL, CLI_RUN;
 
-const cli_command *const CLI_COMMANDS[] = {&CLI_EXPLAIN, &CLI_FORWARD, &CLI_MODEL, &CLI_RULES,
+const cli_command *const CLI_COMMANDS[] = {&CLI_EXPLAIN, &CLI_RUN,     &CLI_FORWARD, &CLI_MODEL, &CLI_RULES,
                                            &CLI_LAYERS,  &CLI_PLUGIN,  &CLI_SQL,   NULL};
 
 static void usage(FILE *f)

@@ -70,6 +70,20 @@ static void put_heat(canvas *c, const layout *l)
     }
 }
 
+/* A grey line around: much of a heatmap is as white as the page. */
+static void put_frame(canvas *c, int64_t x, int64_t y, int64_t w, int64_t h)
+{
+  const cli_rgb grey = {170, 170, 170};
+  for (int64_t i = -1; i <= w; i++) {
+    put(c, x + i, y - 1, grey);
+    put(c, x + i, y + h, grey);
+  }
+  for (int64_t i = -1; i <= h; i++) {
+    put(c, x - 1, y + i, grey);
+    put(c, x + w, y + i, grey);
+  }
+}
+
 static void put_scale(canvas *c, const layout *l)
 {
   char number[32];
@@ -77,6 +91,7 @@ static void put_scale(canvas *c, const layout *l)
   for (int64_t y = 0; y < height; y++)
     for (int64_t x = 0; x < BAR; x++)
       put(c, x0 + x, MARGIN + y, cli_map(CLI_MAP_BWR, height > 1 ? 1 - 2.0 * (double)y / (double)(height - 1) : 0));
+  put_frame(c, x0, MARGIN, BAR, height);
   snprintf(number, sizeof number, "%+.3g", l->largest);
   put_number(c, x0 + BAR + 4, MARGIN, number);
   put_number(c, x0 + BAR + 4, MARGIN + height / 2 - 3, "0");
@@ -84,9 +99,21 @@ static void put_scale(canvas *c, const layout *l)
   put_number(c, x0 + BAR + 4, MARGIN + height - 7, number);
 }
 
+static lrp_status sound_png(lrp_ctx *ctx, const cli_view *v, const char *path)
+{
+  int64_t w, h;
+  double largest;
+  uint8_t *rgb = cli_sound_pixels(v, &w, &h, &largest);
+  const lrp_status st = rgb ? lrp_image_write_png(ctx, path, w, h, 3, rgb) : LRP_E_NOMEM;
+  free(rgb);
+  return st;
+}
+
 lrp_status cli_png(lrp_ctx *ctx, const cli_view *v, const char *path)
 {
   layout l = {0};
+  if (v->input->kind == LRP_MODALITY_SOUND && v->rel_input >= 0)
+    return sound_png(ctx, v, path);
   lrp_real *rel = v->rel_input >= 0 ? cli_pixels(v, &l.h, &l.w) : NULL;
   if (!rel)
     return LRP_E_NOMEM;
@@ -106,6 +133,7 @@ lrp_status cli_png(lrp_ctx *ctx, const cli_view *v, const char *path)
     if (input)
       put_input(&c, v->input, &l);
     put_heat(&c, &l);
+    put_frame(&c, l.left, MARGIN, l.w * l.zoom, l.h * l.zoom);
     put_scale(&c, &l);
     st = lrp_image_write_png(ctx, path, c.w, c.h, 3, c.rgb);
   }

@@ -5,19 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { O_DB, O_FORMAT, O_TIMEOUT, O_SHOW };
+enum { O_DB, O_FORMAT, O_TIMEOUT, O_SHOW, O_CLASS };
 enum { TIMEOUT_S = 60, STDIN_MAX = 16 << 20 };
 static const cli_option OPTIONS[] = {
     [O_DB] = {"db", 'd', "FILE", "the database ($LRP_DB, else lrp.db)"},
     [O_FORMAT] = {"format", 'f', "FORMAT", "table (default), csv, json or markdown"},
     [O_TIMEOUT] = {"timeout", 't', "SECONDS", "stop a query after so long (60; 0: never)"},
     [O_SHOW] = {"show", 0, NULL, "print the SQL of a named query instead of its rows"},
+    [O_CLASS] = {"class", 'c', "CLASS", "of a named query: only this class, a label or an index"},
     {0}};
 static int run_sql(const cli_command *c, int argc, char **argv);
 const cli_command CLI_SQL = {
-    "sql", "ask the database of explanations", "[QUERY | @NAME | -] [OPTION ...]", OPTIONS, -1,
+    "sql", "ask the database of explanations", "[QUERY | @NAME [A B] | -] [OPTION ...]", OPTIONS, -1,
     "  lrp sql                                   what can be asked\n"
-    "  lrp sql @top-words\n"
+    "  lrp sql @top-words --class spam\n"
+    "  lrp sql @disagreement epsilon gradient\n"
     "  lrp sql \"SELECT * FROM v_explanation\" --format csv\n"
     "  lrp sql @leaks --show\n"
     "  lrp sql - < question.sql\n",
@@ -40,16 +42,37 @@ static const struct {
      "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, target, composite,\n"
      "  value, sum, residual\n"
      "FROM v_explanation ORDER BY explanation_id DESC LIMIT 50"},
-    {"top-words", "the ten words that speak most for each class, over all texts",
+    {"top-words", "the ten words that speak most for each class, over all texts (--class: for one)",
      "WITH w AS (\n"
      "  SELECT coalesce(k.label, CAST(v.target_class AS TEXT)) AS class, v.composite, lower(v.word) AS word,\n"
      "    avg(v.relevance) AS relevance, count(*) AS n\n"
      "  FROM v_word v JOIN run r USING (run_id)\n"
      "    LEFT JOIN class k ON k.model_id = r.model_id AND k.class_index = v.target_class\n"
-     "  WHERE v.contrast_class IS NULL GROUP BY 1, 2, 3)\n"
+     "  WHERE v.contrast_class IS NULL\n"
+     "    AND (:class IS NULL OR k.label = :class OR CAST(v.target_class AS TEXT) = :class) GROUP BY 1, 2, 3)\n"
      "SELECT class, composite, word, relevance, n FROM (\n"
      "  SELECT *, row_number() OVER (PARTITION BY class, composite ORDER BY relevance DESC, word) AS place FROM w)\n"
      "WHERE place <= 10 ORDER BY class, composite, place"},
+    {"shortcut-words", "words that are the strongest ones in wrong predictions, where true labels are known",
+     "WITH t AS (\n"
+     "  SELECT v.explanation_id, v.run_id, v.input_id, v.composite, v.target_class, v.word, v.relevance,\n"
+     "    row_number() OVER (PARTITION BY v.explanation_id ORDER BY v.relevance DESC) AS place\n"
+     "  FROM v_word v JOIN input i USING (input_id)\n"
+     "  WHERE v.contrast_class IS NULL AND i.true_label IS NOT NULL)\n"
+     "SELECT coalesce(k.label, CAST(t.target_class AS TEXT)) AS predicted, t.composite, lower(t.word) AS word,\n"
+     "  sum(i.true_label <> coalesce(k.label, CAST(t.target_class AS TEXT))) AS wrong, count(*) AS n,\n"
+     "  avg(t.relevance) AS relevance\n"
+     "FROM t JOIN input i USING (input_id) JOIN run r USING (run_id)\n"
+     "  JOIN prediction p ON p.run_id = t.run_id AND p.input_id = t.input_id AND p.predicted = t.target_class\n"
+     "  LEFT JOIN class k ON k.model_id = r.model_id AND k.class_index = t.target_class\n"
+     "WHERE t.place = 1 AND (:class IS NULL OR k.label = :class OR CAST(t.target_class AS TEXT) = :class)\n"
+     "GROUP BY 1, 2, 3 HAVING wrong > 0 ORDER BY wrong DESC, n, word LIMIT 30"},
+    {"disagreement", "A B: the inputs on which two composites (or methods) agree least",
+     "SELECT f32_cos(p.ra, p.rb) AS cosine, f32_spearman(p.ra, p.rb) AS spearman,\n"
+     "  f32_topk_jaccard(p.ra, p.rb, 5) AS top5, p.a, p.b, v.target, v.input\n"
+     "FROM v_pair p JOIN v_explanation v ON v.explanation_id = p.a\n"
+     "WHERE p.rule_a = :a AND p.rule_b = :b AND length(p.ra) = length(p.rb)\n"
+     "ORDER BY cosine IS NULL, cosine LIMIT 20"},
     {"runs", "all runs, the latest first",
      "SELECT run_id, experiment, model, composite, status, started_at, round(seconds, 2) AS seconds,\n"
      "  explanations, errors\n"
@@ -80,6 +103,67 @@ static const char *find_named(const char *name)
     if (!strcmp(NAMED[i].name, name))
       return NAMED[i].sql;
   cli_error("sql: there is no query @%s; lrp sql lists them", name);
+  return NULL;
+}
+
+static bool append(char **text, size_t *n, size_t *room, const char *from, size_t count)
+{
+  if (*n + count >= *room) {
+    char *grown = realloc(*text, 2 * (*n + count) + 1);
+    if (!grown)
+      return false;
+    *text = grown;
+    *room = 2 * (*n + count) + 1;
+  }
+  memcpy(*text + *n, from, count);
+  *n += count;
+  (*text)[*n] = '\0';
+  return true;
+}
+
+/* 'text' with its quotes doubled, or NULL. */
+static bool append_literal(char **text, size_t *n, size_t *room, const char *value)
+{
+  if (!value)
+    return append(text, n, room, "NULL", 4);
+  bool ok = append(text, n, room, "'", 1);
+  for (const char *p = value; ok && *p; p++)
+    ok = append(text, n, room, *p == '\'' ? "''" : p, *p == '\'' ? 2 : 1);
+  return ok && append(text, n, room, "'", 1);
+}
+
+/* The query with its :names replaced, so that --show prints what can be run; the caller frees.  NULL: a sentence. */
+static char *fill_named(const char *sql, const char *class, const char *const *operand, int n_operand)
+{
+  static const char *const NAMES[] = {":class", ":a", ":b"};
+  const char *value[] = {class, n_operand > 0 ? operand[0] : NULL, n_operand > 1 ? operand[1] : NULL};
+  bool used[3] = {false};
+  char *text = NULL;
+  size_t n = 0, room = 0;
+  bool ok = true;
+  for (const char *p = sql; ok && *p;) {
+    int which = -1;
+    size_t len = 1;
+    for (int i = 0; i < 3; i++)
+      if (!strncmp(p, NAMES[i], strlen(NAMES[i]))) {
+        which = i;
+        len = strlen(NAMES[i]);
+      }
+    ok = which < 0 ? append(&text, &n, &room, p, 1) : append_literal(&text, &n, &room, value[which]);
+    if (which >= 0)
+      used[which] = true;
+    p += len;
+  }
+  const int wanted = used[2] ? 2 : 0;
+  if (!ok)
+    cli_error("no memory");
+  else if (n_operand != wanted)
+    cli_error(wanted ? "sql: this query needs two names of composites or methods: @disagreement A B" : "sql: this query takes no more words");
+  else if (class && !used[0])
+    cli_error("sql: this query knows no --class");
+  else
+    return text;
+  free(text);
   return NULL;
 }
 
@@ -180,7 +264,7 @@ static int ask(const question *q)
 static int answer(const cli_args *a)
 {
   const char *env = getenv("LRP_DB"), *operand = a->n_operand ? a->operand[0] : NULL;
-  question q = {.db = a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db", .sql = operand};
+  question q = {.db = a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db"};
   char *read = NULL;
   if (!parse_format(a->value[O_FORMAT], &q.format) || !parse_timeout(a->value[O_TIMEOUT], &q.seconds))
     return 2;
@@ -189,8 +273,10 @@ static int answer(const cli_args *a)
     q.sql = SQL_TABLES;
   else if (!strcmp(operand, "-"))
     q.sql = read = read_query(stdin);
-  else if (*operand == '@')
-    q.sql = find_named(operand + 1);
+  else if (*operand != '@')
+    q.sql = operand;
+  else if ((q.sql = find_named(operand + 1)) != NULL)
+    q.sql = read = fill_named(q.sql, a->value[O_CLASS], a->operand + 1, a->n_operand - 1);
   if (!q.sql)
     return operand && *operand == '@' ? 2 : 1;
   int status = 0;
@@ -208,7 +294,7 @@ int lrp_cmd_sql(int argc, char **argv)
   int status = cli_parse(&CLI_SQL, argc, argv, &a);
   if (status) {
     status--; /* 0: help was printed */
-  } else if (a.n_operand > 1) {
+  } else if (a.n_operand > 1 && *a.operand[0] != '@') {
     cli_error("sql: one query was expected, %d were given; put it in quotes", a.n_operand);
     status = 2;
   } else {

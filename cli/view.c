@@ -197,6 +197,10 @@ void cli_show(FILE *f, int color, const cli_view *v, bool ledger)
     cli_show_text(f, color, v);
   else if (v->rel && v->input->kind == LRP_MODALITY_IMAGE)
     cli_show_image(f, color, v);
+  else if (v->rel && v->input->kind == LRP_MODALITY_SOUND)
+    cli_show_sound(f, color, v);
+  else if (v->rel && v->input->kind == LRP_MODALITY_BYTES)
+    cli_show_bytes(f, color, v);
   else if (v->rel)
     put_tensor(f, v);
   if (ledger)

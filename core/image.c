@@ -97,7 +97,7 @@ static void convert_pixel(const uint8_t *from, int64_t c_from, uint8_t *to, int6
     memcpy(to, rgba, (size_t)c_to);
 }
 
-static lrp_status recolor(lrp_ctx *ctx, const char *path, int64_t c, lrp_image *image)
+lrp_status lrp_image_recolor(lrp_ctx *ctx, const char *path, int64_t c, lrp_image *image)
 {
   lrp_image out;
   if (c == image->c) return LRP_OK;
@@ -133,7 +133,7 @@ lrp_status lrp_image_decode(lrp_ctx *ctx, const char *path, const uint8_t *data,
     status = lrp_jpeg_decode(ctx, path, data, n, out, &orientation);
   else
     return lrp_fail(ctx, LRP_E_INPUT, "%s: neither a PNG nor a JPEG", path);
-  if (!status) status = recolor(ctx, path, c, out);
+  if (!status) status = lrp_image_recolor(ctx, path, c, out);
   if (!status) status = orient(ctx, path, orientation, out);
   if (status) lrp_image_free(out);
   return status;

@@ -16,6 +16,9 @@ void lrp_image_free(lrp_image *);
 lrp_status lrp_image_new(lrp_ctx *, const char *path, int64_t w, int64_t h, int64_t c,
                          lrp_image *out);
 
+/* Change the number of channels in place, as lrp_image_decode does. */
+lrp_status lrp_image_recolor(lrp_ctx *, const char *path, int64_t c, lrp_image *);
+
 bool lrp_image_is_png(const uint8_t *data, size_t n);
 bool lrp_image_is_jpeg(const uint8_t *data, size_t n);
 /* Decode a PNG or JPEG in memory; path is for messages.  Grey becomes RGB, transparency is dropped,

@@ -1,6 +1,7 @@
 /* input.c - inputs of a model from arrays, pictures and files; text is in input_text.c. */
 #include "input.h"
 #include "image.h"
+#include "sound.h"
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,9 @@ void lrp_input_free(lrp_input *input)
   free(input->text);
   free(input->path);
   free(input->pixels);
+  free(input->sound);
+  free(input->byte_at);
+  free(input->byte);
   free(input);
 }
 
@@ -149,6 +153,37 @@ lrp_status lrp_input_npy(lrp_ctx *ctx, const lrp_model *model, const char *const
   return LRP_OK;
 }
 
+static lrp_status copy_array(lrp_ctx *ctx, const char *name, const lrp_signature *sig,
+                             const lrp_tensor *from, lrp_tensor *to)
+{
+  size_t bytes;
+  lrp_status status = lrp_tensor_bytes(ctx, from, &bytes);
+  if (status) return status;
+  *to = *from;
+  to->data = malloc(bytes ? bytes : 1);
+  if (!to->data) return lrp_nomem(ctx, name);
+  if (bytes) memcpy(to->data, from->data, bytes);
+  return fit(ctx, name, sig, to);
+}
+
+lrp_status lrp_input_arrays(lrp_ctx *ctx, const lrp_model *model, const char *name,
+                            const lrp_tensor *array, int32_t n, lrp_input **out)
+{
+  lrp_input *input = NULL;
+  *out = NULL;
+  lrp_status status = count_files(ctx, model, n);
+  if (!status) status = lrp_input_new(ctx, model, LRP_MODALITY_TENSOR, name, &input);
+  for (int32_t i = 0; i < n && !status; i++)
+    status = copy_array(ctx, name, lrp_model_input(model, i), &array[i], &input->tensor[i]);
+  if (status) {
+    lrp_input_free(input);
+    return status;
+  }
+  hash_tensors(input);
+  *out = input;
+  return LRP_OK;
+}
+
 /* ---- pictures ---- */
 static lrp_status check_picture_model(lrp_ctx *ctx, const lrp_model *model, const char *path)
 {
@@ -164,30 +199,42 @@ static lrp_status check_picture_model(lrp_ctx *ctx, const lrp_model *model, cons
   return LRP_OK;
 }
 
+/* Takes the pixels, in the model's number of channels. */
 static lrp_status fill_picture(lrp_ctx *ctx, const lrp_model *model, const char *path,
-                               const lrp_file *file, lrp_input *input)
+                               lrp_image *image, lrp_input *input)
 {
   const lrp_preprocess *p = lrp_model_about(model)->preprocess;
   const lrp_signature *sig = lrp_model_input(model, 0);
-  lrp_image image;
-  lrp_status status =
-      lrp_image_decode(ctx, path, file->data, file->size, p->channels ? p->channels : 3, &image);
-  if (status) return status;
-  lrp_sha256(image.pixels, (size_t)(image.w * image.h * image.c), input->sha256);
-  status = lrp_image_prepare(ctx, path, p, &image);
-  int64_t shape[4] = {1, image.c, image.h, image.w};
+  lrp_sha256(image->pixels, (size_t)(image->w * image->h * image->c), input->sha256);
+  lrp_status status = lrp_image_prepare(ctx, path, p, image);
+  int64_t shape[4] = {1, image->c, image->h, image->w};
   if (!status) status = lrp_input_check(ctx, path, sig, 4, shape);
   if (!status) status = lrp_input_tensor(ctx, input, 0, sig, 4, shape);
   if (status) {
-    lrp_image_free(&image);
+    lrp_image_free(image);
     return status;
   }
-  lrp_image_normalize(p, &image, lrp_reals(&input->tensor[0]));
-  input->image_w = image.w;
-  input->image_h = image.h;
-  input->image_c = image.c;
-  input->pixels = image.pixels;
+  lrp_image_normalize(p, image, lrp_reals(&input->tensor[0]));
+  input->image_w = image->w;
+  input->image_h = image->h;
+  input->image_c = image->c;
+  input->pixels = image->pixels;
   return LRP_OK;
+}
+
+static int64_t channels_of(const lrp_model *model)
+{
+  const int64_t c = lrp_model_about(model)->preprocess->channels;
+  return c ? c : 3;
+}
+
+static lrp_status decode_picture(lrp_ctx *ctx, const lrp_model *model, const char *path,
+                                 const lrp_file *file, lrp_input *input)
+{
+  lrp_image image;
+  lrp_status status =
+      lrp_image_decode(ctx, path, file->data, file->size, channels_of(model), &image);
+  return status ? status : fill_picture(ctx, model, path, &image, input);
 }
 
 lrp_status lrp_input_image(lrp_ctx *ctx, const lrp_model *model, const char *path, lrp_input **out)
@@ -198,8 +245,35 @@ lrp_status lrp_input_image(lrp_ctx *ctx, const lrp_model *model, const char *pat
   lrp_status status = check_picture_model(ctx, model, path);
   if (!status) status = lrp_file_open(ctx, path, "a picture", LRP_IMAGE_FILE_MAX, &file);
   if (!status) status = lrp_input_new(ctx, model, LRP_MODALITY_IMAGE, path, &input);
-  if (!status) status = fill_picture(ctx, model, path, &file, input);
+  if (!status) status = decode_picture(ctx, model, path, &file, input);
   lrp_file_close(&file);
+  if (status)
+    lrp_input_free(input);
+  else
+    *out = input;
+  return status;
+}
+
+lrp_status lrp_input_pixels(lrp_ctx *ctx, const lrp_model *model, const char *name, int64_t width,
+                            int64_t height, int64_t channels, const uint8_t *pixels,
+                            lrp_input **out)
+{
+  lrp_input *input = NULL;
+  lrp_image image = {0};
+  *out = NULL;
+  if (channels != 1 && channels != 3 && channels != 4)
+    return lrp_fail(ctx, LRP_E_ARG, "%s: %lld channels; 1, 3 or 4 were expected", name,
+                    (long long)channels);
+  lrp_status status = check_picture_model(ctx, model, name);
+  if (!status) status = lrp_image_new(ctx, name, width, height, channels, &image);
+  if (status) return status;
+  memcpy(image.pixels, pixels, (size_t)(width * height * channels));
+  status = lrp_image_recolor(ctx, name, channels_of(model), &image);
+  if (!status) status = lrp_input_new(ctx, model, LRP_MODALITY_IMAGE, name, &input);
+  if (status)
+    lrp_image_free(&image);
+  else
+    status = fill_picture(ctx, model, name, &image, input);
   if (status)
     lrp_input_free(input);
   else
@@ -245,10 +319,15 @@ lrp_status lrp_input_file(lrp_ctx *ctx, const lrp_model *model, const char *path
   *out = NULL;
   lrp_status status = lrp_file_open(ctx, path, "a text, picture or .npy", 0, &file);
   if (status) return status;
-  if (file.size >= 6 && !memcmp(file.data, "\x93NUMPY", 6))
+  const lrp_model_info *info = lrp_model_about(model);
+  if (info->bytes)
+    status = lrp_input_bytes(ctx, model, path, file.data, file.size, out);
+  else if (file.size >= 6 && !memcmp(file.data, "\x93NUMPY", 6))
     status = lrp_input_npy(ctx, model, &path, 1, out);
   else if (lrp_image_is_png(file.data, file.size) || lrp_image_is_jpeg(file.data, file.size))
     status = lrp_input_image(ctx, model, path, out);
+  else if (info->sound || lrp_is_sound(file.data, file.size))
+    status = lrp_input_sound(ctx, model, path, -1, out);
   else
     status = text_file(ctx, model, path, &file, out);
   lrp_file_close(&file);

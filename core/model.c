@@ -172,7 +172,11 @@ static lrp_status read_folder(lrp_ctx *ctx, lrp_model *m, const char *folder)
     st = lrp_model_preprocess(ctx, m, folder, "preprocessor_config.json", &image);
   else if (image)
     st = lrp_model_preprocess(ctx, m, folder, NULL, &image);
-  m->info.modality = image ? LRP_MODALITY_IMAGE : LRP_MODALITY_TENSOR;
+  if (!st && !image) st = lrp_model_signal(ctx, m, folder);
+  m->info.modality = image           ? LRP_MODALITY_IMAGE
+                     : m->info.sound ? LRP_MODALITY_SOUND
+                     : m->info.bytes ? LRP_MODALITY_BYTES
+                                     : LRP_MODALITY_TENSOR;
   return st;
 }
 
@@ -182,7 +186,9 @@ static lrp_status fill(lrp_ctx *ctx, lrp_model *m, const char *path)
 {
   static const char *const presets[] = {[LRP_MODALITY_TENSOR] = "epsilon_plus",
                                         [LRP_MODALITY_IMAGE] = "epsilon_gamma_box",
-                                        [LRP_MODALITY_TEXT] = "text"};
+                                        [LRP_MODALITY_TEXT] = "text",
+                                        [LRP_MODALITY_SOUND] = "epsilon_plus",
+                                        [LRP_MODALITY_BYTES] = "text"};
   struct stat s;
   if (stat(path, &s))
     return lrp_fail(

@@ -12,6 +12,8 @@ struct lrp_model {
   lrp_model_info info;
   lrp_arena arena; /* the texts of info */
   lrp_preprocess preprocess;
+  lrp_sound_form sound;
+  lrp_bytes_form bytes;
   lrp_tokenizer *tokenizer;
   char sha256[65];
 };
@@ -43,6 +45,9 @@ lrp_status lrp_model_config(lrp_ctx *, lrp_model *, const char *folder, bool *im
  * pictures.  preprocess.c */
 lrp_status lrp_model_preprocess(lrp_ctx *, lrp_model *, const char *folder, const char *name,
                                 bool *image);
+/* preprocessor_config.json of a model of sounds or of bytes; sets info.sound or info.bytes, or
+ * neither.  preprocess_signal.c */
+lrp_status lrp_model_signal(lrp_ctx *, lrp_model *, const char *folder);
 char *lrp_model_text(lrp_ctx *, lrp_model *,
                      const char *text); /* a copy that lives with the model; NULL: no memory */
 #endif

@@ -204,7 +204,8 @@ lrp_status lrp_model_preprocess(lrp_ctx *ctx, lrp_model *m, const char *folder, 
   *p = (lrp_preprocess){.do_rescale = 1, .rescale = 1.0 / 255, .resample = 2, .std = {1, 1, 1, 1}};
   if (name) {
     st = lrp_conf_open(ctx, folder, name, &c);
-    *image = !st && !lrp_conf_get(&c, "sampling_rate"); /* the same file name serves sound */
+    *image = !st && !lrp_conf_get(&c, "sampling_rate") && /* the same file name serves sound ... */
+             !lrp_conf_get(&c, "beg_size");               /* ... and bytes */
   }
   if (!st && *image) st = read_input(ctx, m, p);
   if (!st && *image && !name) from_shape(m, p);

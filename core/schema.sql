@@ -38,7 +38,7 @@ CREATE TABLE model (
   path TEXT,      -- where it was first seen
   producer TEXT,
   kind TEXT,      -- config.json's model_type
-  modality TEXT NOT NULL CHECK (modality IN ('tensor', 'image', 'text')),
+  modality TEXT NOT NULL CHECK (modality IN ('tensor', 'image', 'text', 'sound', 'bytes')),
   opset INTEGER,
   n_param INTEGER NOT NULL,
   -- {"inputs":[{"name","dtype","shape"}],"outputs":[...]}; -1: dynamic
@@ -84,7 +84,7 @@ CREATE TABLE vocab (
 CREATE TABLE input (
   -- What was explained, known by its content: the same text under two rules is one row.
   input_id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL CHECK (kind IN ('text', 'image', 'tensor')),
+  kind TEXT NOT NULL CHECK (kind IN ('text', 'image', 'tensor', 'sound', 'bytes')),
   sha256 TEXT NOT NULL,                      -- of the text, the decoded pixels or the arrays
   sample INTEGER NOT NULL CHECK (sample >= 0), -- which one of a batch
   text TEXT,                                 -- of a text
@@ -133,6 +133,14 @@ CREATE TABLE token (
   PRIMARY KEY (tokenization_id, position)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE rationale (
+  -- Parts of a text that people named as the reason for its label: what an explanation is measured against.
+  input_id INTEGER NOT NULL REFERENCES input ON DELETE CASCADE,
+  byte_begin INTEGER NOT NULL CHECK (byte_begin >= 0), -- bytes [begin, end) of input.text
+  byte_end INTEGER NOT NULL CHECK (byte_end > byte_begin),
+  PRIMARY KEY (input_id, byte_begin, byte_end)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE composite (
   -- Which rule acts where: a name and a text.  Two texts under one name are two rows.
   composite_id INTEGER PRIMARY KEY,
@@ -173,7 +181,8 @@ CREATE TABLE run (
   model_id INTEGER NOT NULL REFERENCES model,
   composite_id INTEGER REFERENCES composite, -- NULL: the method needs none
   environment_id INTEGER NOT NULL REFERENCES environment,
-  method TEXT NOT NULL CHECK (method IN ('lrp', 'gradient', 'input_x_gradient', 'integrated_gradients')),
+  method TEXT NOT NULL CHECK (method IN ('lrp', 'gradient', 'input_x_gradient', 'integrated_gradients',
+    'import')), -- import: another program computed it, the composite names which
   argv TEXT NOT NULL CHECK (json_valid(argv)),     -- the command line
   config TEXT NOT NULL CHECK (json_valid(config)), -- settings as lrp understood them
   seed INTEGER,                                    -- of random numbers; NULL: none were used
@@ -297,6 +306,7 @@ CREATE TABLE score (
   PRIMARY KEY (metric_id, explanation_id),
   CHECK (value IS NOT NULL OR reason IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX score_explanation ON score (explanation_id);
 
 CREATE TABLE error (
   -- What could not be explained, and why.

@@ -1,5 +1,6 @@
 /* store.c - opens a store: judges the file before anything is written, sets it up, brings older formats up to date. */
 #include "store_db.h"
+#include "lrpsql.h"
 #include "schema_sql.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -239,7 +240,7 @@ static lrp_status open_immutable(lrp_store *s)
 }
 
 /* The file may be a stranger's.  PRAGMA trusted_schema=OFF would be one more fence, but SQLite 3.40 then takes its own
- * JSON functions and FTS5 for unsafe; nothing is lost, as this connection has no functions of ours and loads none. */
+ * JSON functions and FTS5 for unsafe; nothing is lost, as our functions only compute and no others are loaded. */
 static void harden(lrp_store *s, int busy_ms)
 {
   sqlite3_extended_result_codes(s->db, 1);
@@ -247,6 +248,12 @@ static void harden(lrp_store *s, int busy_ms)
   sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
   sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0, (int *)NULL);
   sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, (int *)NULL);
+}
+
+/* f32_cos(), median() and their like: lrpsql.h. */
+static lrp_status add_functions(lrp_store *s)
+{
+  return lrp_sql_functions(s->db) ? lrp_db_fail(s->ctx, s->db, s->path, s->doing) : LRP_OK;
 }
 
 static lrp_status set_up(lrp_store *s, int busy_ms)
@@ -261,6 +268,7 @@ static lrp_status set_up(lrp_store *s, int busy_ms)
     if (!st) st = check_kind(s, &format);
   }
   if (!st) st = execute(s, SQL_SETUP);
+  if (!st) st = add_functions(s);
   if (st || s->mode == LRP_STORE_READ) return st;
   st = use_wal(s, busy_ms);
   return st ? st : lrp_store_migrate(s, STEPS, FORMAT);

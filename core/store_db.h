@@ -53,11 +53,16 @@ int64_t lrp_clock_ns(int clock); /* CLOCK_x */
 /* A copy in the arena with U+FFFD for ill-formed UTF-8; NULL for NULL, or no memory. */
 const char *lrp_utf8_copy(lrp_arena *, const char *s);
 
+/* store_run.c */
+extern const char *const lrp_method_names[]; /* by LRP_METHOD_x */
+lrp_status lrp_run_inputs(lrp_store *, lrp_run *, const lrp_run_spec *);
+
 /* store_env.c */
 lrp_status lrp_store_environment(lrp_store *, int32_t threads, int64_t *id);
 
 /* store_input.c; all inside a transaction */
 lrp_status lrp_store_input(lrp_store *, const lrp_input *, int64_t sample, int64_t ordinal,
                            const char *true_label, int64_t *id);
+lrp_status lrp_store_rationale(lrp_store *, const lrp_input *, int64_t input, const lrp_span *, int64_t n);
 lrp_status lrp_store_tokens(lrp_store *, const lrp_run *, const lrp_input *, int64_t input, int64_t *id);
 #endif

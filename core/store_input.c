@@ -9,6 +9,8 @@ static const char SQL_INPUT_ADD[] = "INSERT INTO input (kind, sha256, sample, te
                                     "true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
                                     " RETURNING input_id";
 static const char SQL_LABEL[] = "UPDATE input SET true_label=?2 WHERE input_id=?1 AND true_label IS NULL";
+static const char SQL_RATIONALE[] =
+    "INSERT INTO rationale (input_id, byte_begin, byte_end) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 static const char SQL_TOKENIZATION[] =
     "SELECT tokenization_id FROM tokenization WHERE input_id=?1 AND tokenizer_id=?2 AND sha256=?3";
 static const char SQL_TOKENIZATION_ADD[] =
@@ -54,9 +56,10 @@ lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, in
                            const char *true_label, int64_t *id)
 {
   static const char *const KIND[] = {
-      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text"};
+      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text",
+      [LRP_MODALITY_SOUND] = "sound",   [LRP_MODALITY_BYTES] = "bytes"};
   const char *shape = NULL;
-  if (in->kind < 0 || in->kind > LRP_MODALITY_TEXT || sample < 0)
+  if (in->kind < 0 || in->kind > LRP_MODALITY_BYTES || sample < 0)
     return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing", (int)in->kind,
                     (long long)sample);
   const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
@@ -68,6 +71,18 @@ lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, in
                      lrp_utf8_copy(&s->ctx->scratch, in->path), ordinal, shape, label);
   if (!st && label) st = lrp_sql_do(s, SQL_LABEL, "it", *id, label);
   lrp_arena_release(&s->ctx->scratch, mark);
+  return st;
+}
+
+lrp_status lrp_store_rationale(lrp_store *s, const lrp_input *in, int64_t input, const lrp_span *span, int64_t n)
+{
+  lrp_status st = LRP_OK;
+  for (int64_t i = 0; !st && i < n; i++) {
+    if (in->kind != LRP_MODALITY_TEXT || span[i].begin >= span[i].end || span[i].end > in->n_text)
+      return lrp_fail(s->ctx, LRP_E_ARG, "rationale: bytes %u to %u of a text of %zu", span[i].begin, span[i].end,
+                      in->n_text);
+    st = lrp_sql_do(s, SQL_RATIONALE, "iii", input, (int64_t)span[i].begin, (int64_t)span[i].end);
+  }
   return st;
 }
 

@@ -112,11 +112,12 @@ static lrp_status check_json(lrp_store *s, const char *what, const char *text, c
 static lrp_status put_model(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 {
   static const char *const MODALITY[] = {
-      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text"};
+      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text",
+      [LRP_MODALITY_SOUND] = "sound",   [LRP_MODALITY_BYTES] = "bytes"};
   const lrp_model_info *m = spec->model;
   const char *meta = NULL, *signature = NULL;
   if (!m || !m->sha256 || strlen(m->sha256) != 64 || !m->name || m->modality < 0 ||
-      m->modality > LRP_MODALITY_TEXT)
+      m->modality > LRP_MODALITY_BYTES)
     return lrp_fail(s->ctx, LRP_E_ARG, "run: the model's name, modality and SHA-256 are needed");
   lrp_status st = check_json(s, "the model's config.json", m->meta, &meta);
   if (!st)
@@ -273,16 +274,18 @@ static void new_uuid(char out[37])
                    b[15]);
 }
 
+const char *const lrp_method_names[] = {[LRP_METHOD_LRP] = "lrp",
+                                        [LRP_METHOD_GRADIENT] = "gradient",
+                                        [LRP_METHOD_INPUT_X_GRADIENT] = "input_x_gradient",
+                                        [LRP_METHOD_INTEGRATED_GRADIENTS] = "integrated_gradients",
+                                        [LRP_METHOD_IMPORT] = "import"};
+
 static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 {
-  static const char *const METHOD[] = {[LRP_METHOD_LRP] = "lrp",
-                                       [LRP_METHOD_GRADIENT] = "gradient",
-                                       [LRP_METHOD_INPUT_X_GRADIENT] = "input_x_gradient",
-                                       [LRP_METHOD_INTEGRATED_GRADIENTS] = "integrated_gradients"};
   char uuid[37];
   const char *argv = NULL, *config = NULL;
   int64_t experiment = -1, composite = -1, environment = -1;
-  if (spec->method < 0 || spec->method > LRP_METHOD_INTEGRATED_GRADIENTS)
+  if (spec->method < 0 || spec->method > LRP_METHOD_IMPORT)
     return lrp_fail(s->ctx, LRP_E_ARG, "run: method %d does not exist", (int)spec->method);
   lrp_status st = check_json(s, "the run's settings", spec->config, &config);
   if (!st) st = argv_json(s, spec, &argv);
@@ -295,20 +298,18 @@ static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   new_uuid(uuid);
   if (!st)
     st = lrp_sql_id(s, &run->id, spec->has_seed ? SQL_RUN : SQL_RUN_UNSEEDED, "tiiIitttiti", uuid, experiment,
-                    run->model_id, composite, environment, METHOD[spec->method], argv, config, spec->seed,
+                    run->model_id, composite, environment, lrp_method_names[spec->method], argv, config, spec->seed,
                     sizeof(lrp_real) == 8 ? "f64" : "f32", (int64_t)getpid());
   return st;
 }
 
-static lrp_status fill_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
+/* What explanations need to know of the model; run->model_id is there. */
+lrp_status lrp_run_inputs(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 {
-  lrp_status st = put_run(s, run, spec);
-  if (!st && spec->tokenizer_sha256)
+  lrp_status st = LRP_OK;
+  if (spec->tokenizer_sha256)
     st = lrp_sql_get(s, &run->tokenizer_id, SQL_TOKENIZER, SQL_TOKENIZER_ADD, "tt", spec->tokenizer_sha256,
                      or_empty(spec->tokenizer_kind));
-  if (!st) st = put_plugins(s, run, spec);
-  if (!st) st = put_tags(s, run, spec);
-  if (!st) st = put_layers(s, run, spec->layer, spec->n_layer);
   if (st) return st;
   run->input_name =
       lrp_arena_alloc(&run->arena, ((size_t)spec->model->n_input + 1) * sizeof *run->input_name);
@@ -316,6 +317,15 @@ static lrp_status fill_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   for (int32_t i = 0; spec->input && i < spec->model->n_input; i++)
     run->input_name[run->n_input++] = or_empty(lrp_utf8_copy(&run->arena, spec->input[i].name));
   return LRP_OK;
+}
+
+static lrp_status fill_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
+{
+  lrp_status st = put_run(s, run, spec);
+  if (!st) st = put_plugins(s, run, spec);
+  if (!st) st = put_tags(s, run, spec);
+  if (!st) st = put_layers(s, run, spec->layer, spec->n_layer);
+  return st ? st : lrp_run_inputs(s, run, spec);
 }
 
 static void run_free(lrp_run *run)

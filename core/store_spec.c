@@ -38,7 +38,7 @@ static lrp_status collect_model(const collect *c, const lrp_model *model)
 
 static lrp_status collect_layers(const collect *c, const lrp_graph *graph)
 {
-  const int64_t n = lrp_graph_n_node(graph);
+  const int64_t n = graph ? lrp_graph_n_node(graph) : 0;
   lrp_run_layer *layer = room(c, n, sizeof *layer);
   if (!layer) return LRP_E_NOMEM;
   for (int64_t i = 0; i < n; i++) {

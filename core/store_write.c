@@ -302,6 +302,7 @@ static lrp_status put_all(lrp_store *s, lrp_run *run, const lrp_record *rec, con
   const int64_t now = lrp_clock_ns(CLOCK_MONOTONIC);
   lrp_status st = lrp_store_input(s, rec->input, rec->sample, rec->ordinal, rec->true_label, &input);
   if (!st && rec->sample == 0) st = lrp_store_tokens(s, run, rec->input, input, &tokens);
+  if (!st) st = lrp_store_rationale(s, rec->input, input, rec->rationale, rec->n_rationale);
   if (!st) st = put_prediction(s, run, rec, input);
   if (!st) st = put_explanation(s, run, rec, input, -1, tokens, p, id, &fresh);
   if (!st && fresh && tokens >= 0 && p->first.v) st = put_token_rows(s, rec, &p->first, *id);

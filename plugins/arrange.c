@@ -155,7 +155,8 @@ static const lrp_arg depth_to_space_args[] = {
      .doc = "channels hold (block row, block column, depth) or (depth, block row, block column)"},
     LRP_ARGS_END};
 static const lrp_arg space_to_depth_args[] = {
-    BLOCK_ARG, {.name = "mode", .type = LRP_ARG_CHOICE, .choices = "DCR", .doc = "order of the channels, as in ONNX"},
+    BLOCK_ARG,
+    {.name = "mode", .type = LRP_ARG_CHOICE, .choices = "DCR|CRD", .doc = "order of the channels, as in depth_to_space"},
     LRP_ARGS_END};
 
 /* deep: the tensor with more channels, wide: the one with more pixels; both (N,C,H,W). */

@@ -162,6 +162,49 @@ static lrp_status conv_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *nod
   return window_read(h, ctx, node, &a[STRIDE], &a[DILATION], &a[PAD], &a[AUTO_PAD]);
 }
 
+/* Padding in a node of its own, as some exporters write TensorFlow's "same": one layer, so that rules
+ * that know the box of the pixels (zbox) do not take the border for pixels.
+ *
+ *     x -> Pad, zeros around the spatial axes -> Conv -> y
+ */
+static lrp_status zeros_of(const lrp_host *h, lrp_ctx *ctx, const lrp_node *pad)
+{
+  const lrp_tensor *value = h->node_const(ctx, pad, 2);
+  const int given = h->node_n_in(pad) > 2 && value && lrp_count(value) == 1;
+  if (strcmp(h->node_text(pad, "mode", "constant"), "constant") || h->node_real(pad, "value", 0) != 0 ||
+      h->node_const(ctx, pad, 3) || (given && !(value->dtype == LRP_REAL && lrp_reals(value)[0] == 0)))
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "the padding is not one of zeros around all axes");
+  return LRP_OK;
+}
+
+static lrp_status padded_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)
+{
+  const lrp_node *pad = nodes[1];
+  const lrp_tensor *t = h->node_const(ctx, pad, 1), *w = h->node_const(ctx, nodes[0], 1);
+  lrp_value more = h->node_ints(pad, "pads"); /* before opset 11 */
+  lrp_status st = conv_args(h, ctx, nodes[0], a);
+  if (!st) st = zeros_of(h, ctx, pad);
+  if (st) return st;
+  if (t && t->dtype == LRP_INDEX) more = (lrp_value){.ints = {lrp_indices(t), lrp_count(t)}};
+  const int64_t rank = more.ints.n / 2, n = 2 * (rank - 2);
+  if (!w || rank != w->rank || more.ints.n != 2 * rank || a[AUTO_PAD].i || (a[PAD].ints.n && a[PAD].ints.n != n))
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "the padding does not fit the convolution");
+  int64_t *sum = h->keep_ints(ctx, n);
+  if (!sum) return LRP_E_NOMEM;
+  for (int64_t i = 0; i < 2 * rank; i++) {
+    const int64_t axis = i % rank, v = more.ints.v[i], to = i / rank * (rank - 2) + axis - 2;
+    if (v < 0 || v > WINDOW_MAX || (axis < 2 && v))
+      return h->fail(ctx, LRP_E_UNSUPPORTED, "the padding is not around the spatial axes alone");
+    if (axis >= 2) sum[to] = v + (a[PAD].ints.n ? a[PAD].ints.v[to] : 0);
+  }
+  a[PAD] = (lrp_value){.ints = {sum, n}};
+  return LRP_OK;
+}
+
+static const lrp_pattern patterns[] = {{.form = "Conv(Pad(x), weight, bias)", .args = padded_args},
+                                       {.form = "Conv(Pad(x), weight)", .args = padded_args},
+                                       {0}};
+
 static const lrp_operator operators[] = {
     {.domain = "", .name = "Conv", .since = 1, .inputs = "x weight bias", .args = conv_args}, {0}};
 static const lrp_layer_type conv_type = {
@@ -180,7 +223,8 @@ static const lrp_layer_type conv_type = {
     .infer = infer,
     .forward = forward,
     .vjp = vjp,
-    .fold = fold};
+    .fold = fold,
+    .patterns = patterns};
 static const lrp_layer_type *const layers[] = {&conv_type, NULL};
 LRP_PLUGIN(layer_conv, "conv", "1.0", "MIT", "convolution over 1 to 3 spatial axes", layers, NULL,
            NULL);

@@ -1,5 +1,5 @@
-/* integer.c - layers "integer", arithmetic and logic on integers and truth values, and "compare", truth values from
- * comparisons, both broadcast as in numpy.  Exporters write them for shapes, indices and masks; no relevance passes. */
+/* integer.c - layers "integer", arithmetic and logic on integers and truth values, "compare", truth values from
+ * comparisons, both broadcast as in numpy, and "clip_index".  Exporters write them for shapes, indices and masks; no relevance passes. */
 #include "strided.h"
 #include <stdlib.h>
 
@@ -28,10 +28,10 @@ static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, vo
 
 /* ---- integer ---- */
 
-enum { ADD, SUB, MUL, DIV, MOD, FMOD, AND, OR, XOR, NOT, NEG, ABS };
+enum { ADD, SUB, MUL, DIV, MOD, FMOD, POW, AND, OR, XOR, NOT, NEG, ABS };
 static const lrp_arg integer_args[] = {{.name = "op",
                                         .type = LRP_ARG_CHOICE,
-                                        .choices = "add|sub|mul|div|mod|fmod|and|or|xor|not|neg|abs",
+                                        .choices = "add|sub|mul|div|mod|fmod|pow|and|or|xor|not|neg|abs",
                                         .doc = "div cuts towards zero; mod has the sign of b, fmod that of a"},
                                        LRP_ARGS_END};
 static const lrp_port integer_in[] = {
@@ -54,6 +54,18 @@ static lrp_status integer_infer(const lrp_host *h, lrp_ctx *ctx, const void *ins
   return unary ? LRP_OK : strided_broadcast(h, ctx, "integer", &call->in[1], &call->out[0]);
 }
 
+/* By squaring; a negative exponent leaves 1, -1 or 0. */
+static int64_t power(int64_t a, int64_t b)
+{
+  uint64_t base = (uint64_t)a, y = 1;
+  if (b < 0)
+    return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
+  for (; b; b >>= 1, base *= base)
+    if (b & 1)
+      y *= base;
+  return (int64_t)y;
+}
+
 /* Overflow wraps around, as it does where models are trained.  b is not 0 under a division. */
 static int64_t compute(int op, int64_t a, int64_t b)
 {
@@ -72,6 +84,8 @@ static int64_t compute(int op, int64_t a, int64_t b)
     const int64_t r = b == -1 ? 0 : a % b;
     return op == MOD && r && (r < 0) != (b < 0) ? r + b : r;
   }
+  case POW:
+    return power(a, b);
   case AND:
     return a && b;
   case OR:
@@ -110,6 +124,7 @@ READ(ADD)
 READ(SUB)
 READ(MUL)
 READ(DIV)
+READ(POW)
 READ(AND)
 READ(OR)
 READ(XOR)
@@ -178,6 +193,37 @@ READ(GREATER)
 READ(LESS_OR_EQUAL)
 READ(GREATER_OR_EQUAL)
 
+/* ---- clip_index ---- */
+
+static const lrp_port clip_in[] = {
+    {.name = "x", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
+    {.name = "min", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX, .flags = LRP_PORT_OPTIONAL},
+    {.name = "max", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX, .flags = LRP_PORT_OPTIONAL},
+    LRP_PORTS_END};
+
+static lrp_status clip_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  (void)inst;
+  for (uint32_t i = 1; i < call->n_in; i++)
+    if (lrp_count(&call->in[i]) != 1)
+      return h->fail(ctx, LRP_E_SHAPE, "clip_index: a bound has %lld elements, one was expected",
+                     (long long)lrp_count(&call->in[i]));
+  tensor_describe(&call->out[0], LRP_INDEX, call->in[0].rank, call->in[0].shape);
+  return LRP_OK;
+}
+
+static lrp_status clip_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  const int64_t *x = lrp_indices(&call->in[0]), *low = call->n_in > 1 ? lrp_indices(&call->in[1]) : NULL;
+  const int64_t *high = call->n_in > 2 ? lrp_indices(&call->in[2]) : NULL;
+  (void)h, (void)ctx, (void)inst;
+  for (int64_t i = 0, n = lrp_count(&call->out[0]); i < n; i++) {
+    const int64_t v = x ? x[i] : 0, at_least = low && v < *low ? *low : v;
+    lrp_indices(&call->out[0])[i] = high && at_least > *high ? *high : at_least;
+  }
+  return LRP_OK;
+}
+
 /* ---- descriptors ---- */
 
 static const lrp_operator integer_operators[] = {{.domain = "", .name = "Add", .since = 7, .args = read_ADD},
@@ -185,6 +231,7 @@ static const lrp_operator integer_operators[] = {{.domain = "", .name = "Add", .
                                                  {.domain = "", .name = "Mul", .since = 7, .args = read_MUL},
                                                  {.domain = "", .name = "Div", .since = 7, .args = read_DIV},
                                                  {.domain = "", .name = "Mod", .since = 10, .args = read_mod},
+                                                 {.domain = "", .name = "Pow", .since = 7, .args = read_POW},
                                                  {.domain = "", .name = "And", .since = 7, .args = read_AND},
                                                  {.domain = "", .name = "Or", .since = 7, .args = read_OR},
                                                  {.domain = "", .name = "Xor", .since = 7, .args = read_XOR},
@@ -225,5 +272,16 @@ static const lrp_layer_type compare_type = {.struct_size = sizeof compare_type,
                                             .destroy = free,
                                             .infer = compare_infer,
                                             .forward = compare_forward};
-static const lrp_layer_type *const layers[] = {&integer_type, &compare_type, NULL};
+static const lrp_operator clip_operators[] = {{.domain = "", .name = "Clip", .since = 11}, {0}};
+static const lrp_layer_type clip_type = {.struct_size = sizeof clip_type,
+                                         .kind = LRP_KIND_OTHER,
+                                         .layout = LRP_LAYOUT_MODEL,
+                                         .name = "clip_index",
+                                         .doc = "y = min(max(x, min), max) of integers",
+                                         .in = clip_in,
+                                         .out = outs,
+                                         .operators = clip_operators,
+                                         .infer = clip_infer,
+                                         .forward = clip_forward};
+static const lrp_layer_type *const layers[] = {&integer_type, &compare_type, &clip_type, NULL};
 LRP_PLUGIN(layer_integer, "integer", "1.0", "MIT", "integers and truth values", layers, NULL, NULL);

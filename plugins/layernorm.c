@@ -193,7 +193,8 @@ static uint32_t degree(const void *inst, uint32_t freeze)
 
 static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
 {
-  (void)ctx;
+  if (h->node_n_out(node) > 1)
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "the outputs Mean and InvStdDev are for training; export the model for inference");
   a[AXIS].i = h->node_int(node, "axis", -1);
   a[EPSILON].real = h->node_real(node, "epsilon", 1e-5);
   return LRP_OK;

@@ -356,7 +356,7 @@ static inline lrp_status recurrent_forward(const lrp_host *h, lrp_ctx *ctx, cons
   lrp_status st = check_lengths(h, ctx, r->cell, call, &n);
   if (!st)
     tensor_zero(&call->out[0]);
-  for (int dir = 0; !st && dir < n.d; dir++) {
+  for (int dir = 0; !st && n.b && n.h && dir < n.d; dir++) {
     track k = track_of(h, ctx, r, call, dir);
     st = track_start(&k);
     for (int64_t s = 0; !st && s < n.t; s++)

@@ -300,7 +300,7 @@ static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurre
   for (int v = 0; v <= r->cell->n_state; v++)
     some = some || out_bar[v].data;
   lrp_status st = LRP_OK;
-  for (int dir = 0; !st && some && dir < n.d; dir++) {
+  for (int dir = 0; !st && some && n.b && n.h && dir < n.d; dir++) {
     track k = track_of(h, ctx, r, call, dir);
     k.site = site;
     st = track_back(&k, out_bar, in_bar);

@@ -1,5 +1,6 @@
 /* shapeinfo.c - layers that make tensors out of shapes and numbers, for the arithmetic on shapes that exporters write:
- * "shape", "size", "constant_of_shape", "range", and "convert" between element types.  No relevance passes. */
+ * "shape", "size", "constant_of_shape", "range", "eye_like", "convert" and "cast_like" between element types.  Only reals
+ * that stay reals pass relevance. */
 #include "rearrange.h"
 #include <math.h>
 #include <stdlib.h>
@@ -275,6 +276,96 @@ static lrp_status convert_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *
   return LRP_OK;
 }
 
+/* ---- cast_like: x in the element type of another tensor ---- */
+
+static const lrp_port like_in[] = {
+    {.name = "x", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
+    {.name = "like", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE, .flags = LRP_PORT_SHAPE},
+    LRP_PORTS_END};
+static const lrp_port like_out[] = {{.name = "y", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE}, LRP_PORTS_END};
+
+static lrp_status cast_like_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  const lrp_tensor *x = &call->in[0];
+  (void)inst;
+  if (x->dtype == LRP_REAL && call->in[1].dtype == LRP_INDEX)
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "cast_like: reals become integers of a width that is not known here; write Cast");
+  tensor_describe(&call->out[0], call->in[1].dtype, x->rank, x->shape);
+  if (x->dtype == LRP_REAL)
+    call->out[0].flags = x->flags & LRP_NONNEG;
+  return LRP_OK;
+}
+
+static lrp_status cast_like_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  const lrp_tensor *x = &call->in[0], *y = &call->out[0];
+  (void)h, (void)ctx, (void)inst;
+  for (int64_t i = 0, n = lrp_count(y); i < n; i++)
+    if (y->dtype == LRP_INDEX)
+      lrp_indices(y)[i] = x->data ? lrp_indices(x)[i] : 0;
+    else if (x->dtype == LRP_REAL)
+      lrp_reals(y)[i] = x->data ? lrp_reals(x)[i] : 0;
+    else
+      lrp_reals(y)[i] = x->data ? (lrp_real)lrp_indices(x)[i] : 0;
+  return LRP_OK;
+}
+
+static lrp_status cast_like_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                                const lrp_tensor *out_bar, lrp_tensor *in_bar)
+{
+  (void)h, (void)ctx, (void)inst;
+  if (out_bar[0].data && in_bar[0].data && call->in[0].dtype == LRP_REAL)
+    memcpy(in_bar[0].data, out_bar[0].data, (size_t)lrp_count(&out_bar[0]) * sizeof(lrp_real));
+  return LRP_OK;
+}
+
+/* ---- eye_like: ones on a diagonal of a matrix in the shape of x ---- */
+
+static const lrp_arg eye_like_args[] = {
+    {.name = "k", .type = LRP_ARG_INT, .doc = "how far the diagonal is moved to the right"},
+    {.name = "index", .type = LRP_ARG_BOOL, .doc = "y holds integers"},
+    LRP_ARGS_END};
+
+static lrp_status eye_like_create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, void **inst)
+{
+  return recipe_new(h, ctx, (recipe){.first = a[0].i, .last = a[1].i}, inst);
+}
+
+static lrp_status eye_like_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  const recipe *r = inst;
+  if (call->in[0].rank != 2)
+    return h->fail(ctx, LRP_E_SHAPE, "eye_like: rank %d, a matrix was expected", call->in[0].rank);
+  tensor_describe(&call->out[0], r->last ? LRP_INDEX : LRP_REAL, 2, call->in[0].shape);
+  call->out[0].flags = r->last ? 0 : LRP_NONNEG;
+  return LRP_OK;
+}
+
+static lrp_status eye_like_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  const recipe *r = inst;
+  const lrp_tensor *y = &call->out[0];
+  (void)h, (void)ctx;
+  for (int64_t i = 0, n = lrp_count(y); i < n; i++) {
+    const int on = i % y->shape[1] - i / y->shape[1] == r->first;
+    if (r->last)
+      lrp_indices(y)[i] = on;
+    else
+      lrp_reals(y)[i] = (lrp_real)on;
+  }
+  return LRP_OK;
+}
+
+static lrp_status eye_like_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
+{
+  enum { FLOAT = 1, FLOAT16 = 10, DOUBLE = 11, BFLOAT16 = 16 };
+  const int64_t type = h->node_int(node, "dtype", FLOAT);
+  (void)ctx;
+  a[0].i = h->node_int(node, "k", 0);
+  a[1].i = type != FLOAT && type != FLOAT16 && type != DOUBLE && type != BFLOAT16;
+  return LRP_OK;
+}
+
 /* ---- descriptors ---- */
 
 #define TYPE(NAME, ONNX, SINCE, INPUTS, READ, LAYOUT, IN, OUT, DOC, ...)                                      \
@@ -302,6 +393,21 @@ TYPE(range, "Range", 11, "start limit delta", NULL, LRP_LAYOUT_MODEL, range_in, 
 TYPE(convert, "Cast", 6, "x", convert_read, LRP_LAYOUT_ANY, side_in, side_out,
      "y = x in another element type", RECIPE(convert))
 
-static const lrp_layer_type *const layers[] = {&shape_type, &size_type, &constant_of_shape_type, &range_type,
-                                               &convert_type, NULL};
+TYPE(eye_like, "EyeLike", 9, "x", eye_like_read, LRP_LAYOUT_MODEL, shape_in, side_out, "y = ones on a diagonal, else zeros",
+     RECIPE(eye_like))
+static const lrp_operator cast_like_operators[] = {{.domain = "", .name = "CastLike", .since = 15}, {0}};
+static const lrp_layer_type cast_like_type = {.struct_size = sizeof cast_like_type,
+                                              .kind = LRP_KIND_RESHAPE,
+                                              .layout = LRP_LAYOUT_MODEL,
+                                              .name = "cast_like",
+                                              .doc = "y = x in the element type of another tensor",
+                                              .in = like_in,
+                                              .out = like_out,
+                                              .operators = cast_like_operators,
+                                              .infer = cast_like_infer,
+                                              .forward = cast_like_forward,
+                                              .vjp = cast_like_vjp};
+
+static const lrp_layer_type *const layers[] = {&shape_type,   &size_type,     &constant_of_shape_type, &range_type,
+                                               &convert_type, &eye_like_type, &cast_like_type,         NULL};
 LRP_PLUGIN(layer_shapeinfo, "shapeinfo", "1.0", "MIT", "tensors made of shapes and numbers", layers, NULL, NULL);

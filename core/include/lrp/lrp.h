@@ -85,7 +85,7 @@ LRP_API int lrp_args_json(const lrp_arg *, const lrp_value *, char *buffer, size
 /* ---- models ---- */
 typedef struct lrp_model lrp_model;
 typedef struct lrp_tokenizer lrp_tokenizer;
-enum { LRP_MODALITY_TENSOR, LRP_MODALITY_IMAGE, LRP_MODALITY_TEXT };
+enum { LRP_MODALITY_TENSOR, LRP_MODALITY_IMAGE, LRP_MODALITY_TEXT, LRP_MODALITY_SOUND, LRP_MODALITY_BYTES };
 typedef struct lrp_preprocess { /* of pictures, from preprocessor_config.json */
   int64_t height, width, channels; /* 0: as the picture is */
   int do_resize, do_rescale, do_normalize, keep_aspect, crop, resample; /* resample: 0 nearest, 2 bilinear, 3 bicubic */
@@ -93,6 +93,19 @@ typedef struct lrp_preprocess { /* of pictures, from preprocessor_config.json */
   double rescale;                  /* 1/255 */
   double mean[4], std[4];
 } lrp_preprocess;
+typedef struct lrp_sound_form { /* of sounds, from preprocessor_config.json */
+  int64_t rate;       /* samples a second */
+  int64_t frame, hop; /* samples of a frame, and from one frame to the next; frame 0: the whole sound */
+  int do_center;      /* the middle of frame k is at sample k * hop, with zeros around the sound; else its begin is */
+  int do_normalize;   /* each frame to mean 0 and variance 1 ... */
+  double epsilon;     /* ... by (x - mean) / sqrt(variance + epsilon) */
+} lrp_sound_form;
+typedef struct lrp_bytes_form { /* of files as bytes, from preprocessor_config.json */
+  int64_t begin, end; /* so many of the first bytes behind leading white space, of the last before trailing white space */
+  int64_t block;      /* so many bytes at each end of the file are looked at */
+  int64_t padding;    /* stands where the file has no more bytes */
+  int64_t least;      /* bytes that a file must have behind leading white space */
+} lrp_bytes_form;
 typedef struct lrp_model_info {
   const char *path, *name, *file, *sha256; /* sha256 over model.onnx and its external data */
   const char *producer, *kind;             /* kind: config.json's model_type or "" */
@@ -103,6 +116,8 @@ typedef struct lrp_model_info {
   const char *meta;                        /* config.json as text, "{}" without one */
   const lrp_preprocess *preprocess;        /* NULL: none */
   const lrp_tokenizer *tokenizer;          /* NULL: none */
+  const lrp_sound_form *sound;             /* NULL: it reads no sounds */
+  const lrp_bytes_form *bytes;             /* NULL: it reads no files as bytes */
 } lrp_model_info;
 typedef struct lrp_signature { /* an input or output of the model file */
   const char *name;
@@ -136,12 +151,30 @@ typedef struct lrp_input {
   char sha256[65];          /* of the text, the decoded pixels or the array */
   int64_t image_w, image_h, image_c; /* image only: the pixels as the model sees them, 8 bit, before normalising */
   uint8_t *pixels;
+  int64_t n_sound, sound_at; /* sound only: samples; where the frame begins, negative with zeros in front */
+  float *sound;              /* mono, at the model's rate, not normalised */
+  int64_t n_byte;            /* bytes only: positions of the input */
+  int64_t *byte_at;          /* where each stands in the file; -1: padding */
+  uint8_t *byte;             /* the bytes there */
 } lrp_input;
 LRP_API lrp_status lrp_input_text(lrp_ctx *, const lrp_model *, const char *text, size_t n, lrp_input **out);
 LRP_API lrp_status lrp_input_image(lrp_ctx *, const lrp_model *, const char *path, lrp_input **out); /* PNG, JPEG */
 LRP_API lrp_status lrp_input_npy(lrp_ctx *, const lrp_model *, const char *const *paths, int32_t n, lrp_input **out);
-/* By content: .npy, PNG or JPEG by their first bytes, else text where the model reads text. */
+/* PCM and compressed sounds that libsndfile reads, mixed to mono and resampled to the model's rate.  seconds: the frame
+ * nearest to that time; negative: the loudest frame. */
+LRP_API lrp_status lrp_input_sound(lrp_ctx *, const lrp_model *, const char *path, double seconds, lrp_input **out);
+/* A file's bytes, copied where needed; name is for messages and becomes the path. */
+LRP_API lrp_status lrp_input_bytes(lrp_ctx *, const lrp_model *, const char *name, const void *data, size_t n,
+                                   lrp_input **out);
+/* Where the model reads any file's bytes or sounds: as that, but for .npy beside sounds.  Else by content: .npy, PNG or JPEG
+ * by their first bytes, or text where the model reads text. */
 LRP_API lrp_status lrp_input_file(lrp_ctx *, const lrp_model *, const char *path, lrp_input **out);
+/* From memory, copied; name is for messages and becomes the path.  Pixels are (height,width,channels), 8 bit, with 1, 3
+ * or 4 channels.  Arrays: one for each input of the model, or one sample of each without its first axis. */
+LRP_API lrp_status lrp_input_pixels(lrp_ctx *, const lrp_model *, const char *name, int64_t width, int64_t height,
+                                    int64_t channels, const uint8_t *pixels, lrp_input **out);
+LRP_API lrp_status lrp_input_arrays(lrp_ctx *, const lrp_model *, const char *name, const lrp_tensor *, int32_t n,
+                                    lrp_input **out);
 LRP_API void lrp_input_free(lrp_input *);
 
 /* Arrays as numpy writes them; t->data is malloc'ed.  Floating types become LRP_REAL, integer types LRP_INDEX. */

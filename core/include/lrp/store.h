@@ -24,6 +24,9 @@ enum {
 LRP_API lrp_status lrp_store_open(lrp_ctx *, const char *path, int32_t mode, lrp_store **out);
 LRP_API void lrp_store_close(lrp_store *); /* runs still open are marked interrupted; NULL is fine */
 
+/* Relevance that another program computed; the composite's name and text tell which. */
+enum { LRP_METHOD_IMPORT = LRP_METHOD_INTEGRATED_GRADIENTS + 1 };
+
 /* ---- a run: plain facts, so that whoever has them can write a store ---- */
 typedef struct lrp_run_layer { /* a node, in order of execution */
   const char *name, *op, *type, *args;
@@ -48,7 +51,7 @@ typedef struct lrp_run_spec {
   int64_t n_rule;
   const lrp_plugin_info *const *plugin;   /* those that took part */
   int64_t n_plugin;
-  int32_t method, seed_kind;              /* LRP_METHOD_x, LRP_SEED_x */
+  int32_t method, seed_kind;              /* LRP_METHOD_x or LRP_METHOD_IMPORT, LRP_SEED_x */
   int32_t threads;                        /* 0: as many as processors */
   int32_t n_argv;
   const char *const *argv;
@@ -60,7 +63,7 @@ typedef struct lrp_run_spec {
   void *host;                             /* memory of lrp_run_spec_from() */
 } lrp_run_spec;
 /* Fill model, signatures, tokenizer, layers, composite, plugins; the rest is zeroed for the caller to fill.  composite
- * may be NULL.  All three must outlive the spec. */
+ * may be NULL, and the graph: no layers are known then.  All must outlive the spec. */
 LRP_API lrp_status lrp_run_spec_from(lrp_ctx *, const lrp_model *, const lrp_graph *, const lrp_composite *,
                                      lrp_run_spec *out);
 LRP_API void lrp_run_spec_free(lrp_run_spec *);
@@ -72,6 +75,9 @@ LRP_API int64_t lrp_run_id(const lrp_run *);
  * follow are about spec->layer.  Only layer and n_layer are read. */
 LRP_API lrp_status lrp_store_run_layers(lrp_store *, lrp_run *, const lrp_run_spec *);
 
+typedef struct lrp_span { /* bytes [begin, end) of a text */
+  uint32_t begin, end;
+} lrp_span;
 typedef struct lrp_record { /* one explanation of one sample */
   const lrp_input *input;
   int64_t sample, n_sample;   /* which one of how many */
@@ -84,6 +90,8 @@ typedef struct lrp_record { /* one explanation of one sample */
   const lrp_relevance *relevance;
   int64_t n_node;             /* rows of relevance->ledger: as many as the run has layers; 0: no ledger */
   int64_t at;                 /* the layer that relevance->at belongs to, stored as one more explanation; -1: none */
+  const lrp_span *rationale;  /* parts of the text that people named as the reason */
+  int64_t n_rationale;
 } lrp_record;
 /* One transaction: input, tokens, prediction, relevance, token rows, ledger.  Inputs, tokens and predictions that
  * are there are used again; an explanation that the run has already is left as it is.  *id may be NULL.
@@ -99,6 +107,32 @@ LRP_API lrp_status lrp_store_score(lrp_store *, int64_t explanation, const char 
 enum { LRP_RUN_DONE, LRP_RUN_FAILED, LRP_RUN_INTERRUPTED };
 /* Writes status and costs and frees the run, which dies even if the call fails. */
 LRP_API lrp_status lrp_store_run_end(lrp_store *, lrp_run *, int32_t status);
+
+/* ---- going on with a run: in another process, or after it was interrupted ---- */
+/* The latest run of the experiment with the same model, composite, method, precision and config; *id -1: none. */
+LRP_API lrp_status lrp_store_run_find(lrp_store *, const lrp_run_spec *, int64_t *id);
+/* It is 'running' again, in this process; its errors are forgotten, as what failed will be tried again. */
+LRP_API lrp_status lrp_store_run_resume(lrp_store *, int64_t id);
+/* A handle on a run that exists; its layers are known after lrp_store_run_layers(). */
+LRP_API lrp_status lrp_store_run_join(lrp_store *, int64_t id, const lrp_run_spec *, lrp_run **out);
+enum { LRP_RUN_GOES_ON = -1 };
+/* Adds to the run's costs and frees the handle, which dies even if the call fails.  status: LRP_RUN_x. */
+LRP_API lrp_status lrp_store_run_leave(lrp_store *, lrp_run *, int32_t status, int64_t wall_ns, int64_t cpu_ns);
+/* What the run, or another one that differs from it in its inputs only, knows already: the scores of an input (*there
+ * false: none, or another number of classes), an explanation. */
+LRP_API lrp_status lrp_store_has_scores(lrp_store *, const lrp_run *, const lrp_input *, int64_t sample, lrp_real *scores,
+                                        int64_t n_class, int *there);
+LRP_API lrp_status lrp_store_has_explanation(lrp_store *, const lrp_run *, const lrp_input *, int64_t sample,
+                                             const lrp_target *, int *there);
+
+/* ---- merging ---- */
+typedef struct lrp_merged { /* what was added, and what was there already */
+  int64_t run, run_known, explanation, explanation_known, input, error, score;
+} lrp_merged;
+/* Add all runs of another store, which is not changed, in one transaction.  Runs are the same where their uuid is, all
+ * else where its content is: merging twice adds nothing, and a run that went on since then gets what is new.  Both
+ * files must have the same format.  LRP_E_DB: as always, or the other file's rows do not fit together. */
+LRP_API lrp_status lrp_store_merge(lrp_store *, const char *from, lrp_merged *out);
 
 /* ---- queries ---- */
 enum { LRP_FORMAT_TABLE, LRP_FORMAT_CSV, LRP_FORMAT_JSON, LRP_FORMAT_MARKDOWN };
