@@ -48,7 +48,6 @@ const cli_command CLI_DB = {
 
 static const char SQL_FORMAT[] = "PRAGMA user_version";
 static const char SQL_SIZE[] = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
-static const char SQL_BACKUP[] = "VACUUM INTO ?1";
 static const char SQL_EXPAND[] =
     "INSERT INTO token_relevance (explanation_id, position, token_id, word, relevance)\n"
     "SELECT x.explanation_id, k.position, k.token_id, k.word,\n"
@@ -119,16 +118,30 @@ static int check(cli_db *d)
 
 /* ---- backup, migrate ---- */
 
+/* Page by page: VACUUM INTO fails on a file opened read-only that has generated columns (SQLite 3.40). */
+static int copy_pages(cli_db *d, const char *to)
+{
+  sqlite3 *out = NULL;
+  int code = sqlite3_open_v2(to, &out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+  sqlite3_backup *job = code ? NULL : sqlite3_backup_init(out, "main", d->db, "main");
+  if (job) {
+    sqlite3_backup_step(job, -1);
+    sqlite3_backup_finish(job); /* leaves the error of the whole in out */
+  }
+  const lrp_status st = out && sqlite3_errcode(out) ? lrp_db_fail(d->ctx, out, to, "copying the database")
+                        : out                       ? LRP_OK
+                                                    : LRP_E_NOMEM;
+  sqlite3_close(out);
+  return st ? cli_fail(d->ctx, st) : 0;
+}
+
 static int backup(cli_db *d, const char *to)
 {
-  int status = 0;
   if (!access(to, F_OK)) {
     cli_error("db backup: %s is there already; name a new file", to);
     return 2;
   }
-  sqlite3_stmt *stmt = cli_db_ask(d, SQL_BACKUP, "t", to);
-  cli_db_row(d, stmt, &status);
-  sqlite3_finalize(stmt);
+  const int status = copy_pages(d, to);
   if (status)
     unlink(to); /* half of a copy is none */
   else

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char SQL_FORGET[] = "DELETE FROM run WHERE run_id = ?1";
+
 typedef struct import {
   cli_db d;
   lrp_model *model;
@@ -231,6 +233,16 @@ static lrp_status import_all(import *m)
   return st;
 }
 
+/* Half an import is none. */
+static void forget(import *m, int64_t run)
+{
+  int status = 0;
+  m->d.db = m->d.store->db;
+  sqlite3_stmt *stmt = cli_db_ask(&m->d, SQL_FORGET, "i", run);
+  cli_db_row(&m->d, stmt, &status);
+  sqlite3_finalize(stmt);
+}
+
 /* ---- the command ---- */
 
 static bool understood(const cli_args *a, import *m)
@@ -277,6 +289,8 @@ int cli_db_import(const cli_args *a, int argc, char **argv)
   const int64_t run = m.run ? lrp_run_id(m.run) : -1;
   if (m.run && lrp_store_run_end(m.d.store, m.run, st ? LRP_RUN_FAILED : LRP_RUN_DONE) && !status)
     st = LRP_E_DB;
+  if (status && run > 0)
+    forget(&m, run);
   if (!status && st)
     cli_fail(m.d.ctx, st);
   else if (!status)

@@ -34,8 +34,9 @@ const cli_command CLI_EXPLAIN = {
     "explain",
     "explain the decisions of a model on pictures, texts or arrays",
     "MODEL INPUT... [OPTION ...]\n\n"
-    "MODEL is a folder with model.onnx, or an .onnx file.  INPUT is a file (PNG, JPEG, .npy, text), a text, or - for\n"
-    "standard input.  A model with several inputs takes as many .npy files.",
+    "MODEL is a folder with model.onnx, or an .onnx file.  INPUT is a file (PNG, JPEG,\n"
+    ".npy, text), a text, or - for standard input.  A model with several inputs takes\n"
+    "as many .npy files.",
     OPTIONS,
     O_PLUGIN,
     "  lrp explain examples/models/fashion-cnn examples/data/ankle-boot.png -o boot.png\n"

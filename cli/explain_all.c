@@ -155,9 +155,9 @@ static const char *name_of(const source *s, const lrp_input *in)
 {
   if (s->text)
     return "text";
-  if (s->n > 1 || in->path)
-    return s->operand[0];
-  return !strcmp(s->operand[0], "-") ? "standard input" : "text";
+  if (!strcmp(s->operand[0], "-"))
+    return "standard input";
+  return s->n > 1 || in->path ? s->operand[0] : "text";
 }
 
 /* kept: the input that the graph was built for, whose shapes the next one is compared with. */

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN, CLI_SQL, CLI_RUN;
+extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN, CLI_SQL, CLI_RUN, CLI_COMPARE,
+    CLI_DIFF, CLI_RUNS, CLI_DB;
 
 const cli_command *const CLI_COMMANDS[] = {&CLI_EXPLAIN, &CLI_RUN,     &CLI_FORWARD, &CLI_MODEL, &CLI_RULES,
-                                           &CLI_LAYERS,  &CLI_PLUGIN,  &CLI_SQL,   NULL};
+                                           &CLI_LAYERS,  &CLI_PLUGIN,  &CLI_SQL,   &CLI_COMPARE,
+                                           &CLI_DIFF,    &CLI_RUNS,    &CLI_DB,    NULL};
 
 static void usage(FILE *f)
 {

@@ -88,7 +88,8 @@ static int info_json(const lrp_model *m)
   json_t *labels = json_array(), *inputs = json_array(), *outputs = json_array();
   for (int64_t i = 0; i < a->n_label; i++) {
     char label[256];
-    json_array_append_new(labels, cli_json_text(cli_label(m, i, label, sizeof label), strlen(label)));
+    cli_label(m, i, label, sizeof label);
+    json_array_append_new(labels, cli_json_text(label, strlen(label)));
   }
   for (int32_t i = 0; i < a->n_input; i++)
     json_array_append_new(inputs, signature_json(lrp_model_input(m, i)));

@@ -65,7 +65,8 @@ typedef struct run_job {
   unit *unit;
   int64_t n_unit, n_total;  /* explanations */
   shared *shared;
-  lrp_store *store;
+  lrp_store *store;         /* at the beginning and the end; while working, for --resume's questions */
+  struct writer *writer;    /* NULL: nothing is stored */
   int64_t parent;           /* a worker process ends when its parent is gone; 0: this is no worker */
   cli_progress progress;
 } run_job;
@@ -84,6 +85,17 @@ lrp_status run_work(run_job *);          /* units until there are none */
 bool run_stopped(const run_job *);
 lrp_status run_graph(run_job *, part *, const lrp_input *);
 lrp_status run_first(run_job *, part *, bool timed); /* the first readable input, tried under all rules */
+
+void run_tell(shared *, const char *message); /* of a failure: the first ones are printed */
+
+/* run_write.c */
+typedef struct writer writer;
+lrp_status writer_open(run_job *);
+lrp_status writer_put(run_job *, lrp_run *, const lrp_record *); /* copies the relevance, not the input */
+lrp_status writer_drain(run_job *);  /* all is stored; the store may be used until the next writer_put */
+lrp_store *writer_store(writer *);
+lrp_status writer_fail(run_job *, lrp_status); /* its message becomes the job's */
+void writer_close(run_job *);
 
 /* run_jobs.c */
 void run_progress(run_job *);

@@ -271,8 +271,9 @@ lrp_status run_show_plan(run_job *j)
   for (int p = 0; p < j->e->n_model; p++) {
     const part *x = &j->part[p];
     const int targets = x->targets->n ? x->targets->n : 1;
-    printf("\nmodel %s, sha256 %.12s: %" PRId64 " inputs x %d rules x %d targets\n", lrp_model_about(x->model)->name,
-           lrp_model_about(x->model)->sha256, x->n_input, x->n_rule, targets);
+    printf("\nmodel %s, sha256 %.12s: %" PRId64 " inputs x %d rule%s x %d target%s\n", lrp_model_about(x->model)->name,
+           lrp_model_about(x->model)->sha256, x->n_input, x->n_rule,
+           x->n_rule > 1 ? "s" : "", targets, targets > 1 ? "s" : "");
     for (int s = 0; s < j->e->n_input; s++)
       if (run_n_input(j, p, s))
         printf("  %-44s %8" PRId64 " inputs\n", j->set[s]->path, j->set[s]->n);
@@ -308,6 +309,7 @@ lrp_status run_spec(run_job *j, const part *p, const rule_run *r, const lrp_grap
   const char *threads = j->threads ? j->threads : j->jobs > 1 ? "1" : getenv("LRP_THREADS");
   const long n = threads ? strtol(threads, NULL, 10) : 0;
   out->experiment = j->e->name;
+  out->note = j->e->note;
   out->method = r->method;
   out->seed_kind = j->seed;
   out->threads = n > 0 && n < 4096 ? (int32_t)n : 0;

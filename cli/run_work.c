@@ -85,15 +85,18 @@ static lrp_status assign(run_job *j, part *p, const rule_run *r)
 static lrp_status log_layers(const context *c)
 {
   lrp_run_spec spec;
-  if (!c->j->store || (c->r->run && c->r->logged == c->p->generation))
+  run_job *j = c->j;
+  if (!j->writer || (c->r->run && c->r->logged == c->p->generation))
     return LRP_OK;
-  lrp_status st = run_spec(c->j, c->p, c->r, c->p->graph, &spec);
+  lrp_status st = writer_drain(j);
+  if (!st)
+    st = run_spec(j, c->p, c->r, c->p->graph, &spec);
   if (st)
     return st;
   if (!c->r->run)
-    st = lrp_store_run_join(c->j->store, c->r->id, &spec, &c->r->run);
+    st = writer_fail(j, lrp_store_run_join(writer_store(j->writer), c->r->id, &spec, &c->r->run));
   if (!st && c->p->graph)
-    st = lrp_store_run_layers(c->j->store, c->r->run, &spec);
+    st = writer_fail(j, lrp_store_run_layers(writer_store(j->writer), c->r->run, &spec));
   lrp_run_spec_free(&spec);
   c->r->logged = c->p->generation;
   return st;
@@ -101,21 +104,33 @@ static lrp_status log_layers(const context *c)
 
 /* ---- failures ---- */
 
+void run_tell(shared *s, const char *message)
+{
+  const int64_t told = s->told++;
+  if (told < TOLD)
+    cli_error("%s", message);
+  else if (told == TOLD)
+    cli_error("further failures are not printed");
+}
+
 static void tell(const context *c, const work *w, const char *message)
 {
-  char where[4200];
-  const int64_t told = c->j->shared->told++;
-  if (told < TOLD)
-    cli_error("%s%s%s", w->s.input ? dataset_where(c->d, w->at, where, sizeof where) : "", w->s.input ? ": " : "", message);
-  else if (told == TOLD)
-    cli_error("further failures are %s", c->j->db ? "stored, not printed" : "not printed");
+  char where[4200], line[8400];
+  snprintf(line, sizeof line, "%s%s%s", w->s.input ? dataset_where(c->d, w->at, where, sizeof where) : "",
+           w->s.input ? ": " : "", message);
+  cli_progress_hide(&c->j->progress);
+  run_tell(c->j->shared, line);
 }
 
 /* n explanations fail.  A failing database is a failure of the work; all else is a row of errors. */
 static lrp_status put_error(const context *c, const work *w, lrp_status failure, const char *message, int64_t n)
 {
   c->j->shared->failed += n;
-  return c->j->store ? lrp_store_error(c->j->store, c->r->run, w->s.input, 0, failure, message) : LRP_OK;
+  if (!c->j->writer)
+    return LRP_OK;
+  const lrp_status st = writer_drain(c->j);
+  return st ? st
+            : writer_fail(c->j, lrp_store_error(writer_store(c->j->writer), c->r->run, w->s.input, 0, failure, message));
 }
 
 static lrp_status skip(const context *c, const work *w, lrp_status failure, int64_t n)
@@ -189,7 +204,10 @@ static lrp_status store(const context *c, const work *w, const lrp_target *targe
                              .at = -1,
                              .rationale = w->s.rationale,
                              .n_rationale = w->s.n_rationale};
-  return c->j->store ? lrp_store_explanation(c->j->store, c->r->run, &record, NULL) : LRP_OK;
+  if (c->j->writer)
+    return writer_put(c->j, c->r->run, &record);
+  c->j->shared->done++;
+  return LRP_OK;
 }
 
 static int64_t steps(const run_job *j)
@@ -210,16 +228,7 @@ static lrp_status explain_target(const context *c, const work *w, const lrp_targ
   }
   if (!st)
     st = lrp_graph_explain(c->j->ctx, c->p->graph, w->s.input, t, c->j->seed, c->r->method, steps(c->j), NULL, &rel);
-  if (st)
-    return skip(c, w, st, 1);
-  st = store(c, w, t, rel);
-  if (st == LRP_E_NUMERIC) { /* the store has its error already */
-    tell(c, w, lrp_message(c->j->ctx));
-    c->j->shared->failed++;
-    return LRP_OK;
-  }
-  c->j->shared->done += !st;
-  return st;
+  return st ? skip(c, w, st, 1) : store(c, w, t, rel);
 }
 
 /* All targets, after the forward pass. */
@@ -363,31 +372,49 @@ static lrp_status work_unit(run_job *j, const unit *u)
       end++;
     st = work_group(&c, &w[i], end - i);
   }
+  if (j->writer && !st)
+    st = writer_drain(j);
+  else if (j->writer)
+    writer_drain(j); /* the inputs die now */
   for (int64_t i = 0; w && i < n; i++)
     sample_free(&w[i].s);
   free(w);
   return st;
 }
 
+/* What each run has cost goes into the database. */
+static lrp_status leave(run_job *j)
+{
+  lrp_status st = LRP_OK;
+  for (int p = 0; p < j->e->n_model; p++)
+    for (int r = 0; r < j->part[p].n_rule; r++) {
+      rule_run *x = &j->part[p].rule[r];
+      const lrp_status later = writer_fail(
+          j, lrp_store_run_leave(writer_store(j->writer), x->run, LRP_RUN_GOES_ON, x->wall_ns, x->cpu_ns));
+      x->run = NULL;
+      st = st ? st : later;
+    }
+  return st;
+}
+
 lrp_status run_work(run_job *j)
 {
-  lrp_status st = j->db ? lrp_store_open(j->ctx, j->db, LRP_STORE_WRITE, &j->store) : LRP_OK;
+  char message[4096];
+  lrp_status st = j->db ? writer_open(j) : LRP_OK;
+  if (!st && j->resume)
+    st = lrp_store_open(j->ctx, j->db, LRP_STORE_READ, &j->store);
   while (!st && !run_stopped(j)) {
     const int64_t at = j->shared->next++;
     if (at >= j->n_unit)
       break;
     st = work_unit(j, &j->unit[at]);
   }
-  for (int p = 0; j->store && p < j->e->n_model; p++)
-    for (int r = 0; r < j->part[p].n_rule; r++) {
-      rule_run *x = &j->part[p].rule[r];
-      const lrp_status later = st ? LRP_OK : lrp_store_run_leave(j->store, x->run, LRP_RUN_GOES_ON, x->wall_ns, x->cpu_ns);
-      x->run = st ? x->run : NULL;
-      st = later ? later : st;
-    }
+  snprintf(message, sizeof message, "%s", st ? lrp_message(j->ctx) : "");
+  const lrp_status later = j->writer ? leave(j) : LRP_OK;
+  writer_close(j);
   lrp_store_close(j->store);
   j->store = NULL;
-  return st;
+  return st ? FAIL(j->ctx, st, "%s", message) : later;
 }
 
 /* ---- the first input ---- */

@@ -181,37 +181,47 @@ static int tag(cli_db *d, const char *const *operand, int n, int32_t format)
 
 /* ---- rm ---- */
 
-static int remove_one(cli_db *d, int64_t run, bool force, bool dry)
+static int may_remove(cli_db *d, const char *text, bool force, int64_t *run, state *s)
 {
-  state s;
-  int status = state_of(d, run, &s);
-  if (status)
+  int status = run_of(text, run);
+  if (!status)
+    status = state_of(d, *run, s);
+  if (status || force || strcmp(s->status, "running"))
     return status;
-  if (!strcmp(s.status, "running") && !force) {
-    cli_error("run %lld is running (process %lld on %s); wait for its end, see lrp runs doctor, or say --force", (long long)run,
-              (long long)s.pid, s.host);
-    return 2;
-  }
-  printf("run %lld: %s, %lld explanations%s\n", (long long)run, s.status, (long long)s.n, dry ? " would be removed" : " removed");
-  return dry ? 0 : change(d, SQL_REMOVE, "i", run, NULL, NULL);
+  cli_error("run %lld is running (process %lld on %s); wait for its end, see lrp runs doctor, or say --force", (long long)*run,
+            (long long)s->pid, s->host);
+  return 2;
 }
 
-/* All of them or none. */
+/* All of them or none; what was done is told after it is done. */
 static int remove_runs(cli_db *d, const char *const *operand, int n, bool force, bool dry)
 {
+  int64_t run;
+  state s;
+  char *told = NULL;
+  size_t n_told = 0;
+  FILE *f = open_memstream(&told, &n_told);
+  if (!f)
+    return cli_fail(d->ctx, LRP_E_NOMEM);
   int status = dry ? 0 : cli_db_do(d, "removing runs", "BEGIN IMMEDIATE");
   for (int i = 0; !status && i < n; i++) {
-    int64_t run;
-    status = run_of(operand[i], &run);
+    status = may_remove(d, operand[i], force, &run, &s);
     if (!status)
-      status = remove_one(d, run, force, dry);
+      fprintf(f, "run %lld: %s, %lld explanations%s\n", (long long)run, s.status, (long long)s.n,
+              dry ? " would be removed" : " removed");
+    if (!status && !dry)
+      status = change(d, SQL_REMOVE, "i", run, NULL, NULL);
   }
   if (!status && !dry)
     status = cli_db_do(d, "removing runs", "COMMIT");
-  if (status && !dry)
-    cli_error("nothing was removed");
-  else if (!status && !dry)
+  const bool complete = !fclose(f);
+  if (!status && complete)
+    fputs(told, stdout);
+  free(told);
+  if (!status && !dry)
     cli_note("the room is used again by new runs; lrp db compact gives it back to the disk");
+  else if (!dry)
+    cli_error("nothing was removed");
   return status;
 }
 

@@ -68,9 +68,10 @@ static const struct {
      "WHERE t.place = 1 AND (:class IS NULL OR k.label = :class OR CAST(t.target_class AS TEXT) = :class)\n"
      "GROUP BY 1, 2, 3 HAVING wrong > 0 ORDER BY wrong DESC, n, word LIMIT 30"},
     {"disagreement", "A B: the inputs on which two composites (or methods) agree least",
-     "SELECT f32_cos(p.ra, p.rb) AS cosine, f32_spearman(p.ra, p.rb) AS spearman,\n"
-     "  f32_topk_jaccard(p.ra, p.rb, 5) AS top5, p.a, p.b, v.target, v.input\n"
-     "FROM v_pair p JOIN v_explanation v ON v.explanation_id = p.a\n"
+     "SELECT CASE x.dtype WHEN 'f64' THEN f64_cos(p.ra, p.rb) ELSE f32_cos(p.ra, p.rb) END AS cosine,\n"
+     "  CASE x.dtype WHEN 'f64' THEN f64_topk_jaccard(p.ra, p.rb, 5) ELSE f32_topk_jaccard(p.ra, p.rb, 5) END AS top5,\n"
+     "  p.a, p.b, v.target, v.input\n"
+     "FROM v_pair p JOIN v_explanation v ON v.explanation_id = p.a JOIN explanation x ON x.explanation_id = p.a\n"
      "WHERE p.rule_a = :a AND p.rule_b = :b AND length(p.ra) = length(p.rb)\n"
      "ORDER BY cosine IS NULL, cosine LIMIT 20"},
     {"runs", "all runs, the latest first",

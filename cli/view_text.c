@@ -16,7 +16,7 @@ typedef struct flow {
   FILE *f;
   int color, at, columns; /* at: column of the cursor; columns 0: no limit */
 } flow;
-enum { INDENT = 2 };
+enum { INDENT = 2, SCREENS = 2000 }; /* SCREENS: tokens of a few pages, the most that a terminal is given */
 
 static void new_line(flow *w)
 {
@@ -87,9 +87,10 @@ static void put_flow(FILE *f, int color, const cli_view *v, double largest)
 {
   const lrp_input *in = v->input;
   flow w = {.f = f, .color = color, .columns = cli_columns(f)};
+  const int64_t n = in->n_token < v->n_rel ? in->n_token : v->n_rel, shown = w.columns && n > SCREENS ? SCREENS : n;
   size_t at = 0;
   new_line(&w);
-  for (int64_t i = 0; i < in->n_token && i < v->n_rel; i++) {
+  for (int64_t i = 0; i < shown; i++) {
     const lrp_token *t = &in->token[i];
     if (t->begin >= t->end || t->begin < at)
       continue;
@@ -100,7 +101,9 @@ static void put_flow(FILE *f, int color, const cli_view *v, double largest)
     put_token(&w, in->text + t->begin, t->end - t->begin, largest > 0 ? (double)v->rel[i] / largest : 0);
     at = t->end;
   }
-  if (in->n_dropped) /* what the model did not read may be a book */
+  if (shown < n)
+    fprintf(f, " ... (%lld more tokens; -o FILE.html shows all)", (long long)(n - shown));
+  else if (in->n_dropped) /* what the model did not read may be a book */
     fprintf(f, " ... (%zu more bytes)", in->n_text - at);
   else
     put_gap(&w, in->text + at, in->n_text - at);

@@ -1,10 +1,12 @@
-/* fuse.c - layers that a file spells as several nodes become one step.  The forms are data of the layer types
- * (lrp_pattern in plugin.h); this file reads them and finds them in a graph, and knows no operator by name.
+/* fuse.c - layers that a file spells as several nodes become one step.  The forms are data of
+ * the layer types (lrp_pattern in plugin.h); this file reads them and finds them in a graph, and
+ * knows no operator by name.
  *
  *     x -> Sigmoid -> s        "Mul{x, Sigmoid(x)}" of layer "silu":
  *     x, s -> Mul -> y     =>  x -> [silu] -> y
  *
- * Larger forms are tried first.  Tensors inside must have no other reader, so nothing but the spelling changes. */
+ * Larger forms are tried first.  Tensors inside must have no other reader, so nothing but the
+ * spelling changes. */
 #include "fuse.h"
 #include "bind.h"
 #include <math.h>
@@ -18,18 +20,18 @@ enum { TERM_FORM, TERM_PORT, TERM_NUMBER, TERM_ANY };
 
 typedef struct term {
   int what;
-  const char *op;       /* FORM: not ended by NUL */
+  const char *op; /* FORM: not ended by NUL */
   size_t n_op;
-  bool any_order;       /* FORM: two terms that may be exchanged */
+  bool any_order; /* FORM: two terms that may be exchanged */
   int n_arg, arg[MAX_ARG];
-  int form;             /* FORM: how many forms come before it in the text */
-  int32_t port;         /* PORT: inputs first, then parameters */
-  double value;         /* NUMBER */
+  int form;     /* FORM: how many forms come before it in the text */
+  int32_t port; /* PORT: inputs first, then parameters */
+  double value; /* NUMBER */
 } term;
 typedef struct form {
   const lrp_layer_type *type;
   const lrp_pattern *pattern;
-  term term[MAX_TERM];  /* 0 is the whole */
+  term term[MAX_TERM]; /* 0 is the whole */
   int n_term, n_form;
 } form;
 
@@ -53,8 +55,7 @@ static int32_t port_of(const lrp_layer_type *type, const char *name, size_t n)
   int32_t i = 0;
   for (int list = 0; list < 2; list++)
     for (const lrp_port *p = list ? type->param : type->in; p && p->role; p++, i++)
-      if (strlen(p->name) == n && !strncmp(p->name, name, n))
-        return i;
+      if (strlen(p->name) == n && !strncmp(p->name, name, n)) return i;
   return -1;
 }
 
@@ -68,8 +69,7 @@ static void read_args(reader *r, int t)
   do {
     r->at++;
     const int arg = read_term(r);
-    if (r->fault)
-      return;
+    if (r->fault) return;
     if (f->term[t].n_arg == MAX_ARG) {
       r->fault = "an operator has more than 4 terms";
       return;
@@ -126,10 +126,8 @@ static const char *read_form(const lrp_layer_type *type, const lrp_pattern *patt
   f->pattern = pattern;
   read_term(&r);
   skip(&r);
-  if (!r.fault && *r.at)
-    r.fault = "there is text behind its end";
-  if (!r.fault && f->term[0].what != TERM_FORM)
-    r.fault = "it does not start with an operator";
+  if (!r.fault && *r.at) r.fault = "there is text behind its end";
+  if (!r.fault && f->term[0].what != TERM_FORM) r.fault = "it does not start with an operator";
   return r.fault;
 }
 
@@ -143,8 +141,7 @@ const char *lrp_pattern_fault(const lrp_layer_type *type, const lrp_pattern *pat
       bool named = p->role == LRP_PORT_CARRIER || p->flags & LRP_PORT_OPTIONAL;
       for (int t = 0; t < f.n_term; t++)
         named = named || (f.term[t].what == TERM_PORT && f.term[t].port == i);
-      if (!named)
-        fault = "it does not name every port that the layer needs";
+      if (!named) fault = "it does not name every port that the layer needs";
     }
   return fault;
 }
@@ -154,15 +151,14 @@ const char *lrp_pattern_fault(const lrp_layer_type *type, const lrp_pattern *pat
 typedef struct match {
   const lrp_graph *g;
   const form *f;
-  int32_t n_in;              /* input ports */
-  int32_t port[64];          /* edge of each port, -1 */
-  int32_t step[MAX_TERM];    /* of each operator, in the order of the text */
+  int32_t n_in;           /* input ports */
+  int32_t port[64];       /* edge of each port, -1 */
+  int32_t step[MAX_TERM]; /* of each operator, in the order of the text */
 } match;
 
 static bool is_number(const lrp_tensor *t, double want)
 {
-  if (lrp_count(t) != 1 || !t->data)
-    return false;
+  if (lrp_count(t) != 1 || !t->data) return false;
   const double have = t->dtype == LRP_INDEX ? (double)lrp_indices(t)[0] : (double)lrp_reals(t)[0];
   return fabs(have - want) <= CLOSE * fabs(want);
 }
@@ -171,12 +167,9 @@ static bool match_port(match *m, int32_t port, int32_t edge)
 {
   const lrp_edge *e = &m->g->edge[edge];
   const lrp_port *p = port < m->n_in ? &m->f->type->in[port] : &m->f->type->param[port - m->n_in];
-  if (p->dtype != LRP_ANY_DTYPE && (int32_t)p->dtype != e->t.dtype)
-    return false;
-  if (m->port[port] >= 0)
-    return m->port[port] == edge;
-  if (port >= m->n_in && !e->is_const)
-    return false;
+  if (p->dtype != LRP_ANY_DTYPE && (int32_t)p->dtype != e->t.dtype) return false;
+  if (m->port[port] >= 0) return m->port[port] == edge;
+  if (port >= m->n_in && !e->is_const) return false;
   m->port[port] = edge;
   return true;
 }
@@ -185,8 +178,7 @@ static bool match_step(match *m, const term *t, int32_t id);
 
 static bool match_term(match *m, const term *t, int32_t edge)
 {
-  if (edge < 0)
-    return false;
+  if (edge < 0) return false;
   const lrp_edge *e = &m->g->edge[edge];
   switch (t->what) {
   case TERM_FORM:
@@ -207,7 +199,8 @@ static bool match_exchanged(match *m, const term *a, const term *b, const int32_
   const match before = *m;
   for (int swap = 0; swap < 2; swap++) {
     const int32_t for_a = edge[swap], for_b = edge[!swap];
-    if (first ? match_term(m, b, for_b) && match_term(m, a, for_a) : match_term(m, a, for_a) && match_term(m, b, for_b))
+    if (first ? match_term(m, b, for_b) && match_term(m, a, for_a)
+              : match_term(m, a, for_a) && match_term(m, b, for_b))
       return true;
     *m = before;
   }
@@ -217,22 +210,18 @@ static bool match_exchanged(match *m, const term *a, const term *b, const int32_
 static bool match_step(match *m, const term *t, int32_t id)
 {
   const lrp_step *s = &m->g->step[id];
-  if (s->dead || !s->node || s->node->onnx->domain[0] || s->node->onnx->n_out != 1)
-    return false;
+  if (s->dead || !s->node || s->node->onnx->domain[0] || s->node->onnx->n_out != 1) return false;
   const lrp_onnx_node *node = s->node->onnx;
   const int32_t *edge = s->node->edge;
   if (strlen(node->op) != t->n_op || strncmp(node->op, t->op, t->n_op) || node->n_in < t->n_arg)
     return false;
   for (int32_t i = t->n_arg; i < node->n_in; i++) /* further inputs are options */
-    if (edge[i] >= 0 && !m->g->edge[edge[i]].is_const)
-      return false;
+    if (edge[i] >= 0 && !m->g->edge[edge[i]].is_const) return false;
   m->step[t->form] = id;
   const term *all = m->f->term;
-  if (t->any_order)
-    return match_exchanged(m, &all[t->arg[0]], &all[t->arg[1]], edge);
+  if (t->any_order) return match_exchanged(m, &all[t->arg[0]], &all[t->arg[1]], edge);
   for (int i = 0; i < t->n_arg; i++)
-    if (!match_term(m, &all[t->arg[i]], edge[i]))
-      return false;
+    if (!match_term(m, &all[t->arg[i]], edge[i])) return false;
   return true;
 }
 
@@ -241,16 +230,14 @@ static bool match_step(match *m, const term *t, int32_t id)
 static bool belongs(const match *m, int32_t id)
 {
   for (int i = 0; i < m->f->n_form; i++)
-    if (m->step[i] == id)
-      return true;
+    if (m->step[i] == id) return true;
   return false;
 }
 
 static bool reads(const lrp_step *s, int32_t edge)
 {
   for (uint32_t i = 0; i < s->n_in; i++)
-    if (s->in[i] == edge || s->carrier_of[i] == edge)
-      return true;
+    if (s->in[i] == edge || s->carrier_of[i] == edge) return true;
   return false;
 }
 
@@ -258,14 +245,11 @@ static bool reads(const lrp_step *s, int32_t edge)
 static bool read_inside(const match *m, int32_t edge)
 {
   const lrp_graph *g = m->g;
-  if (g->edge[edge].is_output || g->score == edge)
-    return false;
+  if (g->edge[edge].is_output || g->score == edge) return false;
   for (int32_t id = 0; id < g->n_step; id++) {
     const lrp_step *s = &g->step[id];
-    if (s->dead || !reads(s, edge) || belongs(m, id))
-      continue;
-    if (s->node || s->n_out != 1 || s->out[0] < 0 || !read_inside(m, s->out[0]))
-      return false;
+    if (s->dead || !reads(s, edge) || belongs(m, id)) continue;
+    if (s->node || s->n_out != 1 || s->out[0] < 0 || !read_inside(m, s->out[0])) return false;
   }
   return true;
 }
@@ -273,8 +257,7 @@ static bool read_inside(const match *m, int32_t edge)
 static bool alone(const match *m)
 {
   for (int i = 1; i < m->f->n_form; i++)
-    if (m->step[i] != m->step[0] && !read_inside(m, m->g->step[m->step[i]].out[0]))
-      return false;
+    if (m->step[i] != m->step[0] && !read_inside(m, m->g->step[m->step[i]].out[0])) return false;
   return true;
 }
 
@@ -287,16 +270,14 @@ static lrp_status read_values(lrp_ctx *ctx, lrp_graph *g, const match *m, lrp_va
   for (int i = 0; i < f->n_form; i++)
     node[i] = g->step[m->step[i]].node;
   lrp_status st = lrp_import_values(ctx, g, f->type, out);
-  if (!st && f->pattern->args)
-    st = f->pattern->args(&lrp_the_host, ctx, node, *out);
+  if (!st && f->pattern->args) st = f->pattern->args(&lrp_the_host, ctx, node, *out);
   return st || !f->type->args ? st : lrp_args_check(ctx, f->type->name, f->type->args, *out);
 }
 
 static lrp_binding *binding_of(lrp_ctx *ctx, const match *m)
 {
   lrp_binding *b = lrp_arena_alloc(&ctx->scratch, sizeof *b);
-  if (!b)
-    return NULL;
+  if (!b) return NULL;
   memset(b, -1, sizeof *b);
   b->in_ports = b->n_in = (uint32_t)m->n_in;
   b->n_param = lrp_count_ports(m->f->type->param);
@@ -327,7 +308,8 @@ static const char *note_of(lrp_graph *g, const match *m)
 static bool same_result(const lrp_edge *e, const lrp_step *s, bool moved)
 {
   const lrp_tensor *t = &s->out_t[0];
-  const bool same = e->t.rank == t->rank && e->t.dtype == t->dtype && e->moved == (moved && t->rank >= 3);
+  const bool same =
+      e->t.rank == t->rank && e->t.dtype == t->dtype && e->moved == (moved && t->rank >= 3);
   return same && !memcmp(e->t.shape, t->shape, (size_t)t->rank * sizeof *t->shape);
 }
 
@@ -351,14 +333,13 @@ static lrp_status make_step(lrp_ctx *ctx, lrp_graph *g, const match *m, bool *do
   bool moved = false;
   const lrp_layer_type *type = m->f->type;
   const lrp_step *root = &g->step[m->step[0]];
-  const char *op = type->operators && type->operators->name ? type->operators->name : root->op, *name = root->name;
+  const char *op = type->operators && type->operators->name ? type->operators->name : root->op,
+             *name = root->name;
   const int32_t out = root->out[0];
   const lrp_binding *b = binding_of(ctx, m);
-  if (!b)
-    return lrp_nomem(ctx, "the graph");
+  if (!b) return lrp_nomem(ctx, "the graph");
   lrp_status st = read_values(ctx, g, m, &values);
-  if (!st)
-    st = lrp_import_layer(ctx, g, type, b, values, name, op, &id, &moved);
+  if (!st) st = lrp_import_layer(ctx, g, type, b, values, name, op, &id, &moved);
   if (!st && !same_result(&g->edge[out], &g->step[id], moved)) {
     lrp_import_undo(g, id);
     st = LRP_E_UNSUPPORTED;
@@ -390,15 +371,13 @@ lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g)
   lrp_status st = LRP_OK;
   bool done = false;
   form *f = lrp_arena_alloc(&ctx->scratch, sizeof *f);
-  if (!f)
-    return lrp_nomem(ctx, "the graph");
+  if (!f) return lrp_nomem(ctx, "the graph");
   for (int size = MAX_TERM; !st && size > 0; size--)
     for (int64_t i = 0; !st && i < lrp_n_layer(ctx); i++) {
       const lrp_layer_type *type = lrp_layer_at(ctx, i);
       const lrp_pattern *p = LRP_HAS(lrp_layer_type, type, patterns) ? type->patterns : NULL;
       for (; !st && p && p->form; p++)
-        if (!read_form(type, p, f) && f->n_form == size)
-          st = fuse_one(ctx, g, f, &done);
+        if (!read_form(type, p, f) && f->n_form == size) st = fuse_one(ctx, g, f, &done);
     }
   return st || !done ? st : lrp_graph_sort(ctx, g);
 }

@@ -1,6 +1,7 @@
 /* import.c - the nodes of an ONNX file become steps: a layer type that takes the operator is found, inputs are bound to
  * its ports, shapes inferred, and what depends on constants only is computed at once.  Knows no operator by name except
- * Constant, which is how the format spells an initialiser. */
+ * those of the format: Constant, which spells an initialiser, and If, whose branch takes its place once its condition is
+ * known. */
 #include "bind.h"
 #include "kernel.h"
 #include "names.h"
@@ -44,13 +45,13 @@ static lrp_status add_constant(importer *im, const char *name, const lrp_onnx_te
   return st ? lrp_fail_at(im->ctx, st, "tensor \"%s\": ", name) : add_name(im, name, e);
 }
 
-static lrp_status add_initialisers(importer *im)
+static lrp_status add_initialisers(importer *im, const lrp_onnx_graph *og)
 {
   lrp_status st = LRP_OK;
   int32_t e;
-  for (int64_t i = 0; !st && i < im->onnx->graph.n_init; i++)
-    if (im->onnx->graph.init[i].type != LRP_ONNX_STRING)
-      st = add_constant(im, im->onnx->graph.init[i].name, &im->onnx->graph.init[i], &e);
+  for (int64_t i = 0; !st && i < og->n_init; i++)
+    if (og->init[i].type != LRP_ONNX_STRING)
+      st = add_constant(im, og->init[i].name, &og->init[i], &e);
   return st;
 }
 
@@ -460,6 +461,57 @@ static lrp_status skip_blocked(importer *im, int64_t index, const lrp_onnx_node 
   return skip_outputs(im, node);
 }
 
+static lrp_status import_graph(importer *im, const lrp_onnx_graph *og, int64_t inside);
+
+/* The branch of an If; NULL: it has none. */
+static const lrp_onnx_graph *branch_of(const lrp_onnx_node *node, bool holds)
+{
+  for (int32_t i = 0; i < node->n_attr; i++)
+    if (node->attr[i].type == LRP_ATTR_GRAPH && !strcmp(node->attr[i].name, holds ? "then_branch" : "else_branch"))
+      return node->attr[i].graph;
+  return NULL;
+}
+
+/* The branch's nodes are imported where the If stands; the If's outputs are other names of the branch's. */
+static lrp_status import_branch(importer *im, int64_t index, const lrp_onnx_node *node, const lrp_onnx_graph *branch)
+{
+  if (branch->n_output != node->n_out)
+    return lrp_fail(im->ctx, LRP_E_INPUT, "the branch has %lld outputs, the node %d", (long long)branch->n_output, node->n_out);
+  lrp_status st = import_graph(im, branch, index);
+  for (int32_t i = 0; !st && i < node->n_out; i++) {
+    if (!node->out[i][0])
+      continue;
+    const int32_t e = lrp_names_find(&im->names, branch->output[i].name);
+    if (e >= 0)
+      st = add_name(im, node->out[i], e);
+    else if (lrp_names_find(&im->skipped, branch->output[i].name) >= 0)
+      st = lrp_names_add(im->ctx, &im->skipped, node->out[i], 0);
+    else
+      st = lrp_fail(im->ctx, LRP_E_INPUT, "output \"%s\" of the branch is written by no node", branch->output[i].name);
+  }
+  return st;
+}
+
+/* If: a constant condition chooses a branch. */
+static lrp_status node_if(importer *im, int64_t index, const lrp_onnx_node *node, bool *done)
+{
+  bool blocked;
+  int32_t edge[1];
+  *done = !strcmp(node->op, "If") && !node->domain[0] && node->n_in == 1;
+  if (!*done)
+    return LRP_OK;
+  const lrp_status st = find_inputs(im, node, edge, &blocked);
+  if (st || blocked)
+    return st ? st : skip_outputs(im, node);
+  const lrp_edge *c = edge[0] < 0 ? NULL : &im->g->edge[edge[0]];
+  if (!c || !c->is_const)
+    return refuse(im, index, node, "its condition depends on the model's input; only one that is constant can be resolved");
+  if (c->t.dtype != LRP_INDEX || lrp_count(&c->t) != 1)
+    return lrp_fail(im->ctx, LRP_E_INPUT, "the condition is not one truth value");
+  const lrp_onnx_graph *branch = branch_of(node, lrp_indices(&c->t)[0] != 0);
+  return branch ? import_branch(im, index, node, branch) : lrp_fail(im->ctx, LRP_E_INPUT, "the branch is missing");
+}
+
 static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *node)
 {
   lrp_ctx *ctx = im->ctx;
@@ -467,6 +519,9 @@ static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *
   lrp_status st = node_constant(im, node, &done);
   if (done || st)
     return st == LRP_E_UNSUPPORTED ? refuse(im, index, node, ctx->message) : st;
+  st = node_if(im, index, node, &done);
+  if (done || st)
+    return st;
   int32_t *edge = lrp_arena_alloc(&ctx->scratch, ((size_t)node->n_in + 1) * sizeof *edge);
   candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
   if (!edge || !c)
@@ -487,6 +542,21 @@ static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *
     return refuse(im, index, node, ctx->message);
   }
   return st ? st : fold(im, c->step);
+}
+
+/* inside: the node whose branch this is, -1: the model itself; messages tell the nodes of the model. */
+static lrp_status import_graph(importer *im, const lrp_onnx_graph *og, int64_t inside)
+{
+  lrp_status st = add_initialisers(im, og);
+  for (int64_t i = 0; !st && i < og->n_node; i++) {
+    const lrp_onnx_node *node = &og->node[i];
+    const lrp_mark mark = lrp_arena_mark(&im->ctx->scratch);
+    st = import_node(im, inside < 0 ? i : inside, node);
+    if (st)
+      lrp_fail_at(im->ctx, st, "node %lld \"%s\" (%s): ", (long long)i, node_name(node), node->op);
+    lrp_arena_release(&im->ctx->scratch, mark);
+  }
+  return st;
 }
 
 static lrp_status find_outputs(importer *im)
@@ -525,17 +595,9 @@ lrp_status lrp_import(lrp_ctx *ctx, lrp_graph *g, const lrp_onnx *onnx, const lr
   im.refused = lrp_arena_alloc(&g->arena, LRP_MESSAGE_MAX);
   lrp_status st = im.refused ? LRP_OK : lrp_nomem(ctx, "the graph");
   if (!st)
-    st = add_initialisers(&im);
-  if (!st)
     st = add_inputs(&im, input);
-  for (int64_t i = 0; !st && i < onnx->graph.n_node; i++) {
-    const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-    st = import_node(&im, i, &onnx->graph.node[i]);
-    if (st)
-      lrp_fail_at(ctx, st, "node %lld \"%s\" (%s): ", (long long)i, node_name(&onnx->graph.node[i]),
-                  onnx->graph.node[i].op);
-    lrp_arena_release(&ctx->scratch, mark);
-  }
+  if (!st)
+    st = import_graph(&im, &onnx->graph, -1);
   if (!st && im.n_refused)
     st = lrp_fail(ctx, LRP_E_UNSUPPORTED, "%lld node%s cannot be used:%s", (long long)im.n_refused,
                   im.n_refused == 1 ? "" : "s", im.refused);

@@ -326,7 +326,7 @@ lrp_status lrp_input_file(lrp_ctx *ctx, const lrp_model *model, const char *path
     status = lrp_input_npy(ctx, model, &path, 1, out);
   else if (lrp_image_is_png(file.data, file.size) || lrp_image_is_jpeg(file.data, file.size))
     status = lrp_input_image(ctx, model, path, out);
-  else if (info->sound || lrp_is_sound(file.data, file.size))
+  else if (info->sound || (!info->tokenizer && lrp_is_sound(file.data, file.size)))
     status = lrp_input_sound(ctx, model, path, -1, out);
   else
     status = text_file(ctx, model, path, &file, out);

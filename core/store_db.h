@@ -21,6 +21,7 @@ struct lrp_store {
   } prepared[LRP_SQL_MAX];
   int n_prepared;
   lrp_run *runs; /* open ones */
+  bool grouped;  /* see lrp_store_group_begin */
 };
 struct lrp_run {
   lrp_arena arena;

@@ -9,6 +9,7 @@
 
 static const char SQL_EXPERIMENT[] = "SELECT experiment_id FROM experiment WHERE name=?1";
 static const char SQL_EXPERIMENT_ADD[] = "INSERT INTO experiment (name) VALUES (?1) RETURNING experiment_id";
+static const char SQL_NOTE[] = "UPDATE experiment SET note=?2 WHERE experiment_id=?1";
 static const char SQL_MODEL[] = "SELECT model_id FROM model WHERE sha256=?1";
 static const char SQL_MODEL_ADD[] =
     "INSERT INTO model (sha256, name, path, producer, kind, modality, opset, n_param, signature, meta)"
@@ -292,6 +293,7 @@ static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   if (!st)
     st = lrp_sql_get(s, &experiment, SQL_EXPERIMENT, SQL_EXPERIMENT_ADD, "t",
                      spec->experiment ? copy(s, spec->experiment) : "default");
+  if (!st && spec->note) st = lrp_sql_do(s, SQL_NOTE, "it", experiment, copy(s, spec->note));
   if (!st) st = put_model(s, run, spec);
   if (!st) st = put_composite(s, spec, &composite);
   if (!st) st = lrp_store_environment(s, spec->threads, &environment);

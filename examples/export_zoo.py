@@ -21,7 +21,7 @@ from torch import nn
 def vgg16():
     """VGG-16 with a quarter of the channels and a small classifier: the same nodes, 1/100 of the weights."""
     plan = [16, 16, "M", 32, 32, "M", 64, 64, 64, "M", 128, 128, 128, "M", 128, 128, 128, "M"]
-    net = tv.VGG(tv.vgg.make_layers(plan), num_classes=100, init_weights=False)
+    net = tv.VGG(tv.vgg.make_layers(plan), num_classes=100)
     net.classifier = nn.Sequential(nn.Linear(128 * 7 * 7, 256), nn.ReLU(), nn.Dropout(), nn.Linear(256, 256), nn.ReLU(),
                                    nn.Dropout(), nn.Linear(256, 100))
     return net
@@ -44,13 +44,14 @@ class AudioNet(nn.Module):
         for out, kernel, stride in ((32, 80, 4), (32, 3, 1), (64, 3, 1), (64, 3, 1)):
             layers += [nn.Conv1d(c, out, kernel, stride), nn.BatchNorm1d(out), nn.ReLU(), nn.MaxPool1d(4)]
             c = out
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1))
         self.fc1 = nn.Linear(c, 10)
 
+    def scores(self, x):
+        return self.fc1(self.features(x).permute(0, 2, 1))
+
     def forward(self, x):
-        x = self.features(x)
-        x = nn.functional.avg_pool1d(x, x.shape[-1]).permute(0, 2, 1)
-        return torch.log_softmax(self.fc1(x), dim=2).squeeze(1)
+        return torch.log_softmax(self.scores(x), dim=2).squeeze(1)
 
 
 IMAGE = (1, 3, 224, 224)

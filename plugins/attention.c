@@ -1,10 +1,12 @@
-/* attention.c - layer "attention" (ONNX Attention, opset 23): y = softmax(scale q k^T + mask) v for each head, inputs with
- * an axis of heads (B,H,T,D) or without (B,T,H*D); several heads of q may share one of k and v.
+/* attention.c - layer "attention" (ONNX Attention, opset 23): y = softmax(scale q k^T + mask) v
+ * for each head, inputs with an axis of heads (B,H,T,D) or without (B,T,H*D); several heads of q
+ * may share one of k and v.
  *
- * To rules it is what exporters wrote before: a product of probabilities and v, a softmax, the sum with a mask of real
- * numbers, a product of q and k.  Each of these sites gets the rule of the layer; the constant scale and masks of truth
- * values pass relevance as it is.  So epsilon makes AttnLRP (Achtibat et al. 2024, Prop. 3.1 and 3.3), and with
- * freeze=probs, which takes the probabilities as constants, CP-LRP (Ali et al. 2022): all to v, nothing to q and k. */
+ * To rules it is what exporters wrote before: a product of probabilities and v, a softmax, the
+ * sum with a mask of real numbers, a product of q and k.  Each of these sites gets the rule of
+ * the layer; the constant scale and masks of truth values pass relevance as it is.  So epsilon
+ * makes AttnLRP (Achtibat et al. 2024, Prop. 3.1 and 3.3), and with freeze=probs, which takes
+ * the probabilities as constants, CP-LRP (Ali et al. 2022): all to v, nothing to q and k. */
 #include "attention_sites.h"
 #include <stdlib.h>
 
@@ -15,15 +17,26 @@ typedef struct attention {
   int causal;
   int64_t q_heads, kv_heads;
 } attention;
-typedef struct dims { /* g heads of q to each of h heads of k and v; s queries, t keys; d wide, y e wide */
+typedef struct
+    dims { /* g heads of q to each of h heads of k and v; s queries, t keys; d wide, y e wide */
   int64_t b, h, g, s, t, d, e;
 } dims;
 
 static const lrp_arg args[] = {
-    {.name = "scale", .type = LRP_ARG_REAL, .min = 0, .max = 1e30, .doc = "of the scores; 0: 1 / sqrt(D), ONNX's default"},
+    {.name = "scale",
+     .type = LRP_ARG_REAL,
+     .min = 0,
+     .max = 1e30,
+     .doc = "of the scores; 0: 1 / sqrt(D), ONNX's default"},
     {.name = "causal", .type = LRP_ARG_BOOL, .doc = "query i sees keys 0..i only"},
-    {.name = "q_heads", .type = LRP_ARG_INT, .max = 65536, .doc = "heads of q where it has no axis of heads; 0: it has one"},
-    {.name = "kv_heads", .type = LRP_ARG_INT, .max = 65536, .doc = "heads of k and v where they have no axis of heads"},
+    {.name = "q_heads",
+     .type = LRP_ARG_INT,
+     .max = 65536,
+     .doc = "heads of q where it has no axis of heads; 0: it has one"},
+    {.name = "kv_heads",
+     .type = LRP_ARG_INT,
+     .max = 65536,
+     .doc = "heads of k and v where they have no axis of heads"},
     LRP_ARGS_END};
 static const lrp_port ins[] = {
     {.name = "q", .role = LRP_PORT_DATA},
@@ -32,15 +45,17 @@ static const lrp_port ins[] = {
     {.name = "mask", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE, .flags = LRP_PORT_OPTIONAL},
     {.name = "past_key", .role = LRP_PORT_SIDE, .flags = LRP_PORT_OPTIONAL},
     {.name = "past_value", .role = LRP_PORT_SIDE, .flags = LRP_PORT_OPTIONAL},
-    {.name = "nonpad_kv_seqlen", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX, .flags = LRP_PORT_OPTIONAL},
+    {.name = "nonpad_kv_seqlen",
+     .role = LRP_PORT_SIDE,
+     .dtype = LRP_INDEX,
+     .flags = LRP_PORT_OPTIONAL},
     LRP_PORTS_END};
 static const char *const freezable[] = {"probs", NULL};
 
 static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, void **inst)
 {
   attention *m = malloc(sizeof *m);
-  if (!m)
-    return h->fail(ctx, LRP_E_NOMEM, "attention: no memory for an instance");
+  if (!m) return h->fail(ctx, LRP_E_NOMEM, "attention: no memory for an instance");
   *m = (attention){a[SCALE].real, a[CAUSAL].i != 0, a[Q_HEADS].i, a[KV_HEADS].i};
   *inst = m;
   return LRP_OK;
@@ -69,19 +84,22 @@ static dims dims_of(const attention *m, const lrp_call *call)
   return n;
 }
 
-static lrp_status check_part(const lrp_host *h, lrp_ctx *ctx, const attention *m, const lrp_call *call, int i)
+static lrp_status check_part(const lrp_host *h, lrp_ctx *ctx, const attention *m,
+                             const lrp_call *call, int i)
 {
   const lrp_tensor *x = &call->in[i];
   int64_t heads, rows, width;
   const lrp_status st = need_reals(h, ctx, "attention", x);
-  if (st)
-    return st;
+  if (st) return st;
   if ((x->rank != 3 && x->rank != 4) || x->shape[0] != call->in[Q].shape[0])
-    return h->fail(ctx, LRP_E_SHAPE, "attention: %s must have shape (B,H,T,D) or (B,T,H*D), with as many samples as q",
-                   ins[i].name);
+    return h->fail(
+        ctx, LRP_E_SHAPE,
+        "attention: %s must have shape (B,H,T,D) or (B,T,H*D), with as many samples as q",
+        ins[i].name);
   part_of(x, i == Q ? m->q_heads : m->kv_heads, &heads, &rows, &width);
   if (!heads)
-    return h->fail(ctx, LRP_E_SHAPE, "attention: %s has no axis of heads; %s must be a number that divides its width",
+    return h->fail(ctx, LRP_E_SHAPE,
+                   "attention: %s has no axis of heads; %s must be a number that divides its width",
                    ins[i].name, i == Q ? "q_heads" : "kv_heads");
   return LRP_OK;
 }
@@ -91,8 +109,10 @@ static lrp_status check_mask(const lrp_host *h, lrp_ctx *ctx, const dims *n, con
   const int64_t want[] = {n->t, n->s, n->h * n->g, n->b};
   for (int32_t i = 0; i < 4 || i < mask->rank; i++)
     if (from_end(mask, i) != 1 && (i >= 4 || from_end(mask, i) != want[i]))
-      return h->fail(ctx, LRP_E_SHAPE, "attention: mask must broadcast to (%lld,%lld,%lld,%lld), samples, heads, queries, keys",
-                     (long long)want[3], (long long)want[2], (long long)want[1], (long long)want[0]);
+      return h->fail(
+          ctx, LRP_E_SHAPE,
+          "attention: mask must broadcast to (%lld,%lld,%lld,%lld), samples, heads, queries, keys",
+          (long long)want[3], (long long)want[2], (long long)want[1], (long long)want[0]);
   return LRP_OK;
 }
 
@@ -109,27 +129,31 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
     st = check_part(h, ctx, m, call, i);
   for (uint32_t i = PAST; !st && i < call->n_in; i++)
     if (given(call, i))
-      st = h->fail(ctx, LRP_E_UNSUPPORTED, "attention: %s is not supported; export the model without its cache", ins[i].name);
-  if (st)
-    return st;
+      st = h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "attention: %s is not supported; export the model without its cache",
+                   ins[i].name);
+  if (st) return st;
   const dims n = dims_of(m, call);
   int64_t kv, rows, width, heads;
   part_of(&call->in[Q], m->q_heads, &heads, &rows, &width);
   part_of(&call->in[K], m->kv_heads, &kv, &rows, &width);
   if (kv != n.h || width != n.d || heads % n.h)
     return h->fail(ctx, LRP_E_SHAPE,
-                   "attention: q has %lld heads %lld wide, k %lld heads %lld wide, v %lld heads; widths of q and k and numbers of "
+                   "attention: q has %lld heads %lld wide, k %lld heads %lld wide, v %lld heads; "
+                   "widths of q and k and numbers of "
                    "heads of k and v must agree, and divide those of q",
-                   (long long)heads, (long long)n.d, (long long)kv, (long long)width, (long long)n.h);
+                   (long long)heads, (long long)n.d, (long long)kv, (long long)width,
+                   (long long)n.h);
   part_of(&call->in[V], m->kv_heads, &kv, &rows, &width);
   if (rows != n.t)
-    return h->fail(ctx, LRP_E_SHAPE, "attention: k has %lld rows, v %lld; equal numbers were expected", (long long)n.t,
-                   (long long)rows);
-  if (given(call, MASK))
-    st = check_mask(h, ctx, &n, &call->in[MASK]);
+    return h->fail(ctx, LRP_E_SHAPE,
+                   "attention: k has %lld rows, v %lld; equal numbers were expected",
+                   (long long)n.t, (long long)rows);
+  if (given(call, MASK)) st = check_mask(h, ctx, &n, &call->in[MASK]);
   if (n.e > INT64_MAX / heads)
     return h->fail(ctx, LRP_E_NOMEM, "attention: the output is too large");
-  const int64_t flat[] = {n.b, n.s, heads * n.e}, split[] = {n.b, heads, n.s, n.e}, probs[] = {n.b, heads, n.s, n.t};
+  const int64_t flat[] = {n.b, n.s, heads * n.e}, split[] = {n.b, heads, n.s, n.e},
+                probs[] = {n.b, heads, n.s, n.t};
   tensor_describe(&call->out[0], LRP_REAL, call->in[Q].rank, call->in[Q].rank == 3 ? flat : split);
   tensor_describe(&call->saved[0], LRP_REAL, 4, probs);
   call->saved[0].flags = LRP_NONNEG;
@@ -138,37 +162,38 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
 
 /* ---- heads: (B,T,H*D) and (B,H,T,D) ---- */
 
-static void move_heads(const lrp_real *from, int64_t b, int64_t h, int64_t t, int64_t d, int to_split, lrp_real *to)
+static void move_heads(const lrp_real *from, int64_t b, int64_t h, int64_t t, int64_t d,
+                       int to_split, lrp_real *to)
 {
   for (int64_t i = 0; i < b; i++)
     for (int64_t j = 0; j < h; j++)
       for (int64_t k = 0; k < t; k++) {
         const int64_t split = ((i * h + j) * t + k) * d, flat = ((i * t + k) * h + j) * d;
-        memcpy(to + (to_split ? split : flat), from + (to_split ? flat : split), (size_t)d * sizeof *to);
+        memcpy(to + (to_split ? split : flat), from + (to_split ? flat : split),
+               (size_t)d * sizeof *to);
       }
 }
 
 /* x as (B,H,G,T,D); G 1 for keys and values.  fill 0: room only. */
-static lrp_status split(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *x, const dims *n, int64_t g, int64_t t, int64_t d,
-                        int fill, lrp_tensor *out)
+static lrp_status split(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *x, const dims *n,
+                        int64_t g, int64_t t, int64_t d, int fill, lrp_tensor *out)
 {
   const int64_t shape[] = {n->b, n->h, g, t, d};
   *out = *x;
   out->host = NULL;
   tensor_describe(out, LRP_REAL, 5, shape);
-  if (x->rank == 4 && x->data)
-    return LRP_OK;
+  if (x->rank == 4 && x->data) return LRP_OK;
   const lrp_tensor like = *out;
   const lrp_status st = h->scratch(ctx, &like, out);
-  if (!st && fill && x->data)
-    move_heads(lrp_reals(x), n->b, n->h * g, t, d, 1, lrp_reals(out));
+  if (!st && fill && x->data) move_heads(lrp_reals(x), n->b, n->h * g, t, d, 1, lrp_reals(out));
   return st;
 }
 
 static void join(const lrp_tensor *split5, const dims *n, const lrp_tensor *x)
 {
   if (x->rank == 3)
-    move_heads(lrp_reals(split5), n->b, n->h * split5->shape[2], split5->shape[3], split5->shape[4], 0, lrp_reals(x));
+    move_heads(lrp_reals(split5), n->b, n->h * split5->shape[2], split5->shape[3], split5->shape[4],
+               0, lrp_reals(x));
 }
 
 /* ---- forward ---- */
@@ -178,7 +203,8 @@ static double scale_of(const attention *m, const dims *n)
   return m->scale > 0 ? m->scale : n->d ? 1 / sqrt((double)n->d) : 1;
 }
 
-/* The mask as real numbers in the shape of the scores: 0 or what is added, -inf where nothing may be seen. */
+/* The mask as real numbers in the shape of the scores: 0 or what is added, -inf where nothing
+ * may be seen. */
 static void fill_mask(const attention *m, const dims *n, const lrp_call *call, lrp_real *to)
 {
   const lrp_tensor *mask = given(call, MASK) ? &call->in[MASK] : NULL;
@@ -194,7 +220,9 @@ static void fill_mask(const attention *m, const dims *n, const lrp_call *call, l
           const int64_t k = b * step[3] + h * step[2] + s * step[1] + t * step[0];
           lrp_real v = 0;
           if (mask && mask->data)
-            v = mask->dtype == LRP_REAL ? lrp_reals(mask)[k] : lrp_indices(mask)[k] ? 0 : (lrp_real)-INFINITY;
+            v = mask->dtype == LRP_REAL ? lrp_reals(mask)[k]
+                : lrp_indices(mask)[k]  ? 0
+                                        : (lrp_real)-INFINITY;
           to[at] = m->causal && t > s ? (lrp_real)-INFINITY : v;
         }
 }
@@ -215,21 +243,19 @@ static lrp_tensor probs_of(const lrp_call *call, const dims *n)
   return p;
 }
 
-static lrp_status scores_of(const lrp_host *h, lrp_ctx *ctx, const attention *m, const lrp_call *call, parts *p)
+static lrp_status scores_of(const lrp_host *h, lrp_ctx *ctx, const attention *m,
+                            const lrp_call *call, parts *p)
 {
   const dims *n = &p->n;
   lrp_tensor like = probs_of(call, n);
   like.flags = 0;
   lrp_status st = split(h, ctx, &call->in[Q], n, n->g, n->s, n->d, 1, &p->q);
-  if (!st)
-    st = split(h, ctx, &call->in[K], n, 1, n->t, n->d, 1, &p->k);
+  if (!st) st = split(h, ctx, &call->in[K], n, 1, n->t, n->d, 1, &p->k);
   lrp_tensor *room[] = {&p->scores, &p->scaled, &p->mask, &p->sum};
   for (int i = 0; !st && i < 4; i++)
     st = h->scratch(ctx, &like, room[i]);
-  if (!st)
-    st = h->matmul(ctx, &p->q, 0, &p->k, 1, NULL, &p->scores);
-  if (st)
-    return st;
+  if (!st) st = h->matmul(ctx, &p->q, 0, &p->k, 1, NULL, &p->scores);
+  if (st) return st;
   fill_mask(m, n, call, lrp_reals(&p->mask));
   const lrp_real scale = (lrp_real)scale_of(m, n);
   for (int64_t i = 0, all = lrp_count(&like); i < all; i++) {
@@ -253,14 +279,10 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   lrp_status st = call->freeze & 1 ? LRP_OK : scores_of(h, ctx, m, call, &p);
   if (!st && !(call->freeze & 1))
     softmax_rows(lrp_reals(&p.sum), n->b * n->h * n->g * n->s, n->t, lrp_reals(&probs));
-  if (!st)
-    st = split(h, ctx, &call->in[V], n, 1, n->t, n->e, 1, &p.v);
-  if (!st)
-    st = split(h, ctx, &call->out[0], n, n->g, n->s, n->e, 0, &y);
-  if (!st)
-    st = h->matmul(ctx, &probs, 0, &p.v, 0, NULL, &y);
-  if (!st)
-    join(&y, n, &call->out[0]);
+  if (!st) st = split(h, ctx, &call->in[V], n, 1, n->t, n->e, 1, &p.v);
+  if (!st) st = split(h, ctx, &call->out[0], n, n->g, n->s, n->e, 0, &y);
+  if (!st) st = h->matmul(ctx, &probs, 0, &p.v, 0, NULL, &y);
+  if (!st) join(&y, n, &call->out[0]);
   return st;
 }
 
@@ -272,30 +294,33 @@ typedef struct back {
   const lrp_site *site; /* NULL: the gradient */
 } back;
 
-static lrp_status inner_back(const back *w, const lrp_layer_type *type, const int *inst, lrp_call call, uint32_t degree,
-                             const lrp_tensor *above, lrp_tensor *below)
+static lrp_status inner_back(const back *w, const lrp_layer_type *type, const int *inst,
+                             lrp_call call, uint32_t degree, const lrp_tensor *above,
+                             lrp_tensor *below)
 {
   call.struct_size = sizeof call;
   call.n_out = 1;
-  const lrp_site site = {.struct_size = sizeof site, .degree = degree, .type = type, .inst = inst, .call = &call,
-                         .r_out = above, .r_in = below};
-  if (!w->site)
-    return type->vjp(w->h, w->ctx, inst, &call, above, below);
+  const lrp_site site = {.struct_size = sizeof site,
+                         .degree = degree,
+                         .type = type,
+                         .inst = inst,
+                         .call = &call,
+                         .r_out = above,
+                         .r_in = below};
+  if (!w->site) return type->vjp(w->h, w->ctx, inst, &call, above, below);
   return w->h->relprop(w->ctx, w->site->rule, w->site->rule_args, &site);
 }
 
 /* probs, v -> y */
-static lrp_status values_back(const back *w, const lrp_call *call, parts *p, const lrp_tensor *out_bar, lrp_tensor *v_bar,
-                              lrp_tensor *probs_bar)
+static lrp_status values_back(const back *w, const lrp_call *call, parts *p,
+                              const lrp_tensor *out_bar, lrp_tensor *v_bar, lrp_tensor *probs_bar)
 {
   const dims *n = &p->n;
   lrp_tensor probs = probs_of(call, n), y, above, below[2] = {{0}};
   const uint32_t freeze = call->freeze & 1;
   lrp_status st = split(w->h, w->ctx, &call->in[V], n, 1, n->t, n->e, 1, &p->v);
-  if (!st)
-    st = split(w->h, w->ctx, &call->out[0], n, n->g, n->s, n->e, 1, &y);
-  if (!st)
-    st = split(w->h, w->ctx, out_bar, n, n->g, n->s, n->e, 1, &above);
+  if (!st) st = split(w->h, w->ctx, &call->out[0], n, n->g, n->s, n->e, 1, &y);
+  if (!st) st = split(w->h, w->ctx, out_bar, n, n->g, n->s, n->e, 1, &above);
   below[0] = probs;
   below[0].flags = 0;
   below[0].data = NULL;
@@ -305,15 +330,13 @@ static lrp_status values_back(const back *w, const lrp_call *call, parts *p, con
     st = w->h->scratch(w->ctx, &below[0], probs_bar);
     below[0] = *probs_bar;
   }
-  if (!st && v_bar->data)
-    st = split(w->h, w->ctx, v_bar, n, 1, n->t, n->e, 0, &below[1]);
-  if (st)
-    return st;
+  if (!st && v_bar->data) st = split(w->h, w->ctx, v_bar, n, 1, n->t, n->e, 0, &below[1]);
+  if (st) return st;
   lrp_tensor in[2] = {probs, p->v};
-  const lrp_call inner = {.freeze = freeze, .n_in = 2, .n_saved = freeze, .in = in, .out = &y, .saved = &probs};
+  const lrp_call inner = {
+      .freeze = freeze, .n_in = 2, .n_saved = freeze, .in = in, .out = &y, .saved = &probs};
   st = inner_back(w, &product_type, &AS_IT_IS, inner, 2 - freeze, &above, below);
-  if (!st && v_bar->data)
-    join(&below[1], n, v_bar);
+  if (!st && v_bar->data) join(&below[1], n, v_bar);
   return st;
 }
 
@@ -322,66 +345,59 @@ static lrp_status probs_back(const back *w, const lrp_call *call, parts *p, lrp_
 {
   lrp_tensor probs = probs_of(call, &p->n), saved = probs, below[2] = {{0}};
   lrp_status st = w->h->scratch(w->ctx, &p->sum, &below[0]);
-  if (st)
-    return st;
+  if (st) return st;
   lrp_tensor in[2] = {p->sum, {0}};
   const lrp_call softmax = {.n_in = 1, .n_saved = 1, .in = in, .out = &probs, .saved = &saved};
   st = inner_back(w, &softmax_type, NULL, softmax, 0, bar, below);
   *bar = below[0];
-  if (st || !given(call, MASK) || call->in[MASK].dtype != LRP_REAL)
-    return st;
+  if (st || !given(call, MASK) || call->in[MASK].dtype != LRP_REAL) return st;
   st = w->h->scratch(w->ctx, &p->sum, &below[0]);
   in[0] = p->scaled;
   in[1] = p->mask;
   below[1] = p->mask;
   below[1].data = NULL;
   const lrp_call sum = {.n_in = 2, .in = in, .out = &p->sum};
-  if (!st)
-    st = inner_back(w, &sum_type, NULL, sum, 1, bar, below);
+  if (!st) st = inner_back(w, &sum_type, NULL, sum, 1, bar, below);
   *bar = below[0];
   return st;
 }
 
 /* q, k -> scores */
-static lrp_status scores_back(const back *w, parts *p, const lrp_tensor *bar, lrp_tensor *q_bar, lrp_tensor *k_bar)
+static lrp_status scores_back(const back *w, parts *p, const lrp_tensor *bar, lrp_tensor *q_bar,
+                              lrp_tensor *k_bar)
 {
   const dims *n = &p->n;
   lrp_tensor in[2] = {p->q, p->k}, below[2] = {p->q, p->k};
   below[0].data = below[1].data = NULL;
-  lrp_status st = q_bar->data ? split(w->h, w->ctx, q_bar, n, n->g, n->s, n->d, 0, &below[0]) : LRP_OK;
-  if (!st && k_bar->data)
-    st = split(w->h, w->ctx, k_bar, n, 1, n->t, n->d, 0, &below[1]);
+  lrp_status st =
+      q_bar->data ? split(w->h, w->ctx, q_bar, n, n->g, n->s, n->d, 0, &below[0]) : LRP_OK;
+  if (!st && k_bar->data) st = split(w->h, w->ctx, k_bar, n, 1, n->t, n->d, 0, &below[1]);
   const lrp_call inner = {.n_in = 2, .in = in, .out = &p->scores};
-  if (!st)
-    st = inner_back(w, &product_type, &TRANSPOSED, inner, 2, bar, below);
-  if (!st && q_bar->data)
-    join(&below[0], n, q_bar);
-  if (!st && k_bar->data)
-    join(&below[1], n, k_bar);
+  if (!st) st = inner_back(w, &product_type, &TRANSPOSED, inner, 2, bar, below);
+  if (!st && q_bar->data) join(&below[0], n, q_bar);
+  if (!st && k_bar->data) join(&below[1], n, k_bar);
   return st;
 }
 
-static lrp_status walk(const back *w, const attention *m, const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static lrp_status walk(const back *w, const attention *m, const lrp_call *call,
+                       const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   parts p = {.n = dims_of(m, call)};
   const int more = (in_bar[Q].data || in_bar[K].data) && !(call->freeze & 1);
   lrp_tensor bar = {0};
-  if (!out_bar[0].data || !lrp_count(&call->saved[0]))
-    return LRP_OK;
+  if (!out_bar[0].data || !lrp_count(&call->saved[0])) return LRP_OK;
   lrp_status st = values_back(w, call, &p, out_bar, &in_bar[V], more ? &bar : NULL);
-  if (st || !more)
-    return st;
+  if (st || !more) return st;
   st = scores_of(w->h, w->ctx, m, call, &p);
-  if (!st)
-    st = probs_back(w, call, &p, &bar);
+  if (!st) st = probs_back(w, call, &p, &bar);
   const lrp_real scale = w->site ? 1 : (lrp_real)scale_of(m, &p.n);
   for (int64_t i = 0, n = st ? 0 : lrp_count(&bar); i < n; i++)
     lrp_reals(&bar)[i] *= scale;
   return st ? st : scores_back(w, &p, &bar, &in_bar[Q], &in_bar[K]);
 }
 
-static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call, const lrp_tensor *out_bar,
-                      lrp_tensor *in_bar)
+static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                      const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   const back w = {h, ctx, NULL};
   return walk(&w, inst, call, out_bar, in_bar);
@@ -405,14 +421,16 @@ static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *nod
 {
   static const char *const window[] = {"left_window_size", "right_window_size", NULL};
   if (h->node_real(node, "softcap", 0) != 0)
-    return h->fail(ctx, LRP_E_UNSUPPORTED, "softcap=%g is not supported", h->node_real(node, "softcap", 0));
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "softcap=%g is not supported",
+                   h->node_real(node, "softcap", 0));
   for (int i = 0; window[i]; i++)
     if (h->node_int(node, window[i], -1) >= 0)
-      return h->fail(ctx, LRP_E_UNSUPPORTED, "%s=%lld is not supported: all keys must be in reach", window[i],
-                     (long long)h->node_int(node, window[i], -1));
+      return h->fail(ctx, LRP_E_UNSUPPORTED, "%s=%lld is not supported: all keys must be in reach",
+                     window[i], (long long)h->node_int(node, window[i], -1));
   if (h->node_n_out(node) > 1)
     return h->fail(ctx, LRP_E_UNSUPPORTED,
-                   "outputs present_key, present_value and qk_matmul_output are not supported; export the model without them");
+                   "outputs present_key, present_value and qk_matmul_output are not supported; "
+                   "export the model without them");
   a[SCALE].real = h->node_real(node, "scale", 0);
   a[CAUSAL].i = h->node_int(node, "is_causal", 0) != 0;
   a[Q_HEADS].i = h->node_int(node, "q_num_heads", 0);
@@ -421,14 +439,19 @@ static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *nod
 }
 
 static const lrp_operator operators[] = {
-    {.domain = "", .name = "Attention", .since = 23, .inputs = "q k v mask past_key past_value nonpad_kv_seqlen", .args = read_node},
+    {.domain = "",
+     .name = "Attention",
+     .since = 23,
+     .inputs = "q k v mask past_key past_value nonpad_kv_seqlen",
+     .args = read_node},
     {0}};
 static const lrp_layer_type attention_type = {.struct_size = sizeof attention_type,
                                               .kind = LRP_KIND_BILINEAR,
                                               .layout = LRP_LAYOUT_MODEL,
                                               .n_saved = 1,
                                               .name = "attention",
-                                              .doc = "y = softmax(scale q k^T + mask) v for each head",
+                                              .doc =
+                                                  "y = softmax(scale q k^T + mask) v for each head",
                                               .args = args,
                                               .in = ins,
                                               .out = outs,
@@ -442,4 +465,5 @@ static const lrp_layer_type attention_type = {.struct_size = sizeof attention_ty
                                               .degree = degree,
                                               .relprop = relprop};
 static const lrp_layer_type *const layers[] = {&attention_type, NULL};
-LRP_PLUGIN(layer_attention, "attention", "1.0", "MIT", "attention as one operator", layers, NULL, NULL);
+LRP_PLUGIN(layer_attention, "attention", "1.0", "MIT", "attention as one operator", layers, NULL,
+           NULL);

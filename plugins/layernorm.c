@@ -1,11 +1,13 @@
-/* layernorm.c - layers "layernorm" and "rmsnorm" over the last axes (ONNX LayerNormalization, RMSNormalization, and the
- * forms that exporters write before opsets 17 and 23).
+/* layernorm.c - layers "layernorm" and "rmsnorm" over the last axes (ONNX LayerNormalization,
+ * RMSNormalization, and the forms that exporters write before opsets 17 and 23).
  *
- *   layernorm  y = (x - mean) std scale + bias, std = 1 / sqrt(variance + epsilon)      (Ba et al. 2016)
- *   rmsnorm    y = x std scale,                 std = 1 / sqrt(mean of x^2 + epsilon)   (Zhang & Sennrich 2019)
+ *   layernorm  y = (x - mean) std scale + bias, std = 1 / sqrt(variance + epsilon)
+ *   rmsnorm    y = x std scale,                 std = 1 / sqrt(mean of x^2 + epsilon)
  *
- * With std frozen the layer is affine in x, so that epsilon shares relevance as in AttnLRP (Achtibat et al. 2024, eq. 18)
- * and the bias keeps its part; rule "pass" is the other usual choice. */
+ * (Ba et al. 2016; Zhang & Sennrich 2019.)
+ *
+ * With std frozen the layer is affine in x, so that epsilon shares relevance as LXT does it
+ * (Achtibat et al. 2024) and the bias keeps its part; rule "pass" is the other usual choice. */
 #include "layer.h"
 #include <math.h>
 #include <stdlib.h>
@@ -21,27 +23,35 @@ typedef struct rows {
   int64_t n, width;
 } rows;
 
-#define ARGS(EPS_DOC)                                                                                         \
-  {.name = "axis", .type = LRP_ARG_INT, .def = -1, .min = -LRP_MAX_RANK, .max = LRP_MAX_RANK - 1,             \
-   .doc = "first of the axes to normalise over, up to the last; the default is ONNX's"},                      \
-      {.name = "epsilon", .type = LRP_ARG_REAL, .def = 1e-5, .max = 1e6, .doc = EPS_DOC}, LRP_ARGS_END
+#define ARGS(EPS_DOC)                                                                              \
+  {.name = "axis",                                                                                 \
+   .type = LRP_ARG_INT,                                                                            \
+   .def = -1,                                                                                      \
+   .min = -LRP_MAX_RANK,                                                                           \
+   .max = LRP_MAX_RANK - 1,                                                                        \
+   .doc = "first of the axes to normalise over, up to the last; the default is ONNX's"},           \
+      {.name = "epsilon", .type = LRP_ARG_REAL, .def = 1e-5, .max = 1e6, .doc = EPS_DOC},          \
+      LRP_ARGS_END
 static const lrp_arg layernorm_args[] = {ARGS("added to the variance; the default is ONNX's")};
 static const lrp_arg rmsnorm_args[] = {ARGS("added to the mean square; the default is ONNX's")};
 static const lrp_port ins[] = {{.name = "x", .role = LRP_PORT_DATA}, LRP_PORTS_END};
-static const lrp_port params[] = {{.name = "scale", .role = LRP_PORT_WEIGHT, .flags = LRP_PORT_OPTIONAL},
-                                  {.name = "bias", .role = LRP_PORT_BIAS, .flags = LRP_PORT_OPTIONAL},
-                                  LRP_PORTS_END};
-static const lrp_port rms_params[] = {{.name = "scale", .role = LRP_PORT_WEIGHT, .flags = LRP_PORT_OPTIONAL},
-                                      LRP_PORTS_END};
+static const lrp_port params[] = {
+    {.name = "scale", .role = LRP_PORT_WEIGHT, .flags = LRP_PORT_OPTIONAL},
+    {.name = "bias", .role = LRP_PORT_BIAS, .flags = LRP_PORT_OPTIONAL},
+    LRP_PORTS_END};
+static const lrp_port rms_params[] = {
+    {.name = "scale", .role = LRP_PORT_WEIGHT, .flags = LRP_PORT_OPTIONAL}, LRP_PORTS_END};
 static const lrp_port outs[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const char *const layernorm_freezable[] = {"std", "mean", NULL};
 static const char *const rmsnorm_freezable[] = {"std", NULL};
 
-static lrp_status make(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, int centred, void **inst)
+static lrp_status make(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, int centred,
+                       void **inst)
 {
   norm *m = malloc(sizeof *m);
   if (!m)
-    return h->fail(ctx, LRP_E_NOMEM, "%s: no memory for an instance", centred ? "layernorm" : "rmsnorm");
+    return h->fail(ctx, LRP_E_NOMEM, "%s: no memory for an instance",
+                   centred ? "layernorm" : "rmsnorm");
   *m = (norm){a[AXIS].i, a[EPSILON].real, centred};
   *inst = m;
   return LRP_OK;
@@ -79,8 +89,7 @@ static rows rows_of(const norm *m, const lrp_tensor *x)
 static int fits(const lrp_tensor *p, const lrp_tensor *x, int32_t first)
 {
   for (int32_t i = p->rank - 1, k = x->rank - 1; i >= 0; i--, k--)
-    if (p->shape[i] != (k < first ? 1 : x->shape[k]))
-      return 0;
+    if (p->shape[i] != (k < first ? 1 : x->shape[k])) return 0;
   return p->rank >= x->rank - first;
 }
 
@@ -89,33 +98,31 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
   const norm *m = inst;
   const lrp_tensor *x = &call->in[0];
   const lrp_status st = need_reals(h, ctx, name_of(m), x);
-  if (st)
-    return st;
+  if (st) return st;
   const int32_t first = first_axis(m, x);
   if (first < 0 || first >= x->rank)
-    return h->fail(ctx, LRP_E_SHAPE, "%s: axis is %lld, x has rank %d", name_of(m), (long long)m->axis, x->rank);
+    return h->fail(ctx, LRP_E_SHAPE, "%s: axis is %lld, x has rank %d", name_of(m),
+                   (long long)m->axis, x->rank);
   for (uint32_t i = 0; i < call->n_param; i++)
     if (param_of(call, i) && !fits(&call->param[i], x, first))
-      return h->fail(ctx, LRP_E_SHAPE, "%s: %s must have the shape of the last %d axes of x", name_of(m), params[i].name,
-                     x->rank - first);
+      return h->fail(ctx, LRP_E_SHAPE, "%s: %s must have the shape of the last %d axes of x",
+                     name_of(m), params[i].name, x->rank - first);
   tensor_describe(&call->out[0], LRP_REAL, x->rank, x->shape);
   tensor_describe(&call->saved[STD], LRP_REAL, first, x->shape);
   call->saved[STD].flags = LRP_NONNEG;
-  if (m->centred)
-    tensor_describe(&call->saved[MEAN], LRP_REAL, first, x->shape);
+  if (m->centred) tensor_describe(&call->saved[MEAN], LRP_REAL, first, x->shape);
   return LRP_OK;
 }
 
 /* Mean and std of one row, as far as they are not frozen. */
-static void statistics(const norm *m, uint32_t freeze, const lrp_real *x, int64_t n, double *mean, double *std)
+static void statistics(const norm *m, uint32_t freeze, const lrp_real *x, int64_t n, double *mean,
+                       double *std)
 {
   double sum = 0, square = 0;
   for (int64_t i = 0; m->centred && !(freeze >> MEAN & 1) && i < n; i++)
     sum += x ? (double)x[i] : 0;
-  if (m->centred && !(freeze >> MEAN & 1))
-    *mean = sum / (double)n;
-  if (freeze >> STD & 1)
-    return;
+  if (m->centred && !(freeze >> MEAN & 1)) *mean = sum / (double)n;
+  if (freeze >> STD & 1) return;
   for (int64_t i = 0; i < n; i++) {
     const double d = (x ? (double)x[i] : 0) - *mean;
     square += d * d;
@@ -128,7 +135,8 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   const norm *m = inst;
   const rows r = rows_of(m, &call->in[0]);
   const lrp_tensor *scale = param_of(call, SCALE), *bias = m->centred ? param_of(call, BIAS) : NULL;
-  lrp_real *std_all = lrp_reals(&call->saved[STD]), *mean_all = m->centred ? lrp_reals(&call->saved[MEAN]) : NULL;
+  lrp_real *std_all = lrp_reals(&call->saved[STD]),
+           *mean_all = m->centred ? lrp_reals(&call->saved[MEAN]) : NULL;
   (void)h, (void)ctx;
 #pragma omp parallel for if (r.n * r.width > PARALLEL_MIN)
   for (int64_t k = 0; k < r.n; k++) {
@@ -138,28 +146,29 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
     double std = call->freeze >> STD & 1 ? (double)std_all[k] : 0;
     statistics(m, call->freeze, x, r.width, &mean, &std);
     std_all[k] = (lrp_real)std;
-    if (mean_all)
-      mean_all[k] = (lrp_real)mean;
+    if (mean_all) mean_all[k] = (lrp_real)mean;
     for (int64_t i = 0; i < r.width; i++) {
-      const double v = ((x ? (double)x[i] : 0) - mean) * std * (scale ? (double)lrp_reals(scale)[i] : 1);
+      const double v =
+          ((x ? (double)x[i] : 0) - mean) * std * (scale ? (double)lrp_reals(scale)[i] : 1);
       y[i] = (lrp_real)(v + (bias ? (double)lrp_reals(bias)[i] : 0));
     }
   }
   return LRP_OK;
 }
 
-/* With u = y_bar scale and n = (x - mean) std: x_bar = std (u - mean(u) - n mean(u n)), where the second term is that of
- * the mean and the third that of std; a frozen one leaves its term away. */
-static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call, const lrp_tensor *out_bar,
-                      lrp_tensor *in_bar)
+/* With u = y_bar scale and n = (x - mean) std: x_bar = std (u - mean(u) - n mean(u n)), where
+ * the second term is that of the mean and the third that of std; a frozen one leaves its term
+ * away. */
+static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                      const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   const norm *m = inst;
   const rows r = rows_of(m, &call->in[0]);
   const lrp_tensor *scale = param_of(call, SCALE);
-  const int of_mean = m->centred && !(call->freeze >> MEAN & 1), of_std = !(call->freeze >> STD & 1);
+  const int of_mean = m->centred && !(call->freeze >> MEAN & 1),
+            of_std = !(call->freeze >> STD & 1);
   (void)h, (void)ctx;
-  if (!in_bar[0].data || !out_bar[0].data)
-    return LRP_OK;
+  if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
 #pragma omp parallel for if (r.n * r.width > PARALLEL_MIN)
   for (int64_t k = 0; k < r.n; k++) {
     const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + k * r.width : NULL;
@@ -194,7 +203,9 @@ static uint32_t degree(const void *inst, uint32_t freeze)
 static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
 {
   if (h->node_n_out(node) > 1)
-    return h->fail(ctx, LRP_E_UNSUPPORTED, "the outputs Mean and InvStdDev are for training; export the model for inference");
+    return h->fail(
+        ctx, LRP_E_UNSUPPORTED,
+        "the outputs Mean and InvStdDev are for training; export the model for inference");
   a[AXIS].i = h->node_int(node, "axis", -1);
   a[EPSILON].real = h->node_real(node, "epsilon", 1e-5);
   return LRP_OK;
@@ -202,48 +213,51 @@ static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *nod
 
 /* ---- the same written as several nodes ---- */
 
-/* The first axis of a mean over the last ones that keeps its dimensions; anything else is declined. */
+/* The first axis of a mean over the last ones that keeps its dimensions; anything else is
+ * declined. */
 static lrp_status mean_axis(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, int64_t *first)
 {
   const int64_t rank = h->node_rank(node, 0);
   const lrp_tensor *input = h->node_const(ctx, node, 1);
   const lrp_value list = h->node_ints(node, "axes");
-  const int64_t *v = input ? lrp_indices(input) : list.ints.v, n = input ? lrp_count(input) : list.ints.n;
+  const int64_t *v = input ? lrp_indices(input) : list.ints.v,
+                n = input ? lrp_count(input) : list.ints.n;
   uint32_t bits = 0;
   for (int64_t i = 0; i < n; i++) {
     const int64_t axis = v[i] + (v[i] < 0 ? rank : 0);
-    if (axis >= 0 && axis < rank)
-      bits |= 1u << axis;
+    if (axis >= 0 && axis < rank) bits |= 1u << axis;
   }
   *first = rank - n;
-  if (!n || n > rank || bits != (((1u << n) - 1) << (rank - n)) || h->node_int(node, "keepdims", 1) != 1)
-    return h->fail(ctx, LRP_E_UNSUPPORTED, "this mean is not over the last axes with its dimensions kept");
+  if (!n || n > rank || bits != (((1u << n) - 1) << (rank - n)) ||
+      h->node_int(node, "keepdims", 1) != 1)
+    return h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "this mean is not over the last axes with its dimensions kept");
   return LRP_OK;
 }
 
 /* nodes[]: two means (or the same one twice) over the same axes, and the addition of epsilon. */
-static lrp_status read_form(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, int one, int two, int eps,
-                            lrp_value *a)
+static lrp_status read_form(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, int one,
+                            int two, int eps, lrp_value *a)
 {
   int64_t first, second;
   lrp_status st = mean_axis(h, ctx, nodes[one], &first);
-  if (!st)
-    st = mean_axis(h, ctx, nodes[two], &second);
+  if (!st) st = mean_axis(h, ctx, nodes[two], &second);
   const lrp_tensor *e = h->node_const(ctx, nodes[eps], 0);
   e = e ? e : h->node_const(ctx, nodes[eps], 1);
   if (!st && (first != second || !e || e->dtype != LRP_REAL || lrp_count(e) != 1))
-    st = h->fail(ctx, LRP_E_UNSUPPORTED, "mean and variance are over different axes, or epsilon is not one number");
-  if (st)
-    return st;
+    st = h->fail(ctx, LRP_E_UNSUPPORTED,
+                 "mean and variance are over different axes, or epsilon is not one number");
+  if (st) return st;
   a[AXIS].i = first;
   a[EPSILON].real = (double)lrp_reals(e)[0];
   return LRP_OK;
 }
 
-#define FORM_READER(NAME, ONE, TWO, EPS)                                                                      \
-  static lrp_status NAME(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)         \
-  {                                                                                                           \
-    return read_form(h, ctx, nodes, ONE, TWO, EPS, a);                                                        \
+#define FORM_READER(NAME, ONE, TWO, EPS)                                                           \
+  static lrp_status NAME(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes,            \
+                         lrp_value *a)                                                             \
+  {                                                                                                \
+    return read_form(h, ctx, nodes, ONE, TWO, EPS, a);                                             \
   }
 FORM_READER(read_affine, 4, 7, 6)
 FORM_READER(read_bare, 2, 5, 4)
@@ -252,24 +266,31 @@ FORM_READER(read_rms, 5, 5, 4)
 FORM_READER(read_rms_quotient, 4, 4, 3)
 FORM_READER(read_rms_bare, 4, 4, 3)
 
-/*   x -> ReduceMean -> Sub(x, .) = d          d -> Pow 2 or d * d -> ReduceMean -> + epsilon -> Sqrt = s
- *   y = d / s (or d * 1/s), * scale, + bias.  Old exporters compute d twice.  Numbers in comments: the readers' nodes. */
-#define CENTRED "Sub(x, ReduceMean(x))"
+/*   x -> ReduceMean -> Sub(x, .) = d    d -> Pow 2 or d * d -> ReduceMean -> + epsilon -> Sqrt = s
+ *   y = d / s (or d * 1/s), * scale, + bias
+ *
+ * Old exporters compute d twice.  Numbers in the comments below: what the readers call nodes[]. */
+#define CENTRED      "Sub(x, ReduceMean(x))"
 #define VARIANCE_POW "Add{ReduceMean(Pow(" CENTRED ", 2)), *}"
 #define VARIANCE_MUL "Add{ReduceMean(Mul(" CENTRED ", " CENTRED ")), *}"
 static const lrp_pattern layernorm_patterns[] = {
     /* Add 0, Mul 1, Div 2, Sub 3, ReduceMean 4, Sqrt 5, Add 6, ReduceMean 7, ... */
-    {.form = "Add{Mul{Div(" CENTRED ", Sqrt(" VARIANCE_POW ")), scale}, bias}", .args = read_affine},
-    {.form = "Add{Mul{Div(" CENTRED ", Sqrt(" VARIANCE_MUL ")), scale}, bias}", .args = read_affine},
+    {.form = "Add{Mul{Div(" CENTRED ", Sqrt(" VARIANCE_POW ")), scale}, bias}",
+     .args = read_affine},
+    {.form = "Add{Mul{Div(" CENTRED ", Sqrt(" VARIANCE_MUL ")), scale}, bias}",
+     .args = read_affine},
     /* Add 0, Mul 1, Mul 2, Sub 3, ReduceMean 4, Reciprocal 5, Sqrt 6, Add 7, ReduceMean 8, ... */
-    {.form = "Add{Mul{Mul{" CENTRED ", Reciprocal(Sqrt(" VARIANCE_POW "))}, scale}, bias}", .args = read_affine_inverse},
-    {.form = "Add{Mul{Mul{" CENTRED ", Reciprocal(Sqrt(" VARIANCE_MUL "))}, scale}, bias}", .args = read_affine_inverse},
+    {.form = "Add{Mul{Mul{" CENTRED ", Reciprocal(Sqrt(" VARIANCE_POW "))}, scale}, bias}",
+     .args = read_affine_inverse},
+    {.form = "Add{Mul{Mul{" CENTRED ", Reciprocal(Sqrt(" VARIANCE_MUL "))}, scale}, bias}",
+     .args = read_affine_inverse},
     /* Div 0, Sub 1, ReduceMean 2, Sqrt 3, Add 4, ReduceMean 5, ... */
     {.form = "Div(" CENTRED ", Sqrt(" VARIANCE_POW "))", .args = read_bare},
     {.form = "Div(" CENTRED ", Sqrt(" VARIANCE_MUL "))", .args = read_bare},
     {0}};
 
-/*   x -> Pow 2 or x * x -> ReduceMean -> + epsilon -> Sqrt = s        y = x / s, or x * 1/s, * scale */
+/*   x -> Pow 2 or x * x -> ReduceMean -> + epsilon -> Sqrt = s
+ *   y = x / s, or x * 1/s, * scale */
 #define SQUARE_POW "Add{ReduceMean(Pow(x, 2)), *}"
 #define SQUARE_MUL "Add{ReduceMean(Mul(x, x)), *}"
 static const lrp_pattern rmsnorm_patterns[] = {
@@ -287,33 +308,43 @@ static const lrp_pattern rmsnorm_patterns[] = {
     {0}};
 
 /* onnxruntime writes both operators before ONNX had them. */
-static const lrp_operator layernorm_operators[] = {
-    {.domain = "", .name = "LayerNormalization", .since = 1, .inputs = "x scale bias", .args = read_node}, {0}};
+static const lrp_operator layernorm_operators[] = {{.domain = "",
+                                                    .name = "LayerNormalization",
+                                                    .since = 1,
+                                                    .inputs = "x scale bias",
+                                                    .args = read_node},
+                                                   {0}};
 static const lrp_operator rmsnorm_operators[] = {
     {.domain = "", .name = "RMSNormalization", .since = 23, .inputs = "x scale", .args = read_node},
-    {.domain = "", .name = "SimplifiedLayerNormalization", .since = 1, .inputs = "x scale", .args = read_node},
+    {.domain = "",
+     .name = "SimplifiedLayerNormalization",
+     .since = 1,
+     .inputs = "x scale",
+     .args = read_node},
     {0}};
-#define NORM(NAME, N_SAVED, PARAMS, DOC)                                                                      \
-  static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                               \
-                                             .kind = LRP_KIND_NORM,                                           \
-                                             .layout = LRP_LAYOUT_MODEL,                                      \
-                                             .n_saved = N_SAVED,                                              \
-                                             .name = #NAME,                                                   \
-                                             .doc = DOC,                                                      \
-                                             .args = NAME##_args,                                             \
-                                             .in = ins,                                                       \
-                                             .param = PARAMS,                                                 \
-                                             .out = outs,                                                     \
-                                             .freezable = NAME##_freezable,                                   \
-                                             .operators = NAME##_operators,                                   \
-                                             .create = NAME##_create,                                         \
-                                             .destroy = free,                                                 \
-                                             .infer = infer,                                                  \
-                                             .forward = forward,                                              \
-                                             .vjp = vjp,                                                      \
-                                             .degree = degree,                                                \
+#define NORM(NAME, N_SAVED, PARAMS, DOC)                                                           \
+  static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                    \
+                                             .kind = LRP_KIND_NORM,                                \
+                                             .layout = LRP_LAYOUT_MODEL,                           \
+                                             .n_saved = N_SAVED,                                   \
+                                             .name = #NAME,                                        \
+                                             .doc = DOC,                                           \
+                                             .args = NAME##_args,                                  \
+                                             .in = ins,                                            \
+                                             .param = PARAMS,                                      \
+                                             .out = outs,                                          \
+                                             .freezable = NAME##_freezable,                        \
+                                             .operators = NAME##_operators,                        \
+                                             .create = NAME##_create,                              \
+                                             .destroy = free,                                      \
+                                             .infer = infer,                                       \
+                                             .forward = forward,                                   \
+                                             .vjp = vjp,                                           \
+                                             .degree = degree,                                     \
                                              .patterns = NAME##_patterns};
-NORM(layernorm, 2, params, "y = (x - mean) / sqrt(variance + epsilon) scale + bias over the last axes")
+NORM(layernorm, 2, params,
+     "y = (x - mean) / sqrt(variance + epsilon) scale + bias over the last axes")
 NORM(rmsnorm, 1, rms_params, "y = x / sqrt(mean of x^2 + epsilon) scale over the last axes")
 static const lrp_layer_type *const layers[] = {&layernorm_type, &rmsnorm_type, NULL};
-LRP_PLUGIN(layer_layernorm, "layernorm", "1.0", "MIT", "normalisation over the last axes", layers, NULL, NULL);
+LRP_PLUGIN(layer_layernorm, "layernorm", "1.0", "MIT", "normalisation over the last axes", layers,
+           NULL, NULL);

@@ -1,18 +1,21 @@
-/* recurrent.h - what the layers "lstm", "gru" and "rnn" share.  A cell is a list of operations on values of shape (B,H);
- * this file runs the list over time, in both directions, pulls back through it, and hands its sites to rules.
+/* recurrent.h - what the layers "lstm", "gru" and "rnn" share.  A cell is a list of operations
+ * on values of shape (B,H); this file runs the list over time, in both directions, pulls back
+ * through it, and hands its sites to rules.
  *
- * Relevance (Arras et al. 2017, WASSA; 2019, LNCS 11700, ch. 11).  The rule chosen for the layer acts where values are
- * weighted and added: at the pre-activations, over x and h together, and at the sums of branches.  Activations pass
- * relevance unchanged.  What a product gate * signal does is said by what is frozen, and nothing is lost in it:
+ * Relevance (Arras et al. 2017, WASSA; 2019, LNCS 11700, ch. 11).  The rule chosen for the layer
+ * acts where values are weighted and added: at the pre-activations, over x and h together, and
+ * at the sums of branches.  Activations pass relevance unchanged.  What a product gate * signal
+ * does is said by what is frozen, and nothing is lost in it:
  *
- *   freeze=gates    all to the signal, nothing to the gate ("signal takes all", LRP-all; the published rule)
+ *   freeze=gates    all to the signal, "signal takes all" (LRP-all, the published rule)
  *   freeze=shares   by magnitude, |gate| : |signal| (LRP-prop)
  *   neither         half each (LRP-half): the product has degree 2
  *
- * So the composite chooses: "layer:lstm freeze=gates -> epsilon(epsilon=0.001)".  Frozen gates are constants; frozen
- * shares replace each product by the linear map that agrees with it where it was computed and whose two terms have the
- * ratio of the factors' magnitudes.  Relevance that is left in the state before the first step goes to initial_h and
- * initial_c, is told to host->tap, and shows as lost in the ledger where these inputs are absent. */
+ * So the composite chooses: "layer:lstm freeze=gates -> epsilon(epsilon=0.001)".  Frozen gates
+ * are constants; frozen shares replace each product by the linear map that agrees with it where
+ * it was computed and whose two terms have the ratio of the factors' magnitudes.  Relevance that
+ * is left in the state before the first step goes to initial_h and initial_c, is told to
+ * host->tap, and shows as lost in the ledger where these inputs are absent. */
 #ifndef LRP_PLUGINS_RECURRENT_H
 #define LRP_PLUGINS_RECURRENT_H
 #include "layer.h"
@@ -20,7 +23,7 @@
 #include <tgmath.h>
 
 enum { X, LENS, INITIAL /* and initial_c after it */, W = 0, RW, BIAS, N_PARAM };
-enum { GATES, SHARES };             /* bits of call->freeze where the cell has gates */
+enum { GATES, SHARES };              /* bits of call->freeze where the cell has gates */
 enum { DIRECTION, LAYOUT, VARIANT }; /* arguments */
 enum { FORWARD, REVERSE, BIDIRECTIONAL };
 enum { MAX_VALUE = 16 };
@@ -35,12 +38,12 @@ typedef struct cell_op {
 } cell_op;
 typedef struct cell {
   const char *name;
-  int n_block;        /* blocks of rows in W, R and B */
-  int n_state;        /* values 0 .. n_state-1 are h (and c) before the step */
-  int n_gate;         /* the values after those are gates */
-  int n_value;        /* all of them */
+  int n_block; /* blocks of rows in W, R and B */
+  int n_state; /* values 0 .. n_state-1 are h (and c) before the step */
+  int n_gate;  /* the values after those are gates */
+  int n_value; /* all of them */
   int n_mul;
-  int next[2];        /* values that are h (and c) after the step */
+  int next[2]; /* values that are h (and c) after the step */
   cell_op op[14];
 } cell;
 
@@ -60,7 +63,7 @@ typedef struct track {
   lrp_ctx *ctx;
   const recurrent *r;
   const lrp_call *call;
-  const lrp_site *site;     /* NULL: no rule, the gradient */
+  const lrp_site *site; /* NULL: no rule, the gradient */
   dims n;
   int dir;
   const lrp_tensor *w, *u, *bias;
@@ -87,12 +90,12 @@ static inline lrp_real *value_at(const track *k, int64_t s, int v)
 {
   const cell *c = k->r->cell;
   const lrp_tensor *saved = k->call->saved;
-  if (v < c->n_state)
-    return s ? value_at(k, s - 1, c->next[v]) : k->state[v];
+  if (v < c->n_state) return s ? value_at(k, s - 1, c->next[v]) : k->state[v];
   const int gate = v < c->n_state + c->n_gate;
   const int64_t width = gate ? c->n_gate : c->n_value - c->n_state - c->n_gate;
   const int64_t at = v - c->n_state - (gate ? 0 : c->n_gate);
-  return lrp_reals(&saved[gate ? GATES : trace_at(c)]) + ((s * k->n.d + k->dir) * width + at) * size_of(&k->n);
+  return lrp_reals(&saved[gate ? GATES : trace_at(c)]) +
+         ((s * k->n.d + k->dir) * width + at) * size_of(&k->n);
 }
 
 /* The factors of product number m as a linear map of gate and signal. */
@@ -154,8 +157,7 @@ static inline lrp_status room(const track *k, int64_t rows, int64_t width, lrp_r
   const lrp_tensor like = {.dtype = LRP_REAL, .rank = 2, .shape = {rows, width}};
   lrp_tensor t;
   const lrp_status st = k->host->scratch(k->ctx, &like, &t);
-  if (!st)
-    *out = lrp_reals(&t);
+  if (!st) *out = lrp_reals(&t);
   return st;
 }
 
@@ -174,19 +176,16 @@ static inline lrp_tensor vector(lrp_real *data, int64_t n)
 /* Rows of the weights and biases that an affine operation uses. */
 static inline void affine_params(const track *k, const cell_op *op, lrp_tensor *param)
 {
-  const int64_t h = k->n.h, block = k->dir * k->r->cell->n_block + op->block, blocks = k->r->cell->n_block;
+  const int64_t h = k->n.h, block = k->dir * k->r->cell->n_block + op->block,
+                blocks = k->r->cell->n_block;
   memset(param, 0, 4 * sizeof *param);
   if (op->terms & FROM_X && k->w)
     param[0] = matrix(lrp_reals(k->w) + block * h * k->n.i, h, k->n.i);
-  if (op->terms & FROM_A && k->u)
-    param[1] = matrix(lrp_reals(k->u) + block * h * h, h, h);
-  if (!k->bias)
-    return;
+  if (op->terms & FROM_A && k->u) param[1] = matrix(lrp_reals(k->u) + block * h * h, h, h);
+  if (!k->bias) return;
   lrp_real *b = lrp_reals(k->bias) + (2 * k->dir * blocks + op->block) * h;
-  if (op->terms & FROM_X)
-    param[2] = vector(b, h);
-  if (op->terms & FROM_A)
-    param[3] = vector(b + blocks * h, h);
+  if (op->terms & FROM_X) param[2] = vector(b, h);
+  if (op->terms & FROM_A) param[3] = vector(b + blocks * h, h);
 }
 
 /* ---- one step, forward ---- */
@@ -238,21 +237,20 @@ static inline void multiply(const track *k, int64_t s, const cell_op *op, int m)
 static inline lrp_status affine_step(const track *k, int64_t s, const cell_op *op)
 {
   const dims *n = &k->n;
-  lrp_tensor param[4], z = matrix(value_at(k, s, op->to), n->b, n->h), part = matrix(k->tmp_a, n->b, n->h);
+  lrp_tensor param[4], z = matrix(value_at(k, s, op->to), n->b, n->h),
+                       part = matrix(k->tmp_a, n->b, n->h);
   affine_params(k, op, param);
   tensor_zero(&z);
   lrp_status st = LRP_OK;
   for (int i = 0; !st && i < 2; i++) {
-    const lrp_tensor in = i ? matrix(value_at(k, s, op->a), n->b, n->h) : matrix(k->x + s * n->b * n->i, n->b, n->i);
-    if (!param[i].data)
-      continue;
+    const lrp_tensor in =
+        i ? matrix(value_at(k, s, op->a), n->b, n->h) : matrix(k->x + s * n->b * n->i, n->b, n->i);
+    if (!param[i].data) continue;
     st = k->host->matmul(k->ctx, &in, 0, &param[i], 1, NULL, &part);
-    if (!st)
-      add_to(lrp_reals(&z), lrp_reals(&part), size_of(n));
+    if (!st) add_to(lrp_reals(&z), lrp_reals(&part), size_of(n));
   }
   for (int i = 2; !st && i < 4; i++)
-    if (param[i].data)
-      add_rows(&z, &param[i]);
+    if (param[i].data) add_rows(&z, &param[i]);
   return st;
 }
 
@@ -276,7 +274,9 @@ static inline lrp_status step_forward(const track *k, int64_t s)
       multiply(k, s, op, m++);
     else if (op->what != OP_ACT || !is_gate(c, op->to) || !frozen(k, GATES))
       for (int64_t i = 0; i < n; i++)
-        y[i] = op->what == OP_ACT ? act(op->block, a[i]) : op->what == OP_ADD ? a[i] + b[i] : 1 - a[i];
+        y[i] = op->what == OP_ACT   ? act(op->block, a[i])
+               : op->what == OP_ADD ? a[i] + b[i]
+                                    : 1 - a[i];
   }
   for (int64_t b = 0; !st && b < k->n.b; b++) /* a sample that has ended keeps its state */
     for (int v = 0; v < c->n_state && s >= steps_of(k->call, b, k->n.t); v++)
@@ -290,11 +290,13 @@ static inline lrp_status step_forward(const track *k, int64_t s)
 static inline dims dims_of(const recurrent *r, const lrp_call *call)
 {
   const int64_t *x = call->in[X].shape, *u = call->param[RW].shape;
-  const dims n = {x[r->layout ? 1 : 0], x[r->layout ? 0 : 1], x[2], u[2], r->direction == BIDIRECTIONAL ? 2 : 1};
+  const dims n = {x[r->layout ? 1 : 0], x[r->layout ? 0 : 1], x[2], u[2],
+                  r->direction == BIDIRECTIONAL ? 2 : 1};
   return n;
 }
 
-/* x in the order of the steps, zeros behind a sample's end; states before the first step; room for a step. */
+/* x in the order of the steps, zeros behind a sample's end; states before the first step; room
+ * for a step. */
 static inline lrp_status track_start(track *k)
 {
   const dims *n = &k->n;
@@ -303,23 +305,31 @@ static inline lrp_status track_start(track *k)
     const lrp_tensor *from = input_of(k->call, INITIAL + (uint32_t)v);
     st = room(k, n->b, n->h, &k->state[v]);
     for (int64_t b = 0; !st && from && b < n->b; b++)
-      memcpy(k->state[v] + b * n->h, lrp_reals(from) + state_at(k, b), (size_t)n->h * sizeof(lrp_real));
+      memcpy(k->state[v] + b * n->h, lrp_reals(from) + state_at(k, b),
+             (size_t)n->h * sizeof(lrp_real));
   }
   const lrp_real *x = lrp_reals(&k->call->in[X]);
   for (int64_t b = 0; !st && x && b < n->b; b++)
     for (int64_t s = 0, steps = steps_of(k->call, b, n->t); s < steps; s++)
-      memcpy(k->x + (s * n->b + b) * n->i, x + row_at(k, s, b, steps) * n->i, (size_t)n->i * sizeof(lrp_real));
-  if (!st)
-    st = room(k, n->b, n->i, &k->tmp_x);
-  if (!st)
-    st = room(k, n->b, n->h, &k->tmp_a);
+      memcpy(k->x + (s * n->b + b) * n->i, x + row_at(k, s, b, steps) * n->i,
+             (size_t)n->i * sizeof(lrp_real));
+  if (!st) st = room(k, n->b, n->i, &k->tmp_x);
+  if (!st) st = room(k, n->b, n->h, &k->tmp_a);
   return st ? st : room(k, n->b, n->h, &k->tmp_b);
 }
 
-static inline track track_of(const lrp_host *h, lrp_ctx *ctx, const recurrent *r, const lrp_call *call, int dir)
+static inline track track_of(const lrp_host *h, lrp_ctx *ctx, const recurrent *r,
+                             const lrp_call *call, int dir)
 {
-  const track k = {.host = h, .ctx = ctx, .r = r, .call = call, .n = dims_of(r, call), .dir = dir,
-                   .w = param_of(call, W), .u = param_of(call, RW), .bias = param_of(call, BIAS)};
+  const track k = {.host = h,
+                   .ctx = ctx,
+                   .r = r,
+                   .call = call,
+                   .n = dims_of(r, call),
+                   .dir = dir,
+                   .w = param_of(call, W),
+                   .u = param_of(call, RW),
+                   .bias = param_of(call, BIAS)};
   return k;
 }
 
@@ -337,157 +347,45 @@ static inline void write_outputs(const track *k)
   }
 }
 
-static inline lrp_status check_lengths(const lrp_host *h, lrp_ctx *ctx, const cell *c, const lrp_call *call,
-                                       const dims *n)
+static inline lrp_status check_lengths(const lrp_host *h, lrp_ctx *ctx, const cell *c,
+                                       const lrp_call *call, const dims *n)
 {
   for (int64_t b = 0; input_of(call, LENS) && b < n->b; b++) {
     const int64_t steps = steps_of(call, b, n->t);
     if (steps < 0 || steps > n->t)
-      return h->fail(ctx, LRP_E_INPUT, "%s: sample %lld has sequence length %lld, 0 to %lld was expected", c->name,
+      return h->fail(ctx, LRP_E_INPUT,
+                     "%s: sample %lld has sequence length %lld, 0 to %lld was expected", c->name,
                      (long long)b, (long long)steps, (long long)n->t);
   }
   return LRP_OK;
 }
 
-static inline lrp_status recurrent_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+static inline lrp_status recurrent_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                           lrp_call *call)
 {
   const recurrent *r = inst;
   const dims n = dims_of(r, call);
   lrp_status st = check_lengths(h, ctx, r->cell, call, &n);
-  if (!st)
-    tensor_zero(&call->out[0]);
+  if (!st) tensor_zero(&call->out[0]);
   for (int dir = 0; !st && n.b && n.h && dir < n.d; dir++) {
     track k = track_of(h, ctx, r, call, dir);
     st = track_start(&k);
     for (int64_t s = 0; !st && s < n.t; s++)
       st = step_forward(&k, s);
-    if (!st)
-      write_outputs(&k);
+    if (!st) write_outputs(&k);
   }
   return st;
 }
 
 #include "recurrent_back.h"
 
-/* ---- shapes ---- */
+#include "recurrent_shape.h"
 
-static inline lrp_status check_weights(const lrp_host *h, lrp_ctx *ctx, const recurrent *r, const lrp_call *call)
-{
-  const lrp_tensor *w = &call->param[W], *u = &call->param[RW], *b = param_of(call, BIAS);
-  const int64_t d = r->direction == BIDIRECTIONAL ? 2 : 1, blocks = r->cell->n_block;
-  if (u->rank != 3 || u->shape[0] != d || u->shape[1] % blocks || u->shape[1] / blocks != u->shape[2])
-    return h->fail(ctx, LRP_E_SHAPE,
-                   "%s: r must have shape (directions, %lld hidden, hidden) with %lld directions, as (%lld,%lld,%lld)",
-                   r->cell->name, (long long)blocks, (long long)d, (long long)u->shape[0], (long long)u->shape[1],
-                   (long long)u->shape[2]);
-  if (w->rank != 3 || w->shape[0] != d || w->shape[1] != u->shape[1])
-    return h->fail(ctx, LRP_E_SHAPE, "%s: w must have shape (%lld,%lld,inputs)", r->cell->name, (long long)d,
-                   (long long)u->shape[1]);
-  if (b && (b->rank != 2 || b->shape[0] != d || b->shape[1] % 2 || b->shape[1] / 2 != u->shape[1]))
-    return h->fail(ctx, LRP_E_SHAPE, "%s: b must have shape (%lld,2*%lld)", r->cell->name, (long long)d,
-                   (long long)u->shape[1]);
-  return LRP_OK;
-}
-
-static inline lrp_status check_inputs(const lrp_host *h, lrp_ctx *ctx, const recurrent *r, const lrp_call *call)
-{
-  const lrp_tensor *x = &call->in[X];
-  if (x->rank != 3 || x->shape[2] != call->param[W].shape[2])
-    return h->fail(ctx, LRP_E_SHAPE, "%s: x must have shape %s with %lld inputs", r->cell->name,
-                   r->layout ? "(samples,steps,inputs)" : "(steps,samples,inputs)",
-                   (long long)call->param[W].shape[2]);
-  const dims n = dims_of(r, call);
-  for (uint32_t i = LENS; i < call->n_in; i++) {
-    const lrp_tensor *t = &call->in[i];
-    const int state = i >= INITIAL;
-    if (!t->rank && !t->data) /* absent */
-      continue;
-    if (!state && (t->rank != 1 || t->shape[0] != n.b || t->dtype != LRP_INDEX))
-      return h->fail(ctx, LRP_E_SHAPE, "%s: sequence_lens must have one length for each of %lld samples", r->cell->name,
-                     (long long)n.b);
-    if (state && (t->rank != 3 || t->shape[r->layout ? 1 : 0] != n.d || t->shape[r->layout ? 0 : 1] != n.b ||
-                  t->shape[2] != n.h || t->dtype != LRP_REAL))
-      return h->fail(ctx, LRP_E_SHAPE, "%s: an initial state must have shape (%s) = %d directions, %lld samples, %lld units",
-                     r->cell->name, r->layout ? "samples,directions,units" : "directions,samples,units", n.d,
-                     (long long)n.b, (long long)n.h);
-  }
-  return LRP_OK;
-}
-
-static inline lrp_status recurrent_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
-{
-  const recurrent *r = inst;
-  const cell *c = r->cell;
-  lrp_status st = need_reals(h, ctx, c->name, &call->in[X]);
-  if (!st)
-    st = check_weights(h, ctx, r, call);
-  if (!st)
-    st = check_inputs(h, ctx, r, call);
-  if (st)
-    return st;
-  const dims n = dims_of(r, call);
-  const int64_t y[2][4] = {{n.t, n.d, n.b, n.h}, {n.b, n.t, n.d, n.h}}, last[2][3] = {{n.d, n.b, n.h}, {n.b, n.d, n.h}};
-  tensor_describe(&call->out[0], LRP_REAL, 4, y[r->layout]);
-  for (int v = 0; v < c->n_state; v++)
-    tensor_describe(&call->out[1 + v], LRP_REAL, 3, last[r->layout]);
-  const int64_t gates[] = {n.t, n.d, c->n_gate, n.b, n.h}, shares[] = {n.t, n.d, 2 * c->n_mul, n.b, n.h};
-  const int64_t trace[] = {n.t, n.d, c->n_value - c->n_state - c->n_gate, n.b, n.h};
-  if (c->n_gate) {
-    tensor_describe(&call->saved[GATES], LRP_REAL, 5, gates);
-    tensor_describe(&call->saved[SHARES], LRP_REAL, 5, shares);
-  }
-  tensor_describe(&call->saved[trace_at(c)], LRP_REAL, 5, trace);
-  return LRP_OK;
-}
-
-/* ---- arguments, operators ---- */
-
-#define RECURRENT_ARGS                                                                                        \
-  {.name = "direction", .type = LRP_ARG_CHOICE, .choices = "forward|reverse|bidirectional",                   \
-   .doc = "order of the steps; the default is ONNX's"},                                                       \
-      {.name = "layout", .type = LRP_ARG_INT, .max = 1,                                                       \
-       .doc = "0: steps come first in x, 1: samples do; the default is ONNX's"}
-
-static inline lrp_status recurrent_make(const lrp_host *h, lrp_ctx *ctx, const cell *c, const lrp_value *a, void **inst)
-{
-  recurrent *r = malloc(sizeof *r);
-  if (!r)
-    return h->fail(ctx, LRP_E_NOMEM, "%s: no memory for an instance", c->name);
-  *r = (recurrent){c, (int)a[DIRECTION].i, (int)a[LAYOUT].i};
-  *inst = r;
-  return LRP_OK;
-}
-
-/* Activation functions other than `want`, one for each direction and place, are refused by name. */
-static inline lrp_status check_activations(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, const char *const *want,
-                                           int n)
-{
-  const char *f;
-  for (int i = 0; (f = h->node_word(node, "activations", i)); i++)
-    if (strcmp(f, want[i % n]))
-      return h->fail(ctx, LRP_E_UNSUPPORTED, "activation %d is %.40s; only %s is supported at this place", i, f,
-                     want[i % n]);
-  return LRP_OK;
-}
-
-static inline lrp_status recurrent_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
-{
-  static const char *const refused[] = {"clip", "activation_alpha", "activation_beta", NULL};
-  const char *d = h->node_text(node, "direction", "forward");
-  for (int i = 0; refused[i]; i++)
-    if (h->node_has(node, refused[i]))
-      return h->fail(ctx, LRP_E_UNSUPPORTED, "attribute %s is not supported; export the model without it", refused[i]);
-  a[DIRECTION].i = !strcmp(d, "forward") ? FORWARD : !strcmp(d, "reverse") ? REVERSE : BIDIRECTIONAL;
-  if (a[DIRECTION].i == BIDIRECTIONAL && strcmp(d, "bidirectional"))
-    return h->fail(ctx, LRP_E_INPUT, "direction is \"%.40s\"; forward, reverse or bidirectional was expected", d);
-  a[LAYOUT].i = h->node_int(node, "layout", 0);
-  return LRP_OK;
-}
-
-#define RECURRENT_FIELDS                                                                                      \
-  .kind = LRP_KIND_RECURRENT, .layout = LRP_LAYOUT_MODEL, .param = params, .args = args, .operators = operators, \
-  .create = create, .destroy = free, .infer = recurrent_infer, .forward = recurrent_forward,                  \
-  .vjp = recurrent_vjp, .degree = recurrent_degree, .relprop = recurrent_relprop
+#define RECURRENT_FIELDS                                                                           \
+  .kind = LRP_KIND_RECURRENT, .layout = LRP_LAYOUT_MODEL, .param = params, .args = args,           \
+  .operators = operators, .create = create, .destroy = free, .infer = recurrent_infer,             \
+  .forward = recurrent_forward, .vjp = recurrent_vjp, .degree = recurrent_degree,                  \
+  .relprop = recurrent_relprop
 static const lrp_port params[] = {{.name = "w", .role = LRP_PORT_WEIGHT},
                                   {.name = "r", .role = LRP_PORT_WEIGHT},
                                   {.name = "b", .role = LRP_PORT_BIAS, .flags = LRP_PORT_OPTIONAL},

@@ -1,5 +1,5 @@
-/* recurrent_back.h - the way back through a recurrent layer: the gradient, or relevance by the rule of the walk.  Part of
- * recurrent.h, which tells what it does. */
+/* recurrent_back.h - the way back through a recurrent layer: the gradient, or relevance by the
+ * rule of the walk.  Part of recurrent.h, which tells what it does. */
 #ifndef LRP_PLUGINS_RECURRENT_BACK_H
 #define LRP_PLUGINS_RECURRENT_BACK_H
 #include "recurrent.h"
@@ -9,38 +9,41 @@
 static const lrp_port recurrent_inner_in[] = {
     {.name = "a", .role = LRP_PORT_DATA}, {.name = "b", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const lrp_port recurrent_inner_out[] = {{.name = "z", .role = LRP_PORT_DATA}, LRP_PORTS_END};
-static const lrp_port recurrent_inner_params[] = {
-    {.name = "wa", .role = LRP_PORT_WEIGHT}, {.name = "wb", .role = LRP_PORT_WEIGHT},
-    {.name = "bias_a", .role = LRP_PORT_BIAS}, {.name = "bias_b", .role = LRP_PORT_BIAS}, LRP_PORTS_END};
+static const lrp_port recurrent_inner_params[] = {{.name = "wa", .role = LRP_PORT_WEIGHT},
+                                                  {.name = "wb", .role = LRP_PORT_WEIGHT},
+                                                  {.name = "bias_a", .role = LRP_PORT_BIAS},
+                                                  {.name = "bias_b", .role = LRP_PORT_BIAS},
+                                                  LRP_PORTS_END};
 
-static inline lrp_status inner_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+static inline lrp_status inner_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                     lrp_call *call)
 {
   (void)inst, (void)call;
-  return h->fail(ctx, LRP_E_UNSUPPORTED, "a site inside of a recurrent layer has no shapes of its own");
+  return h->fail(ctx, LRP_E_UNSUPPORTED,
+                 "a site inside of a recurrent layer has no shapes of its own");
 }
 
 /* z = a wa^T + b wb^T + both biases; either half may be absent. */
-static inline lrp_status affine_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+static inline lrp_status affine_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                        lrp_call *call)
 {
   lrp_tensor part, *z = &call->out[0];
   lrp_status st = h->scratch(ctx, z, &part);
   (void)inst;
   tensor_zero(z);
   for (int k = 0; !st && k < 2; k++) {
-    if (!call->in[k].data || !call->param[k].data)
-      continue;
+    if (!call->in[k].data || !call->param[k].data) continue;
     st = h->matmul(ctx, &call->in[k], 0, &call->param[k], 1, NULL, &part);
-    if (!st)
-      add_to(lrp_reals(z), lrp_reals(&part), lrp_count(z));
+    if (!st) add_to(lrp_reals(z), lrp_reals(&part), lrp_count(z));
   }
   for (int k = 2; !st && k < 4; k++)
-    if (call->param[k].data)
-      add_rows(z, &call->param[k]);
+    if (call->param[k].data) add_rows(z, &call->param[k]);
   return st;
 }
 
-static inline lrp_status affine_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                                    const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static inline lrp_status affine_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                    const lrp_call *call, const lrp_tensor *out_bar,
+                                    lrp_tensor *in_bar)
 {
   lrp_status st = LRP_OK;
   (void)inst;
@@ -50,7 +53,8 @@ static inline lrp_status affine_vjp(const lrp_host *h, lrp_ctx *ctx, const void 
   return st;
 }
 
-static inline lrp_status pair_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+static inline lrp_status pair_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                      lrp_call *call)
 {
   (void)h, (void)ctx, (void)inst;
   tensor_zero(&call->out[0]);
@@ -60,8 +64,9 @@ static inline lrp_status pair_forward(const lrp_host *h, lrp_ctx *ctx, const voi
   return LRP_OK;
 }
 
-static inline lrp_status pair_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                                  const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static inline lrp_status pair_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                  const lrp_call *call, const lrp_tensor *out_bar,
+                                  lrp_tensor *in_bar)
 {
   (void)h, (void)ctx, (void)inst, (void)call;
   for (int k = 0; k < 2; k++)
@@ -91,15 +96,24 @@ static const lrp_layer_type recurrent_add = {.struct_size = sizeof recurrent_add
                                              .vjp = pair_vjp};
 
 /* Runs vjp, or the rule of the walk, on one inner site; r_in[] has two zeroed tensors. */
-static inline lrp_status inner_back(const track *k, const lrp_layer_type *type, lrp_tensor *in, lrp_tensor *param,
-                                    lrp_tensor *z, const lrp_tensor *above, lrp_tensor *below)
+static inline lrp_status inner_back(const track *k, const lrp_layer_type *type, lrp_tensor *in,
+                                    lrp_tensor *param, lrp_tensor *z, const lrp_tensor *above,
+                                    lrp_tensor *below)
 {
-  const lrp_call call = {.struct_size = sizeof call, .n_in = 2, .n_param = type->param ? 4 : 0, .n_out = 1,
-                         .in = in, .param = param, .out = z};
-  const lrp_site site = {.struct_size = sizeof site, .degree = 1, .type = type, .call = &call,
-                         .r_out = above, .r_in = below};
-  if (!k->site)
-    return type->vjp(k->host, k->ctx, NULL, &call, above, below);
+  const lrp_call call = {.struct_size = sizeof call,
+                         .n_in = 2,
+                         .n_param = type->param ? 4 : 0,
+                         .n_out = 1,
+                         .in = in,
+                         .param = param,
+                         .out = z};
+  const lrp_site site = {.struct_size = sizeof site,
+                         .degree = 1,
+                         .type = type,
+                         .call = &call,
+                         .r_out = above,
+                         .r_in = below};
+  if (!k->site) return type->vjp(k->host, k->ctx, NULL, &call, above, below);
   return k->host->relprop(k->ctx, k->site->rule, k->site->rule_args, &site);
 }
 
@@ -108,26 +122,27 @@ static inline lrp_status inner_back(const track *k, const lrp_layer_type *type, 
 static inline lrp_status affine_back(const track *k, int64_t s, const cell_op *op, lrp_real *x_bar)
 {
   const dims *n = &k->n;
-  lrp_real *x = op->terms & FROM_X ? k->x + s * n->b * n->i : NULL, *a = op->terms & FROM_A ? value_at(k, s, op->a) : NULL;
+  lrp_real *x = op->terms & FROM_X ? k->x + s * n->b * n->i : NULL,
+           *a = op->terms & FROM_A ? value_at(k, s, op->a) : NULL;
   lrp_tensor in[2] = {matrix(x, n->b, n->i), matrix(a, n->b, n->h)}, param[4];
-  lrp_tensor below[2] = {matrix(x ? k->tmp_x : NULL, n->b, n->i), matrix(a ? k->tmp_a : NULL, n->b, n->h)};
+  lrp_tensor below[2] = {matrix(x ? k->tmp_x : NULL, n->b, n->i),
+                         matrix(a ? k->tmp_a : NULL, n->b, n->h)};
   lrp_tensor z = matrix(value_at(k, s, op->to), n->b, n->h);
   const lrp_tensor above = matrix(k->bar[op->to], n->b, n->h);
   affine_params(k, op, param);
   tensor_zero(&below[0]);
   tensor_zero(&below[1]);
   const lrp_status st = inner_back(k, &recurrent_affine, in, param, &z, &above, below);
-  if (!st && x)
-    add_to(x_bar, k->tmp_x, n->b * n->i);
-  if (!st && a)
-    add_to(k->bar[op->a], k->tmp_a, size_of(n));
+  if (!st && x) add_to(x_bar, k->tmp_x, n->b * n->i);
+  if (!st && a) add_to(k->bar[op->a], k->tmp_a, size_of(n));
   return st;
 }
 
 static inline lrp_status add_back(const track *k, int64_t s, const cell_op *op)
 {
   const dims *n = &k->n;
-  lrp_tensor in[2] = {matrix(value_at(k, s, op->a), n->b, n->h), matrix(value_at(k, s, op->b), n->b, n->h)};
+  lrp_tensor in[2] = {matrix(value_at(k, s, op->a), n->b, n->h),
+                      matrix(value_at(k, s, op->b), n->b, n->h)};
   lrp_tensor below[2] = {matrix(k->tmp_a, n->b, n->h), matrix(k->tmp_b, n->b, n->h)};
   lrp_tensor z = matrix(value_at(k, s, op->to), n->b, n->h);
   const lrp_tensor above = matrix(k->bar[op->to], n->b, n->h);
@@ -168,8 +183,7 @@ static inline void act_back(const track *k, int64_t s, const cell_op *op)
   const lrp_real *y = value_at(k, s, op->to), *bar = k->bar[op->to];
   lrp_real *to = k->bar[op->a];
   const int64_t n = size_of(&k->n);
-  if (is_gate(k->r->cell, op->to) && frozen(k, GATES))
-    return;
+  if (is_gate(k->r->cell, op->to) && frozen(k, GATES)) return;
   for (int64_t i = 0; i < n; i++)
     to[i] += k->site ? bar[i] : act_slope(op->block, y[i]) * bar[i];
 }
@@ -182,11 +196,11 @@ static inline int is_zero(const lrp_real *v, int64_t n)
   return 1;
 }
 
-static inline lrp_status op_back(const track *k, int64_t s, const cell_op *op, int m, lrp_real *x_bar)
+static inline lrp_status op_back(const track *k, int64_t s, const cell_op *op, int m,
+                                 lrp_real *x_bar)
 {
   const int64_t n = size_of(&k->n);
-  if (is_zero(k->bar[op->to], n))
-    return LRP_OK;
+  if (is_zero(k->bar[op->to], n)) return LRP_OK;
   switch (op->what) {
   case OP_AFFINE:
     return affine_back(k, s, op, x_bar);
@@ -206,7 +220,8 @@ static inline lrp_status op_back(const track *k, int64_t s, const cell_op *op, i
 }
 
 /* carry[] holds what is pulled back to the states after the step, then to those before it. */
-static inline lrp_status step_back(const track *k, int64_t s, lrp_real *const *carry, lrp_real *x_bar)
+static inline lrp_status step_back(const track *k, int64_t s, lrp_real *const *carry,
+                                   lrp_real *x_bar)
 {
   const cell *c = k->r->cell;
   const dims *n = &k->n;
@@ -216,7 +231,8 @@ static inline lrp_status step_back(const track *k, int64_t s, lrp_real *const *c
     memset(k->bar[v], 0, (size_t)size_of(n) * sizeof(lrp_real));
   for (int v = 0; v < c->n_state; v++)
     for (int64_t b = 0; b < n->b; b++) /* a sample that has ended: unchanged to the state before */
-      memcpy(k->bar[s < steps_of(k->call, b, n->t) ? c->next[v] : v] + b * n->h, carry[v] + b * n->h, row);
+      memcpy(k->bar[s < steps_of(k->call, b, n->t) ? c->next[v] : v] + b * n->h,
+             carry[v] + b * n->h, row);
   while (c->op[n_op].what)
     n_op++;
   lrp_status st = LRP_OK;
@@ -259,8 +275,7 @@ static inline void give_states(const track *k, lrp_real *const *carry, const lrp
     const lrp_tensor left = matrix(carry[v], k->n.b, k->n.h);
     for (int64_t b = 0; at < k->call->n_in && in_bar[at].data && b < k->n.b; b++)
       add_to(lrp_reals(&in_bar[at]) + state_at(k, b), carry[v] + b * k->n.h, k->n.h);
-    if (k->site)
-      k->host->tap(k->ctx, label[v], k->dir, &left);
+    if (k->site) k->host->tap(k->ctx, label[v], k->dir, &left);
   }
 }
 
@@ -276,24 +291,23 @@ static inline lrp_status track_back(track *k, const lrp_tensor *out_bar, const l
     const lrp_tensor *from = &out_bar[1 + v];
     st = room(k, n->b, n->h, &carry[v]);
     for (int64_t b = 0; !st && from->data && b < n->b; b++)
-      memcpy(carry[v] + b * n->h, lrp_reals(from) + state_at(k, b), (size_t)n->h * sizeof(lrp_real));
+      memcpy(carry[v] + b * n->h, lrp_reals(from) + state_at(k, b),
+             (size_t)n->h * sizeof(lrp_real));
   }
-  if (!st)
-    st = room(k, n->b, n->i, &x_bar);
+  if (!st) st = room(k, n->b, n->i, &x_bar);
   for (int64_t s = n->t; !st && s-- > 0;) {
     memset(x_bar, 0, (size_t)(n->b * n->i) * sizeof *x_bar);
     add_from_y(k, s, &out_bar[0], carry[0]);
     st = step_back(k, s, carry, x_bar);
-    if (!st)
-      give_x(k, s, x_bar, &in_bar[X]);
+    if (!st) give_x(k, s, x_bar, &in_bar[X]);
   }
-  if (!st)
-    give_states(k, carry, in_bar);
+  if (!st) give_states(k, carry, in_bar);
   return st;
 }
 
-static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurrent *r, const lrp_call *call,
-                                  const lrp_site *site, const lrp_tensor *out_bar, const lrp_tensor *in_bar)
+static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurrent *r,
+                                  const lrp_call *call, const lrp_site *site,
+                                  const lrp_tensor *out_bar, const lrp_tensor *in_bar)
 {
   const dims n = dims_of(r, call);
   int some = 0;
@@ -309,8 +323,9 @@ static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurre
 }
 
 /* Back-propagation through time. */
-static inline lrp_status recurrent_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                                       const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static inline lrp_status recurrent_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                                       const lrp_call *call, const lrp_tensor *out_bar,
+                                       lrp_tensor *in_bar)
 {
   return all_back(h, ctx, inst, call, NULL, out_bar, in_bar);
 }

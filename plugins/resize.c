@@ -98,16 +98,16 @@ typedef struct axis {
 /* The place of x that element j of y is. */
 static double place(const resize *r, double scale, int64_t n, int64_t m, int64_t j)
 {
-  const double half = ((double)j + 0.5) / scale;
+  const double half = ((double)j + 0.5) / scale, width = scale * (double)n; /* of y, before it is cut to an integer */
   switch (r->where) {
   case ASYMMETRIC:
     return (double)j / scale;
   case ALIGN_CORNERS:
-    return m == 1 ? 0 : (double)j * (double)(n - 1) / (double)(m - 1);
+    return m == 1 ? 0 : (double)j * (double)(n - 1) / (width - 1);
   case PYTORCH_HALF_PIXEL:
     return m > 1 ? half - 0.5 : 0;
   case HALF_PIXEL_SYMMETRIC:
-    return (double)n / 2 * (1 - (double)m / (scale * (double)n)) + half - 0.5;
+    return (double)n / 2 * (1 - (double)m / width) + half - 0.5;
   case TF_HALF_PIXEL_FOR_NN:
     return half;
   default:

@@ -1,11 +1,16 @@
-/* rnn.c - layer "rnn" (ONNX RNN): h' = f(W x + R h + b), f tanh or relu, one or both directions (Elman 1990).  There are
- * no gates, so nothing to freeze: the rule acts on x and h together at each step.  See recurrent.h. */
+/* rnn.c - layer "rnn" (ONNX RNN): h' = f(W x + R h + b), f tanh or relu, one or both directions
+ * (Elman 1990).  There are no gates, so nothing to freeze: the rule acts on x and h together at
+ * each step.  See recurrent.h. */
 #include "recurrent.h"
 
 enum { H, IN, H_NEXT, N_VALUE };
-#define CELL(F)                                                                                               \
-  {.name = "rnn", .n_block = 1, .n_state = 1, .n_value = N_VALUE, .next = {H_NEXT},                           \
-   .op = {{.what = OP_AFFINE, .to = IN, .a = H, .terms = FROM_X | FROM_A}, {.what = OP_ACT, .to = H_NEXT, .a = IN, .block = F}}}
+#define CELL(F)                                                                                    \
+  {                                                                                                \
+    .name = "rnn", .n_block = 1, .n_state = 1, .n_value = N_VALUE, .next = {H_NEXT}, .op = {       \
+      {.what = OP_AFFINE, .to = IN, .a = H, .terms = FROM_X | FROM_A},                             \
+      {.what = OP_ACT, .to = H_NEXT, .a = IN, .block = F}                                          \
+    }                                                                                              \
+  }
 static const cell tanh_cell = CELL(ACT_TANH), relu_cell = CELL(ACT_RELU);
 
 static const lrp_arg args[] = {RECURRENT_ARGS,
@@ -16,7 +21,10 @@ static const lrp_arg args[] = {RECURRENT_ARGS,
                                LRP_ARGS_END};
 static const lrp_port ins[] = {
     {.name = "x", .role = LRP_PORT_DATA},
-    {.name = "sequence_lens", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX, .flags = LRP_PORT_OPTIONAL},
+    {.name = "sequence_lens",
+     .role = LRP_PORT_SIDE,
+     .dtype = LRP_INDEX,
+     .flags = LRP_PORT_OPTIONAL},
     {.name = "initial_h", .role = LRP_PORT_DATA, .flags = LRP_PORT_OPTIONAL},
     LRP_PORTS_END};
 static const lrp_port outs[] = {
@@ -36,8 +44,12 @@ static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *nod
   return st ? st : check_activations(h, ctx, node, want, 1);
 }
 
-static const lrp_operator operators[] = {
-    {.domain = "", .name = "RNN", .since = 7, .inputs = "x w r b sequence_lens initial_h", .args = read_node}, {0}};
+static const lrp_operator operators[] = {{.domain = "",
+                                          .name = "RNN",
+                                          .since = 7,
+                                          .inputs = "x w r b sequence_lens initial_h",
+                                          .args = read_node},
+                                         {0}};
 static const lrp_layer_type rnn_type = {.struct_size = sizeof rnn_type,
                                         .n_saved = 1,
                                         .name = "rnn",

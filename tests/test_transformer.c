@@ -1,9 +1,10 @@
-/* test_transformer.c - attention, normalisation and forms of several nodes: against LXT, against the same written
- * otherwise, and against formulas by hand.
+/* test_transformer.c - attention, normalisation and forms of several nodes: against LXT, against
+ * the same written otherwise, and against formulas by hand.
  *
- * LXT 2.1 adds its stabilisers without a sign, so a value just below zero changes its sign there; with ours, and with none,
- * relevance of the block differs from its explicit form by almost 1e-5 of the largest value, and from its gradient form,
- * which has no stabilisers, by 2e-7. */
+ * LXT 2.1 adds its stabilisers without a sign, so a value just below zero changes its sign
+ * there; with ours, and with none, relevance of the block differs from its explicit form by
+ * almost 1e-5 of the largest value, and from its gradient form, which has no stabilisers, by
+ * 2e-7. */
 #include "fuse.h"
 #include "layer_trial.h"
 #include <math.h>
@@ -39,8 +40,10 @@ static void explain(net *t, const char *rules)
   lrp_ck_ok(t->ctx, lrp_composite_open(t->ctx, rules, t->model, &t->composite));
   lrp_ck_ok(t->ctx, lrp_graph_assign(t->ctx, t->graph, t->composite));
   for (int64_t k = 0; k < lrp_graph_n_batch(t->graph); k++)
-    lrp_ck_ok(t->ctx, lrp_target_parse(t->ctx, t->model, "argmax", lrp_graph_scores(t->graph), k, &target[k]));
-  lrp_ck_ok(t->ctx, lrp_graph_explain(t->ctx, t->graph, t->input, target, LRP_SEED_LOGIT, LRP_METHOD_LRP, 0, NULL, &t->r));
+    lrp_ck_ok(t->ctx, lrp_target_parse(t->ctx, t->model, "argmax", lrp_graph_scores(t->graph), k,
+                                       &target[k]));
+  lrp_ck_ok(t->ctx, lrp_graph_explain(t->ctx, t->graph, t->input, target, LRP_SEED_LOGIT,
+                                      LRP_METHOD_LRP, 0, NULL, &t->r));
 }
 
 static void close_net(net *t)
@@ -69,8 +72,7 @@ static const lrp_node_view *node_of(const net *t, const char *layer, lrp_node_vi
 {
   for (int64_t i = 0; i < lrp_graph_n_node(t->graph); i++) {
     *v = lrp_graph_node(t->graph, i);
-    if (!strcmp(v->layer->name, layer))
-      return v;
+    if (!strcmp(v->layer->name, layer)) return v;
   }
   return NULL;
 }
@@ -78,8 +80,9 @@ static const lrp_node_view *node_of(const net *t, const char *layer, lrp_node_vi
 /* ---- LXT ---- */
 
 #define BLOCK "golden/relevance/attn_block/"
-#define NO_STABILISER                                                                                         \
-  "norm freeze=std -> epsilon(1e-12); linear -> epsilon(1e-12); elementwise -> pass; softmax -> epsilon(1e-12); " \
+#define NO_STABILISER                                                                              \
+  "norm freeze=std -> epsilon(1e-12); linear -> epsilon(1e-12); elementwise -> pass; softmax -> "  \
+  "epsilon(1e-12); "                                                                               \
   "sum -> epsilon(1e-12); pool_sum -> epsilon(1e-12); "
 static const struct golden {
   const char *rules, *file;
@@ -140,10 +143,12 @@ enum { N_ATTENTION = sizeof ATTENTION / sizeof ATTENTION[0] };
 static const struct attention_rules {
   const char *one, *several, *mask;
 } ATTENTION_RULES[] = {
-    {AROUND "layer:attention -> epsilon(1e-4)", AROUND "softmax -> epsilon(1e-4); bilinear -> epsilon(1e-4)",
-     "op:Add -> epsilon(1e-4); "},
-    {AROUND "layer:attention freeze=probs -> epsilon(1e-4)", AROUND "softmax -> pass; bilinear freeze=a -> epsilon(1e-4)", ""},
-    {AROUND "layer:attention -> norm(1e-3)", AROUND "softmax -> norm(1e-3); bilinear -> norm(1e-3)", "op:Add -> norm(1e-3); "}};
+    {AROUND "layer:attention -> epsilon(1e-4)",
+     AROUND "softmax -> epsilon(1e-4); bilinear -> epsilon(1e-4)", "op:Add -> epsilon(1e-4); "},
+    {AROUND "layer:attention freeze=probs -> epsilon(1e-4)",
+     AROUND "softmax -> pass; bilinear freeze=a -> epsilon(1e-4)", ""},
+    {AROUND "layer:attention -> norm(1e-3)", AROUND "softmax -> norm(1e-3); bilinear -> norm(1e-3)",
+     "op:Add -> norm(1e-3); "}};
 enum { N_ATTENTION_RULES = sizeof ATTENTION_RULES / sizeof ATTENTION_RULES[0] };
 
 static void open_attention(net *one, net *several, const char *name)
@@ -155,8 +160,8 @@ static void open_attention(net *one, net *several, const char *name)
   open_net(several, path, "models/text/sentence.npy", NULL);
 }
 
-/* The operator shares relevance between its scores and a mask of real numbers by its rule; written out, the sum with the
- * mask is a layer of its own. */
+/* The operator shares relevance between its scores and a mask of real numbers by its rule;
+ * written out, the sum with the mask is a layer of its own. */
 START_TEST(the_attention_operator_is_its_nodes)
 {
   const char *name = ATTENTION[_i % N_ATTENTION];
@@ -167,7 +172,8 @@ START_TEST(the_attention_operator_is_its_nodes)
   open_attention(&one, &several, name);
   ck_assert_ptr_nonnull(node_of(&one, "attention", &v));
   ck_assert_ptr_null(node_of(&several, "attention", &v));
-  ck_assert_double_le(distance(lrp_graph_output(one.graph, 0), lrp_graph_output(several.graph, 0)), 1e-5);
+  ck_assert_double_le(distance(lrp_graph_output(one.graph, 0), lrp_graph_output(several.graph, 0)),
+                      1e-5);
   snprintf(text, sizeof text, "%s%s", strcmp(name, "grouped") ? "" : rules->mask, rules->several);
   explain(&one, rules->one);
   explain(&several, text);
@@ -184,8 +190,9 @@ START_TEST(the_gradient_of_attention_is_that_of_its_nodes)
   open_attention(&pair[0], &pair[1], ATTENTION[_i]);
   for (int k = 0; k < 2; k++) {
     lrp_target target[2] = {{.plus = 1, .minus = -1}, {.plus = 2, .minus = -1}};
-    lrp_ck_ok(pair[k].ctx, lrp_graph_explain(pair[k].ctx, pair[k].graph, pair[k].input, target, LRP_SEED_ONE,
-                                             LRP_METHOD_GRADIENT, 0, NULL, &pair[k].r));
+    lrp_ck_ok(pair[k].ctx,
+              lrp_graph_explain(pair[k].ctx, pair[k].graph, pair[k].input, target, LRP_SEED_ONE,
+                                LRP_METHOD_GRADIENT, 0, NULL, &pair[k].r));
   }
   ck_assert_double_le(distance(&pair[0].r->tensor[0], &pair[1].r->tensor[0]), 1e-5);
   close_net(&pair[0]);
@@ -214,7 +221,8 @@ END_TEST
 START_TEST(a_row_that_is_masked_as_a_whole_gives_zero)
 {
   trial t;
-  trial_begin(&t, (layer_sample){"attention", "scale=1", {"1,1,2,2", "1,1,2,2", "1,1,2,2", "2,2"}, {NULL}});
+  trial_begin(
+      &t, (layer_sample){"attention", "scale=1", {"1,1,2,2", "1,1,2,2", "1,1,2,2", "2,2"}, {NULL}});
   static const double mask[] = {0, 0, -HUGE_VAL, -HUGE_VAL};
   trial_put(&t.in[3], mask);
   const lrp_call call = trial_again(&t);
@@ -231,17 +239,21 @@ START_TEST(attention_refuses_what_does_not_fit)
     layer_sample sample;
     const char *text;
   } BAD[] = {{{"attention", NULL, {"2,4,6", "2,4,6", "2,4,6"}, {NULL}}, "q has no axis of heads"},
-             {{"attention", "q_heads=4, kv_heads=4", {"2,4,6", "2,4,6", "2,4,6"}, {NULL}}, "divides its width"},
+             {{"attention", "q_heads=4, kv_heads=4", {"2,4,6", "2,4,6", "2,4,6"}, {NULL}},
+              "divides its width"},
              {{"attention", NULL, {"2,3,4,5", "2,2,4,5", "2,2,4,5"}, {NULL}}, "divide those of q"},
              {{"attention", NULL, {"2,3,4,5", "2,3,4,6", "2,3,4,5"}, {NULL}}, "widths of q and k"},
              {{"attention", NULL, {"2,3,4,5", "2,3,4,5", "2,3,6,5"}, {NULL}}, "k has 4 rows, v 6"},
-             {{"attention", NULL, {"2,3,4,5", "2,3,4,5", "2,3,4,5", "4,3"}, {NULL}}, "mask must broadcast"}};
+             {{"attention", NULL, {"2,3,4,5", "2,3,4,5", "2,3,4,5", "4,3"}, {NULL}},
+              "mask must broadcast"}};
   for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
     const char *text = trial_refusal(BAD[i].sample, LRP_E_SHAPE);
     ck_assert_msg(strstr(text, BAD[i].text) != NULL, "no \"%s\" in \"%s\"", BAD[i].text, text);
   }
   const char *text = trial_refusal(
-      (layer_sample){"attention", NULL, {"1,1,2,2", "1,1,2,2", "1,1,2,2", "2,2", "1,1,1,2"}, {NULL}}, LRP_E_UNSUPPORTED);
+      (layer_sample){
+          "attention", NULL, {"1,1,2,2", "1,1,2,2", "1,1,2,2", "2,2", "1,1,1,2"}, {NULL}},
+      LRP_E_UNSUPPORTED);
   ck_assert_ptr_nonnull(strstr(text, "past_key is not supported"));
 }
 END_TEST
@@ -281,7 +293,10 @@ START_TEST(turning_back_undoes_a_rotation)
 {
   lrp_tensor bar[TRIAL_MAX];
   trial t;
-  trial_begin(&t, (layer_sample){"rotary", _i ? "interleaved=on, heads=2" : "heads=2", {"2,3,8", "5,2", "5,2", "2,3"}, {NULL}});
+  trial_begin(&t, (layer_sample){"rotary",
+                                 _i ? "interleaved=on, heads=2" : "heads=2",
+                                 {"2,3,8", "5,2", "5,2", "2,3"},
+                                 {NULL}});
   for (int i = 0; i < 10; i++) {
     lrp_reals(&t.in[1])[i] = (lrp_real)cos(0.3 * i);
     lrp_reals(&t.in[2])[i] = (lrp_real)sin(0.3 * i);
@@ -290,11 +305,13 @@ START_TEST(turning_back_undoes_a_rotation)
     lrp_indices(&t.in[3])[i] = i % 5;
   const lrp_call call = trial_again(&t);
   ck_assert_double_gt(distance(&call.out[0], &t.in[0]), 0.1);
-  lrp_ck_ok(t.ctx, trial_vjp(&t, &call, call.out, bar)); /* the transposed of a rotation is its inverse */
+  lrp_ck_ok(t.ctx,
+            trial_vjp(&t, &call, call.out, bar)); /* the transposed of a rotation is its inverse */
   ck_assert_double_le(distance(&bar[0], &t.in[0]), 1e-6);
   lrp_indices(&t.in[3])[0] = 5;
   lrp_call out;
-  lrp_ck_fails(t.ctx, LRP_E_INPUT, "position 5 is outside", trial_forward(&t, NULL, NULL, 0, NULL, &out));
+  lrp_ck_fails(t.ctx, LRP_E_INPUT, "position 5 is outside",
+               trial_forward(&t, NULL, NULL, 0, NULL, &out));
   trial_free(&t);
 }
 END_TEST
@@ -312,8 +329,13 @@ START_TEST(relevance_through_a_frozen_norm_is_conserved_without_bias)
   lrp_call call = t.call;
   call.freeze = 1;
   r_in = trial_zeros(&t, &t.in[0]);
-  const lrp_site site = {.struct_size = sizeof site, .degree = t.type->degree(t.inst, 1), .type = t.type, .inst = t.inst,
-                         .call = &call, .r_out = t.out, .r_in = &r_in};
+  const lrp_site site = {.struct_size = sizeof site,
+                         .degree = t.type->degree(t.inst, 1),
+                         .type = t.type,
+                         .inst = t.inst,
+                         .call = &call,
+                         .r_out = t.out,
+                         .r_in = &r_in};
   ck_assert_uint_eq(site.degree, 1);
   lrp_ck_ok(t.ctx, t.h->relprop(t.ctx, rule, args, &site));
   double in = 0, out = 0;
@@ -331,11 +353,13 @@ END_TEST
 static const struct form_case {
   const char *name, *layer;
   int n;
-} FORMS[] = {{"gelu", "gelu", 6},       {"gelu_tanh", "gelu", 5},        {"silu", "silu", 2}, {"silu_alpha", "silu", 1},
-             {"hard_swish", "hard_swish", 3}, {"mish", "mish", 1}, {"layernorm", "layernorm", 3}, {"rmsnorm", "rmsnorm", 3}};
+} FORMS[] = {{"gelu", "gelu", 6},           {"gelu_tanh", "gelu", 5},        {"silu", "silu", 2},
+             {"silu_alpha", "silu", 1},     {"hard_swish", "hard_swish", 3}, {"mish", "mish", 1},
+             {"layernorm", "layernorm", 3}, {"rmsnorm", "rmsnorm", 3}};
 enum { N_FORM = sizeof FORMS / sizeof FORMS[0] };
-#define FORM_RULES                                                                                            \
-  "layer:layernorm freeze=std -> epsilon(1e-4); layer:rmsnorm freeze=std -> epsilon(1e-4); linear -> epsilon(1e-4); " \
+#define FORM_RULES                                                                                 \
+  "layer:layernorm freeze=std -> epsilon(1e-4); layer:rmsnorm freeze=std -> epsilon(1e-4); "       \
+  "linear -> epsilon(1e-4); "                                                                      \
   "elementwise -> pass; pool_sum -> epsilon(1e-4)"
 
 START_TEST(forms_of_several_nodes_become_the_layer)
@@ -370,7 +394,8 @@ START_TEST(forms_of_several_nodes_become_the_layer)
 }
 END_TEST
 
-static const char *const NOT_A_FORM[] = {"shared", "other_constant", "other_tensor", "other_axis"};
+static const char *const NOT_A_FORM[] = {"shared", "other_constant", "other_tensor", "other_axis",
+                                         "other_axes"};
 
 START_TEST(what_only_looks_like_a_form_stays)
 {
@@ -382,7 +407,8 @@ START_TEST(what_only_looks_like_a_form_stays)
   for (int64_t i = 0; i < lrp_graph_n_node(t.graph); i++)
     ck_assert_str_eq(lrp_graph_node(t.graph, i).note, "");
   ck_assert_int_eq(lrp_graph_n_node(t.graph), lrp_graph_n_node(apart.graph));
-  ck_assert_double_le(distance(lrp_graph_output(t.graph, 0), lrp_graph_output(apart.graph, 0)), 1e-9);
+  ck_assert_double_le(distance(lrp_graph_output(t.graph, 0), lrp_graph_output(apart.graph, 0)),
+                      1e-9);
   close_net(&t);
   close_net(&apart);
 }
@@ -406,7 +432,8 @@ START_TEST(forms_are_judged_when_a_plugin_is_registered)
   const lrp_layer_type *silu = lrp_find_layer(trial_ctx, "silu");
   for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
     const char *fault = lrp_pattern_fault(silu, &(lrp_pattern){.form = BAD[i].form});
-    ck_assert_msg(fault && strstr(fault, BAD[i].fault), "\"%s\": %s", BAD[i].form, fault ? fault : "accepted");
+    ck_assert_msg(fault && strstr(fault, BAD[i].fault), "\"%s\": %s", BAD[i].form,
+                  fault ? fault : "accepted");
   }
   for (int i = 0; i < 60; i++)
     strcat(deep, "A(");
@@ -420,14 +447,16 @@ Suite *suite_transformer(void)
 {
   Suite *s = suite_create("transformer");
   TCase *t = tcase_create("nets");
-  tcase_add_loop_test(t, a_transformer_block_is_explained_as_by_lxt, 0, sizeof GOLDEN / sizeof GOLDEN[0]);
+  tcase_add_loop_test(t, a_transformer_block_is_explained_as_by_lxt, 0,
+                      sizeof GOLDEN / sizeof GOLDEN[0]);
   tcase_add_test(t, its_outputs_are_those_of_torch);
   tcase_add_test(t, gamma_in_linear_layers_changes_the_explanation_only);
   tcase_add_loop_test(t, the_attention_operator_is_its_nodes, 0, N_ATTENTION * N_ATTENTION_RULES);
   tcase_add_loop_test(t, the_gradient_of_attention_is_that_of_its_nodes, 0, N_ATTENTION);
   tcase_add_test(t, frozen_probabilities_send_nothing_to_queries);
   tcase_add_loop_test(t, forms_of_several_nodes_become_the_layer, 0, N_FORM);
-  tcase_add_loop_test(t, what_only_looks_like_a_form_stays, 0, sizeof NOT_A_FORM / sizeof NOT_A_FORM[0]);
+  tcase_add_loop_test(t, what_only_looks_like_a_form_stays, 0,
+                      sizeof NOT_A_FORM / sizeof NOT_A_FORM[0]);
   suite_add_tcase(s, t);
   t = tcase_create("layers");
   tcase_add_checked_fixture(t, trial_setup, trial_teardown);

@@ -127,10 +127,11 @@ DIRECT = {
 # ---- normalisation ----
 
 
-def mean(g, x, axis=-1):
+def mean(g, x, *axes):
+    axes = list(axes) or [-1]
     if g.opset < 18:
-        return g.op("ReduceMean", x, axes=[axis], keepdims=1)
-    return g.op("ReduceMean", x, g.const([axis], np.int64), keepdims=1)
+        return g.op("ReduceMean", x, axes=axes, keepdims=1)
+    return g.op("ReduceMean", x, g.const(axes, np.int64), keepdims=1)
 
 
 def centred(g, x):
@@ -200,6 +201,12 @@ def other_axis(g, x):
     return g.op("Div", d, g.op("Sqrt", g.op("Add", mean(g, square(g, d)), 1e-3)))
 
 
+def other_axes(g, x):
+    """The variance is over more axes than the mean."""
+    d = centred(g, x)
+    return g.op("Div", d, g.op("Sqrt", g.op("Add", mean(g, square(g, d), 1, 2), 1e-3)))
+
+
 # ---- attention ----
 
 
@@ -266,7 +273,7 @@ def main():
             around(f"form_{name}_{i}", 18 if i % 2 else 17, form)
         around(f"one_{name}", *DIRECT[name])
     for name, form in {"shared": shared, "other_constant": other_constant, "other_tensor": other_tensor,
-                       "other_axis": other_axis}.items():
+                       "other_axis": other_axis, "other_axes": other_axes}.items():
         around(f"not_{name}", 17, form)
     rng = np.random.RandomState(11)
     attention("split", 2, 2, False)

@@ -41,6 +41,7 @@ typedef struct lrp_run_rule { /* a line of a composite */
 } lrp_run_rule;
 typedef struct lrp_run_spec {
   const char *experiment;                 /* NULL: "default" */
+  const char *note;                       /* on the experiment; NULL: none */
   const lrp_model_info *model;            /* sha256, name and modality are needed; the tokenizer is not looked at */
   const lrp_signature *input, *output;    /* model->n_input, n_output of them */
   const char *tokenizer_sha256, *tokenizer_kind; /* NULL: none */
@@ -97,6 +98,10 @@ typedef struct lrp_record { /* one explanation of one sample */
  * are there are used again; an explanation that the run has already is left as it is.  *id may be NULL.
  * LRP_E_NUMERIC: NaN or infinity somewhere; an error row was written instead, the run can go on. */
 LRP_API lrp_status lrp_store_explanation(lrp_store *, lrp_run *, const lrp_record *, int64_t *id);
+/* All that is stored in between is one transaction, which is cheaper; begin and end belong together.  st: what to do,
+ * commit (LRP_OK) or forget everything (a failure, which is returned). */
+LRP_API lrp_status lrp_store_group_begin(lrp_store *);
+LRP_API lrp_status lrp_store_group_end(lrp_store *, lrp_status st);
 /* What could not be explained, and why.  input may be NULL. */
 LRP_API lrp_status lrp_store_error(lrp_store *, lrp_run *, const lrp_input *input, int64_t sample, lrp_status code,
                                    const char *message);

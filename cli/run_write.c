@@ -1,0 +1,220 @@
+/* run_write.c - the thread that stores explanations while the next ones are computed.  What has come together in the meantime is
+ * one transaction.  The inputs of what is queued must live until writer_drain(). */
+#include "run.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUEUE = 64 }; /* explanations that may wait: what a kill can cost, and how long the others wait for the lock */
+
+typedef struct entry {
+  struct entry *next;
+  lrp_run *run;
+  lrp_record record;
+  lrp_relevance relevance;
+} entry;
+struct writer {
+  lrp_ctx *ctx;
+  lrp_store *store;
+  shared *shared;
+  pthread_t thread;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  entry *first, **last;
+  int64_t n;               /* in the queue */
+  bool busy, quit;
+  lrp_status failed;       /* of the database; nothing more is stored then */
+};
+
+/* ---- a copy of all that the next explanation will overwrite ---- */
+
+static void *copy(char **to, const void *from, size_t n)
+{
+  void *at = *to;
+  if (!from)
+    return NULL;
+  memcpy(at, from, n);
+  *to += (n + 15) / 16 * 16;
+  return at;
+}
+
+static entry *copy_of(lrp_run *run, const lrp_record *r)
+{
+  const lrp_relevance *x = r->relevance;
+  const size_t n_tensor = (size_t)x->n_tensor, n_node = (size_t)r->n_node;
+  size_t bytes = sizeof(entry) + 16 * (n_tensor + 8) + n_tensor * sizeof(lrp_tensor) + 2 * sizeof(double) +
+                 n_node * sizeof(lrp_ledger) + (size_t)r->n_class * sizeof(lrp_real);
+  for (size_t i = 0; i < n_tensor; i++)
+    bytes += x->tensor[i].data ? (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real) : 0;
+  char *memory = malloc(bytes), *to = memory;
+  if (!memory)
+    return NULL;
+  entry *e = copy(&to, &(entry){.run = run, .record = *r, .relevance = *x}, sizeof *e);
+  lrp_tensor *tensor = copy(&to, x->tensor, n_tensor * sizeof *tensor);
+  for (size_t i = 0; i < n_tensor; i++)
+    tensor[i].data = copy(&to, x->tensor[i].data, (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real));
+  e->relevance.tensor = tensor;
+  e->relevance.value = copy(&to, x->value, sizeof(double));
+  e->relevance.sum = copy(&to, x->sum, sizeof(double));
+  e->relevance.ledger = copy(&to, x->ledger, n_node * sizeof(lrp_ledger));
+  e->record.scores = copy(&to, r->scores, (size_t)r->n_class * sizeof(lrp_real));
+  e->record.relevance = &e->relevance;
+  return e;
+}
+
+/* ---- the thread ---- */
+
+/* Stores a list in one transaction; a number that is not finite is an error row and a sentence. */
+static lrp_status store_list(writer *w, const entry *list)
+{
+  int64_t done = 0, failed = 0;
+  lrp_status st = lrp_store_group_begin(w->store);
+  if (st)
+    return st;
+  for (const entry *e = list; !st && e; e = e->next) {
+    st = lrp_store_explanation(w->store, e->run, &e->record, NULL);
+    if (st == LRP_E_NUMERIC) {
+      run_tell(w->shared, lrp_message(w->ctx));
+      failed++;
+      st = LRP_OK;
+    } else if (!st) {
+      done++;
+    }
+  }
+  st = lrp_store_group_end(w->store, st);
+  if (!st) {
+    w->shared->done += done;
+    w->shared->failed += failed;
+  }
+  return st;
+}
+
+static void *loop(void *data)
+{
+  writer *w = data;
+  pthread_mutex_lock(&w->lock);
+  while (!w->quit || w->first) {
+    if (!w->first) {
+      pthread_cond_wait(&w->changed, &w->lock);
+      continue;
+    }
+    entry *list = w->first;
+    const bool useless = w->failed;
+    w->first = NULL;
+    w->last = &w->first;
+    w->n = 0;
+    w->busy = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    const lrp_status st = useless ? LRP_OK : store_list(w, list);
+    while (list) {
+      entry *next = list->next;
+      free(list);
+      list = next;
+    }
+    pthread_mutex_lock(&w->lock);
+    w->failed = w->failed ? w->failed : st;
+    w->busy = false;
+    pthread_cond_broadcast(&w->changed);
+  }
+  pthread_mutex_unlock(&w->lock);
+  return NULL;
+}
+
+/* ---- what the worker calls ---- */
+
+lrp_status writer_fail(run_job *j, lrp_status st)
+{
+  return st ? lrp_host_table()->fail(j->ctx, st, "%s", lrp_message(j->writer->ctx)) : LRP_OK;
+}
+
+lrp_store *writer_store(writer *w)
+{
+  return w->store;
+}
+
+static void warn(void *user, const char *message)
+{
+  (void)user;
+  cli_note("lrp: %s", message);
+}
+
+static void writer_free(writer *w)
+{
+  lrp_store_close(w->store);
+  lrp_ctx_free(w->ctx);
+  pthread_cond_destroy(&w->changed);
+  pthread_mutex_destroy(&w->lock);
+  free(w);
+}
+
+lrp_status writer_open(run_job *j)
+{
+  sigset_t all, before;
+  writer *w = calloc(1, sizeof *w);
+  if (!w || lrp_ctx_new(&w->ctx)) {
+    free(w);
+    return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory");
+  }
+  w->shared = j->shared;
+  w->last = &w->first;
+  pthread_mutex_init(&w->lock, NULL);
+  pthread_cond_init(&w->changed, NULL);
+  lrp_on_warning(w->ctx, warn, NULL);
+  j->writer = w;
+  lrp_status st = writer_fail(j, lrp_store_open(w->ctx, j->db, LRP_STORE_WRITE, &w->store));
+  sigfillset(&all); /* signals are the worker's */
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  if (!st && pthread_create(&w->thread, NULL, loop, w))
+    st = lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no thread for the database could be started");
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (st) {
+    writer_free(w);
+    j->writer = NULL;
+  }
+  return st;
+}
+
+lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record)
+{
+  writer *w = j->writer;
+  entry *e = copy_of(run, record);
+  if (!e)
+    return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory for an explanation");
+  pthread_mutex_lock(&w->lock);
+  while (w->n >= QUEUE)
+    pthread_cond_wait(&w->changed, &w->lock);
+  *w->last = e;
+  w->last = &e->next;
+  w->n++;
+  const lrp_status st = w->failed;
+  pthread_cond_broadcast(&w->changed);
+  pthread_mutex_unlock(&w->lock);
+  return writer_fail(j, st);
+}
+
+lrp_status writer_drain(run_job *j)
+{
+  writer *w = j->writer;
+  pthread_mutex_lock(&w->lock);
+  while (w->first || w->busy)
+    pthread_cond_wait(&w->changed, &w->lock);
+  const lrp_status st = w->failed;
+  pthread_mutex_unlock(&w->lock);
+  return writer_fail(j, st);
+}
+
+void writer_close(run_job *j)
+{
+  writer *w = j->writer;
+  if (!w)
+    return;
+  pthread_mutex_lock(&w->lock);
+  w->quit = true;
+  pthread_cond_broadcast(&w->changed);
+  pthread_mutex_unlock(&w->lock);
+  pthread_join(w->thread, NULL);
+  writer_free(w);
+  j->writer = NULL;
+}
