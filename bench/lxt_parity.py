@@ -46,7 +46,7 @@ LIMIT = 1e-4  # of the largest |score| of a sentence
 
 def import_torchvision():
     """LXT imports torchvision for one vision model.  A torchvision built for CUDA cannot load its
-    operators beside a torch without, and then stops at the first one, nms: declare that.
+    operators beside a torch without, and then stops at those that it needs at once: declare these.
     """
     import torch
 
@@ -56,7 +56,8 @@ def import_torchvision():
         for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
             del sys.modules[name]
         import_torchvision.keep = torch.library.Library("torchvision", "DEF")
-        import_torchvision.keep.define("nms(Tensor boxes, Tensor scores, float limit) -> Tensor")
+        for op in ("nms", "qnms"):
+            import_torchvision.keep.define(f"{op}(Tensor boxes, Tensor scores, float limit) -> Tensor")
 
 
 def lxt_model(folder):
@@ -223,7 +224,7 @@ def time_lstm(args, n=3000, runs=5):
     process, so all but its start is in.
     """
     peer, cut = NumpyLstm(args.lstm / "model.onnx"), study.tokenizer(args.lstm)
-    text = "you have won a free prize please call me now or see you"
+    text = "you have won a free prize please call me now or see you later"
     ids = cut.encode(text).ids
     theirs = []
     for _ in range(runs):

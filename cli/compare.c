@@ -1,4 +1,5 @@
-/* compare.c - lrp compare: how far two rules, models or runs agree, with what certainty, and where they do not. */
+/* compare.c - lrp compare: how far two rules, models or runs agree, with what certainty, and where
+ * they do not. */
 #include "dbase.h"
 #include "stat.h"
 #include <math.h>
@@ -8,7 +9,8 @@
 enum { O_DB, O_MODEL, O_TOP, O_METRIC, O_WORST, O_JSON, O_OUT };
 static const cli_option OPTIONS[] = {
     [O_DB] = {"db", 'd', "FILE", "the database ($LRP_DB, else lrp.db)"},
-    [O_MODEL] = {"model", 'm', "NAME", "only explanations of this model (name, or start of its SHA-256)"},
+    [O_MODEL] = {"model", 'm', "NAME",
+                 "only explanations of this model (name, or start of its SHA-256)"},
     [O_TOP] = {"top", 'k', "K", "places of largest magnitude that are compared (5)"},
     [O_METRIC] = {"metric", 0, "NAME", "of the metrics with scores, only this one"},
     [O_WORST] = {"worst", 'n', "N", "show so many inputs on which they disagree most (10)"},
@@ -16,19 +18,21 @@ static const cli_option OPTIONS[] = {
     [O_OUT] = {"output", 'o', "FILE", "draw the worst inputs side by side: FILE.html or FILE.png"},
     {0}};
 static int run_compare(const cli_command *, int argc, char **argv);
-const cli_command CLI_COMPARE = {"compare",
-                                 "tell how far two rules, runs or models agree, and where they do not",
-                                 "A B [OPTION ...]",
-                                 OPTIONS,
-                                 -1,
-                                 "  lrp compare epsilon epsilon_plus_flat\n"
-                                 "  lrp compare run:1 run:2 --worst 20 -o compare.html\n"
-                                 "  lrp compare epsilon gradient --model fashion-cnn --json\n",
-                                 run_compare};
+const cli_command CLI_COMPARE = {
+    "compare",
+    "tell how far two rules, runs or models agree, and where they do not",
+    "A B [OPTION ...]",
+    OPTIONS,
+    -1,
+    "  lrp compare epsilon epsilon_plus_flat\n"
+    "  lrp compare run:1 run:2 --worst 20 -o compare.html\n"
+    "  lrp compare epsilon gradient --model fashion-cnn --json\n",
+    run_compare};
 
 static const char SQL_SCORES[] =
     "SELECT metric_id, a.value, b.value FROM score a JOIN score b USING (metric_id)"
-    " WHERE a.explanation_id = ?1 AND b.explanation_id = ?2 AND a.value IS NOT NULL AND b.value IS NOT NULL";
+    " WHERE a.explanation_id = ?1 AND b.explanation_id = ?2 AND a.value IS NOT NULL AND b.value IS "
+    "NOT NULL";
 static const char SQL_METRIC[] = "SELECT name, params, direction FROM metric WHERE metric_id = ?1";
 static const char SQL_INPUT[] =
     "SELECT v.input, v.target FROM v_explanation v WHERE v.explanation_id = ?1";
@@ -50,8 +54,8 @@ typedef struct comparison {
   cli_pairs pairs;
   int64_t top, n_worst, n_skipped; /* pairs of different shapes */
   const char *metric;
-  double *value[N_MEASURE];        /* of each pair; NaN: undefined */
-  int64_t *order;                  /* pairs, the smallest cosine first */
+  double *value[N_MEASURE]; /* of each pair; NaN: undefined */
+  int64_t *order;           /* pairs, the smallest cosine first */
   summary sum[N_MEASURE];
   series *series;
   int n_series;
@@ -69,12 +73,10 @@ static int append(comparison *c, int64_t metric, double a, double b)
 {
   series *s = NULL;
   for (int i = 0; i < c->n_series; i++)
-    if (c->series[i].metric == metric)
-      s = &c->series[i];
+    if (c->series[i].metric == metric) s = &c->series[i];
   if (!s) {
     series *grown = realloc(c->series, (size_t)(c->n_series + 1) * sizeof *grown);
-    if (!grown)
-      return no_memory();
+    if (!grown) return no_memory();
     c->series = grown;
     s = &grown[c->n_series++];
     *s = (series){.metric = metric};
@@ -82,13 +84,10 @@ static int append(comparison *c, int64_t metric, double a, double b)
   if (s->n == s->room) {
     const size_t room = s->room ? 2 * (size_t)s->room : 256;
     double *x = realloc(s->a, room * sizeof *x);
-    if (x)
-      s->a = x;
+    if (x) s->a = x;
     double *y = realloc(s->b, room * sizeof *y);
-    if (y)
-      s->b = y;
-    if (!x || !y)
-      return no_memory();
+    if (y) s->b = y;
+    if (!x || !y) return no_memory();
     s->room = (int64_t)room;
   }
   s->a[s->n] = a;
@@ -99,12 +98,12 @@ static int append(comparison *c, int64_t metric, double a, double b)
 static int read_scores(comparison *c, sqlite3_stmt *stmt, const cli_pair *p)
 {
   int status = 0;
-  if (!stmt)
-    return CLI_EXIT_DB;
+  if (!stmt) return CLI_EXIT_DB;
   sqlite3_bind_int64(stmt, 1, p->a);
   sqlite3_bind_int64(stmt, 2, p->b);
   while (!status && cli_db_row(&c->d, stmt, &status))
-    status = append(c, sqlite3_column_int64(stmt, 0), sqlite3_column_double(stmt, 1), sqlite3_column_double(stmt, 2));
+    status = append(c, sqlite3_column_int64(stmt, 0), sqlite3_column_double(stmt, 1),
+                    sqlite3_column_double(stmt, 2));
   sqlite3_reset(stmt);
   return status;
 }
@@ -115,7 +114,8 @@ static double lost(const cli_relevance *r)
   return fabs(r->value - r->sum) / fmax(fabs(r->value), 1e-12);
 }
 
-static int measure(comparison *c, int64_t i, const cli_relevance *a, const cli_relevance *b, lrp_stat_room *room)
+static int measure(comparison *c, int64_t i, const cli_relevance *a, const cli_relevance *b,
+                   lrp_stat_room *room)
 {
   for (int k = 0; k < N_MEASURE; k++)
     c->value[k][i] = (double)NAN;
@@ -123,8 +123,7 @@ static int measure(comparison *c, int64_t i, const cli_relevance *a, const cli_r
     c->n_skipped++;
     return 0;
   }
-  if (!lrp_stat_reserve(room, a->n))
-    return no_memory();
+  if (!lrp_stat_reserve(room, a->n)) return no_memory();
   c->value[COSINE][i] = lrp_stat_cos(a->v, b->v, a->n);
   c->value[SPEARMAN][i] = lrp_stat_spearman(a->v, b->v, a->n, room);
   c->value[TOP][i] = lrp_stat_topk_jaccard(a->v, b->v, a->n, (size_t)c->top, room);
@@ -140,20 +139,15 @@ static int measure_all(comparison *c)
   int status = 0;
   for (int k = 0; k < N_MEASURE; k++) {
     c->value[k] = calloc((size_t)c->pairs.n, sizeof **c->value);
-    if (!c->value[k])
-      status = no_memory();
+    if (!c->value[k]) status = no_memory();
   }
   for (int64_t i = 0; !status && i < c->pairs.n; i++) {
     const cli_pair *p = &c->pairs.pair[i];
     status = cli_relevance_read(&c->d, &read, p->a, &a);
-    if (!status)
-      status = cli_relevance_read(&c->d, &read, p->b, &b);
-    if (!status)
-      status = measure(c, i, &a, &b, &room);
-    if (!status && !c->metric)
-      status = append(c, -1, lost(&a), lost(&b));
-    if (!status)
-      status = read_scores(c, scores, p);
+    if (!status) status = cli_relevance_read(&c->d, &read, p->b, &b);
+    if (!status) status = measure(c, i, &a, &b, &room);
+    if (!status && !c->metric) status = append(c, -1, lost(&a), lost(&b));
+    if (!status) status = read_scores(c, scores, p);
   }
   sqlite3_finalize(read);
   sqlite3_finalize(scores);
@@ -169,12 +163,13 @@ static int summarize(const double *v, int64_t n, int of, summary *out)
 {
   double *kept = malloc((size_t)n * sizeof *kept + 1);
   size_t m = 0;
-  if (!kept)
-    return no_memory();
+  if (!kept) return no_memory();
   for (int64_t i = 0; i < n; i++)
-    if (!isnan(v[i]))
-      kept[m++] = v[i];
-  *out = (summary){.n = (int64_t)m, .undefined = n - (int64_t)m, .mean = lrp_stat_mean(kept, m), .sd = lrp_stat_sd(kept, m)};
+    if (!isnan(v[i])) kept[m++] = v[i];
+  *out = (summary){.n = (int64_t)m,
+                   .undefined = n - (int64_t)m,
+                   .mean = lrp_stat_mean(kept, m),
+                   .sd = lrp_stat_sd(kept, m)};
   const bool ok = lrp_stat_bootstrap(kept, m, of, 0.95, LRP_STAT_SEED, &out->lo, &out->hi);
   out->median = lrp_stat_median(kept, m); /* last: it changes the order */
   free(kept);
@@ -189,8 +184,7 @@ typedef struct key {
 static int by_cosine(const void *a, const void *b)
 {
   const key *x = a, *y = b;
-  if (x->cosine < y->cosine || x->cosine > y->cosine)
-    return x->cosine < y->cosine ? -1 : 1;
+  if (x->cosine < y->cosine || x->cosine > y->cosine) return x->cosine < y->cosine ? -1 : 1;
   return (x->pair > y->pair) - (x->pair < y->pair);
 }
 
@@ -231,8 +225,7 @@ static int test(comparison *c, const series *s, paired *out)
   int status = 0;
   double *d = malloc((size_t)s->n * sizeof *d);
   *out = (paired){.name = "conservation", .params = "{}", .direction = -1};
-  if (!d)
-    return no_memory();
+  if (!d) return no_memory();
   for (int64_t i = 0; i < s->n; i++)
     d[i] = s->a[i] - s->b[i];
   out->p = lrp_stat_wilcoxon(d, (size_t)s->n, &out->w);
@@ -240,7 +233,8 @@ static int test(comparison *c, const series *s, paired *out)
   out->median_a = lrp_stat_median(s->a, (size_t)s->n);
   out->median_b = lrp_stat_median(s->b, (size_t)s->n);
   free(d);
-  sqlite3_stmt *stmt = status || s->metric < 0 ? NULL : cli_db_ask(&c->d, SQL_METRIC, "i", s->metric);
+  sqlite3_stmt *stmt =
+      status || s->metric < 0 ? NULL : cli_db_ask(&c->d, SQL_METRIC, "i", s->metric);
   if (stmt && cli_db_row(&c->d, stmt, &status)) {
     snprintf(out->name, sizeof out->name, "%s", cli_db_text(stmt, 0));
     snprintf(out->params, sizeof out->params, "%s", cli_db_text(stmt, 1));
@@ -262,12 +256,17 @@ static void put_number(double v, int width)
 
 static void put_agreement(const comparison *c)
 {
-  printf("\n%-18s %7s %9s %9s %9s   %s\n", "agreement", "n", "mean", "sd", "median", "95 % of the mean");
+  printf("\n%-18s %7s %9s %9s %9s   %s\n", "agreement", "n", "mean", "sd", "median",
+         "95 % of the mean");
   for (int k = 0; k < N_MEASURE; k++) {
     const summary *s = &c->sum[k];
     char name[32] = "";
     snprintf(name, sizeof name, "top-%lld overlap", (long long)c->top);
-    printf("%-18s %7lld", k == TOP ? name : k == SIGN ? "sign agreement" : KEYS[k], (long long)s->n);
+    printf("%-18s %7lld",
+           k == TOP    ? name
+           : k == SIGN ? "sign agreement"
+                       : KEYS[k],
+           (long long)s->n);
     put_number(s->mean, 9);
     put_number(s->sd, 9);
     put_number(s->median, 9);
@@ -275,8 +274,7 @@ static void put_agreement(const comparison *c)
     put_number(s->lo, 0);
     printf(" ..");
     put_number(s->hi, 0);
-    if (s->undefined)
-      printf("   (%lld undefined)", (long long)s->undefined);
+    if (s->undefined) printf("   (%lld undefined)", (long long)s->undefined);
     putchar('\n');
   }
 }
@@ -284,15 +282,13 @@ static void put_agreement(const comparison *c)
 static int put_tests(comparison *c)
 {
   int status = 0;
-  if (!c->n_series)
-    return 0;
-  printf("\n%-18s %7s %9s %9s %11s   %-24s %s\n", "metric", "n", "median A", "median B", "median A-B", "95 % of the median A-B",
-         "Wilcoxon p");
+  if (!c->n_series) return 0;
+  printf("\n%-18s %7s %9s %9s %11s   %-24s %s\n", "metric", "n", "median A", "median B",
+         "median A-B", "95 % of the median A-B", "Wilcoxon p");
   for (int i = 0; !status && i < c->n_series; i++) {
     paired p;
     status = test(c, &c->series[i], &p);
-    if (status || (c->metric && strcmp(c->metric, p.name)))
-      continue;
+    if (status || (c->metric && strcmp(c->metric, p.name))) continue;
     char interval[64];
     snprintf(interval, sizeof interval, "%.4g .. %.4g", p.difference.lo, p.difference.hi);
     cli_escape(stdout, p.name, strlen(p.name));
@@ -312,7 +308,8 @@ static int put_worst(comparison *c)
   int status = 0;
   sqlite3_stmt *stmt = cli_db_ask(&c->d, SQL_INPUT, "");
   if (c->n_worst)
-    printf("\n%9s %9s %7s %6s %6s  %-12s %s\n", "cosine", "spearman", "overlap", "A", "B", "explained", "input, the largest disagreement first");
+    printf("\n%9s %9s %7s %6s %6s  %-12s %s\n", "cosine", "spearman", "overlap", "A", "B",
+           "explained", "input, the largest disagreement first");
   for (int64_t i = 0; stmt && !status && i < c->n_worst; i++) {
     const int64_t at = c->order[i];
     const cli_pair *p = &c->pairs.pair[at];
@@ -343,10 +340,13 @@ static int put_all(comparison *c)
 {
   const cli_side *s = c->pairs.side;
   static const char *const KIND[] = {"run ", "", "model "};
-  printf("A  %s%s: %lld explanations\nB  %s%s: %lld explanations\n%lld pairs of the same input and class", KIND[s[0].kind], s[0].name,
-         (long long)s[0].n, KIND[s[1].kind], s[1].name, (long long)s[1].n, (long long)c->pairs.n);
+  printf("A  %s%s: %lld explanations\nB  %s%s: %lld explanations\n%lld pairs of the same input and "
+         "class",
+         KIND[s[0].kind], s[0].name, (long long)s[0].n, KIND[s[1].kind], s[1].name,
+         (long long)s[1].n, (long long)c->pairs.n);
   if (c->n_skipped)
-    printf("; %lld of them have relevance of different shapes, and are left out", (long long)c->n_skipped);
+    printf("; %lld of them have relevance of different shapes, and are left out",
+           (long long)c->n_skipped);
   putchar('\n');
   put_agreement(c);
   const int status = put_tests(c);
@@ -362,15 +362,16 @@ static json_t *real(double v)
 
 static json_t *json_summary(const summary *s)
 {
-  return json_pack("{s:I, s:I, s:o, s:o, s:o, s:[o,o]}", "n", (json_int_t)s->n, "undefined", (json_int_t)s->undefined, "mean",
-                   real(s->mean), "sd", real(s->sd), "median", real(s->median), "interval_95", real(s->lo), real(s->hi));
+  return json_pack("{s:I, s:I, s:o, s:o, s:o, s:[o,o]}", "n", (json_int_t)s->n, "undefined",
+                   (json_int_t)s->undefined, "mean", real(s->mean), "sd", real(s->sd), "median",
+                   real(s->median), "interval_95", real(s->lo), real(s->hi));
 }
 
 static json_t *json_side(const cli_side *s)
 {
   static const char *const KIND[] = {"run", "rules", "model"};
-  return json_pack("{s:s, s:o, s:I}", "kind", KIND[s->kind], "name", cli_json_text(s->name, strlen(s->name)), "explanations",
-                   (json_int_t)s->n);
+  return json_pack("{s:s, s:o, s:I}", "kind", KIND[s->kind], "name",
+                   cli_json_text(s->name, strlen(s->name)), "explanations", (json_int_t)s->n);
 }
 
 static int json_tests(comparison *c, json_t *list)
@@ -379,13 +380,14 @@ static int json_tests(comparison *c, json_t *list)
   for (int i = 0; !status && i < c->n_series; i++) {
     paired p;
     status = test(c, &c->series[i], &p);
-    if (status || (c->metric && strcmp(c->metric, p.name)))
-      continue;
-    json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o}", "metric", p.name, "params",
-                                          p.params, "direction", p.direction, "n", (json_int_t)p.difference.n, "median_a",
-                                          real(p.median_a), "median_b", real(p.median_b), "median_difference",
-                                          real(p.difference.median), "interval_95", real(p.difference.lo),
-                                          real(p.difference.hi), "wilcoxon_w", real(p.w), "p", real(p.p)));
+    if (status || (c->metric && strcmp(c->metric, p.name))) continue;
+    json_array_append_new(
+        list,
+        json_pack("{s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o}", "metric", p.name,
+                  "params", p.params, "direction", p.direction, "n", (json_int_t)p.difference.n,
+                  "median_a", real(p.median_a), "median_b", real(p.median_b), "median_difference",
+                  real(p.difference.median), "interval_95", real(p.difference.lo),
+                  real(p.difference.hi), "wilcoxon_w", real(p.w), "p", real(p.p)));
   }
   return status;
 }
@@ -401,8 +403,9 @@ static int json_inputs(comparison *c, json_t *list)
     if (cli_db_row(&c->d, stmt, &status)) {
       const char *input = cli_db_text(stmt, 0), *target = cli_db_text(stmt, 1);
       json_t *o = json_pack("{s:I, s:o, s:o, s:I, s:I}", "input_id", (json_int_t)p->input, "input",
-                            cli_json_text(input, strlen(input)), "target", cli_json_text(target, strlen(target)), "a",
-                            (json_int_t)p->a, "b", (json_int_t)p->b);
+                            cli_json_text(input, strlen(input)), "target",
+                            cli_json_text(target, strlen(target)), "a", (json_int_t)p->a, "b",
+                            (json_int_t)p->b);
       for (int k = 0; k < N_MEASURE; k++)
         json_object_set_new(o, KEYS[k], real(c->value[k][at]));
       json_array_append_new(list, o);
@@ -419,13 +422,13 @@ static int put_json(comparison *c)
   for (int k = 0; k < N_MEASURE; k++)
     json_object_set_new(agreement, KEYS[k], json_summary(&c->sum[k]));
   int status = json_tests(c, tests);
-  if (!status)
-    status = json_inputs(c, inputs);
-  json_t *o = json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "a", json_side(&c->pairs.side[0]), "b",
-                        json_side(&c->pairs.side[1]), "pairs", (json_int_t)c->pairs.n, "skipped", (json_int_t)c->n_skipped, "k",
-                        (json_int_t)c->top, "agreement", agreement, "tests", tests, "inputs", inputs);
-  if (!o)
-    return no_memory();
+  if (!status) status = json_inputs(c, inputs);
+  json_t *o =
+      json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "a", json_side(&c->pairs.side[0]), "b",
+                json_side(&c->pairs.side[1]), "pairs", (json_int_t)c->pairs.n, "skipped",
+                (json_int_t)c->n_skipped, "k", (json_int_t)c->top, "agreement", agreement, "tests",
+                tests, "inputs", inputs);
+  if (!o) return no_memory();
   if (status)
     json_decref(o);
   else
@@ -440,14 +443,10 @@ static int compare(comparison *c, const cli_args *a)
   int status = cli_db_open(&c->d, a->value[O_DB], LRP_STORE_READ);
   if (!status)
     status = cli_pairs_find(&c->d, a->operand[0], a->operand[1], a->value[O_MODEL], &c->pairs);
-  if (!status)
-    status = measure_all(c);
-  if (!status)
-    status = digest(c);
-  if (status)
-    return status;
-  if (c->n_worst > c->pairs.n)
-    c->n_worst = c->pairs.n;
+  if (!status) status = measure_all(c);
+  if (!status) status = digest(c);
+  if (status) return status;
+  if (c->n_worst > c->pairs.n) c->n_worst = c->pairs.n;
   status = a->value[O_JSON] ? put_json(c) : put_all(c);
   if (!status && a->value[O_OUT])
     status = cli_pairs_picture(&c->d, &c->pairs, c->order, c->n_worst, a->value[O_OUT]);
@@ -472,15 +471,19 @@ static bool understood(const cli_args *a, comparison *c)
 {
   *c = (comparison){.top = 5, .n_worst = 10, .metric = a->value[O_METRIC]};
   if (a->n_operand != 2) {
-    cli_error("compare: two of them were expected, %d given: names of composites, runs (run:1), or models", a->n_operand);
+    cli_error("compare: two of them were expected, %d given: names of composites, runs (run:1), or "
+              "models",
+              a->n_operand);
     return false;
   }
-  if (a->value[O_OUT] && !cli_has_ending(a->value[O_OUT], ".html") && !cli_has_ending(a->value[O_OUT], ".png")) {
+  if (a->value[O_OUT] && !cli_has_ending(a->value[O_OUT], ".html") &&
+      !cli_has_ending(a->value[O_OUT], ".png")) {
     cli_error("compare: --output %s: a name with .html or .png was expected", a->value[O_OUT]);
     return false;
   }
   return (!a->value[O_TOP] || cli_int(&OPTIONS[O_TOP], a->value[O_TOP], 1, INT32_MAX, &c->top)) &&
-         (!a->value[O_WORST] || cli_int(&OPTIONS[O_WORST], a->value[O_WORST], 0, INT32_MAX, &c->n_worst));
+         (!a->value[O_WORST] ||
+          cli_int(&OPTIONS[O_WORST], a->value[O_WORST], 0, INT32_MAX, &c->n_worst));
 }
 
 static int run_compare(const cli_command *c, int argc, char **argv)

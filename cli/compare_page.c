@@ -1,6 +1,8 @@
-/* compare_page.c - explanations side by side, as a page or a picture: rows are inputs; columns A, B and the difference.
+/* compare_page.c - explanations side by side, as a page or a picture: rows are inputs; columns A, B
+ * and the difference.
  *
- * Each heatmap has its own scale, with 0 in the middle; the difference is half of A / max|A| - B / max|B|. */
+ * Each heatmap has its own scale, with 0 in the middle; the difference is half of A / max|A| - B /
+ * max|B|. */
 #include "dbase.h"
 #include "image.h"
 #include "lrp/image.h"
@@ -9,7 +11,8 @@
 #include <string.h>
 
 static const char SQL_ABOUT[] =
-    "SELECT v.input, v.target, v.label, v.predicted, i.kind, i.path, i.sha256, i.shape, v.composite, v.run_id, v.model\n"
+    "SELECT v.input, v.target, v.label, v.predicted, i.kind, i.path, i.sha256, i.shape, "
+    "v.composite, v.run_id, v.model\n"
     "FROM v_explanation v JOIN input i USING (input_id) WHERE v.explanation_id = ?1";
 static const char SQL_TOKENS[] =
     "SELECT k.byte_begin, k.byte_end FROM explanation x JOIN token k USING (tokenization_id)\n"
@@ -37,8 +40,7 @@ static bool shape_of(const char *text, size_t n, int64_t *c, int64_t *h, int64_t
   int64_t d[LRP_MAX_RANK] = {0};
   int rank = 0;
   for (const char *p = text; *p && rank < LRP_MAX_RANK; p++) {
-    if (p > text && *p == '[')
-      return false;
+    if (p > text && *p == '[') return false;
     if (*p >= '0' && *p <= '9') {
       char *end;
       d[rank++] = strtoll(p, &end, 10);
@@ -47,8 +49,7 @@ static bool shape_of(const char *text, size_t n, int64_t *c, int64_t *h, int64_t
   }
   *w = rank ? d[rank - 1] : 1;
   *h = rank > 1 ? d[rank - 2] : 1;
-  if (*w < 1 || *h < 1 || *w > SIDE_MAX || *h > SIDE_MAX || n % (size_t)(*w * *h))
-    return false;
+  if (*w < 1 || *h < 1 || *w > SIDE_MAX || *h > SIDE_MAX || n % (size_t)(*w * *h)) return false;
   *c = (int64_t)n / (*w * *h);
   return *c > 0;
 }
@@ -86,12 +87,10 @@ static double share(const grid *g, int64_t i)
 static int grids(page *p, const cli_pair *pair)
 {
   int status = grid_of(p, pair->a, &p->g[0]);
-  if (!status)
-    status = grid_of(p, pair->b, &p->g[1]);
+  if (!status) status = grid_of(p, pair->b, &p->g[1]);
   grid *d = &p->g[2];
   d->h = d->w = 0;
-  if (status || !p->g[0].h || p->g[0].h != p->g[1].h || p->g[0].w != p->g[1].w)
-    return status;
+  if (status || !p->g[0].h || p->g[0].h != p->g[1].h || p->g[0].w != p->g[1].w) return status;
   double *v = realloc(d->v, (size_t)(p->g[0].h * p->g[0].w) * sizeof *v);
   if (!v) {
     cli_error("no memory");
@@ -110,14 +109,15 @@ static bool picture_of(page *p, sqlite3_stmt *about, lrp_image *out)
   char hex[65] = "";
   lrp_file file;
   *out = (lrp_image){0};
-  if (strcmp(cli_db_text(about, 4), "image") || sscanf(cli_db_text(about, 7), "[%lld,%lld,%lld]", &h, &w, &c) != 3 ||
+  if (strcmp(cli_db_text(about, 4), "image") ||
+      sscanf(cli_db_text(about, 7), "[%lld,%lld,%lld]", &h, &w, &c) != 3 ||
       lrp_file_open(p->d->ctx, cli_db_text(about, 5), "a picture", LRP_IMAGE_FILE_MAX, &file))
     return false;
-  if (!lrp_image_decode(p->d->ctx, cli_db_text(about, 5), file.data, file.size, c, out) && out->w == w && out->h == h)
+  if (!lrp_image_decode(p->d->ctx, cli_db_text(about, 5), file.data, file.size, c, out) &&
+      out->w == w && out->h == h)
     lrp_sha256(out->pixels, (size_t)(w * h * c), hex);
   lrp_file_close(&file);
-  if (!strcmp(hex, cli_db_text(about, 6)))
-    return true;
+  if (!strcmp(hex, cli_db_text(about, 6))) return true;
   lrp_image_free(out);
   *out = (lrp_image){0};
   return false;
@@ -145,7 +145,8 @@ static void put_base64(FILE *f, const uint8_t *p, size_t n)
 {
   static const char DIGIT[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < n; i += 3) {
-    const uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 | (uint32_t)(i + 2 < n ? p[i + 2] : 0);
+    const uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 |
+                       (uint32_t)(i + 2 < n ? p[i + 2] : 0);
     fputc(DIGIT[v >> 18], f);
     fputc(DIGIT[v >> 12 & 63], f);
     fputc(i + 1 < n ? DIGIT[v >> 6 & 63] : '=', f);
@@ -157,12 +158,13 @@ static lrp_status put_pixels(page *p, FILE *f, const char *alt, const lrp_image 
 {
   uint8_t *png;
   size_t n;
-  const lrp_status st = lrp_image_png(p->d->ctx, image->w, image->h, image->c, image->pixels, &png, &n);
-  const int64_t side = image->w > image->h ? image->w : image->h, zoom = side < 200 ? (200 + side - 1) / side : 1;
-  if (st)
-    return st;
-  fprintf(f, "<img width=%lld height=%lld alt=\"%s\" src=\"data:image/png;base64,", (long long)(image->w * zoom),
-          (long long)(image->h * zoom), alt);
+  const lrp_status st =
+      lrp_image_png(p->d->ctx, image->w, image->h, image->c, image->pixels, &png, &n);
+  const int64_t side = image->w > image->h ? image->w : image->h,
+                zoom = side < 200 ? (200 + side - 1) / side : 1;
+  if (st) return st;
+  fprintf(f, "<img width=%lld height=%lld alt=\"%s\" src=\"data:image/png;base64,",
+          (long long)(image->w * zoom), (long long)(image->h * zoom), alt);
   put_base64(f, png, n);
   fputs("\">", f);
   free(png);
@@ -180,8 +182,7 @@ static void paint(const grid *g, uint8_t *rgb)
 static lrp_status put_heat(page *p, FILE *f, const grid *g, const char *alt)
 {
   lrp_image image = {.w = g->w, .h = g->h, .c = 3, .pixels = malloc((size_t)(g->h * g->w) * 3 + 1)};
-  if (!image.pixels)
-    return LRP_E_NOMEM;
+  if (!image.pixels) return LRP_E_NOMEM;
   paint(g, image.pixels);
   const lrp_status st = put_pixels(p, f, alt, &image);
   free(image.pixels);
@@ -191,7 +192,8 @@ static lrp_status put_heat(page *p, FILE *f, const grid *g, const char *alt)
 static void put_token(FILE *f, const char *s, size_t n, double v, double r)
 {
   const cli_rgb c = cli_map(CLI_MAP_COOLWARM, v);
-  fprintf(f, "<span style=\"background:#%02x%02x%02x;color:%s\" title=\"%+.4g\">", c.r, c.g, c.b, cli_dark(c) ? "#fff" : "#000", r);
+  fprintf(f, "<span style=\"background:#%02x%02x%02x;color:%s\" title=\"%+.4g\">", c.r, c.g, c.b,
+          cli_dark(c) ? "#fff" : "#000", r);
   put_text(f, s, n);
   fputs("</span>", f);
 }
@@ -203,9 +205,9 @@ static int put_tokens(page *p, FILE *f, int64_t id, const char *text, const grid
   const int64_t n = (int64_t)strlen(text);
   sqlite3_bind_int64(p->tokens, 1, id);
   for (; cli_db_row(p->d, p->tokens, &status); i++) {
-    const int64_t begin = sqlite3_column_int64(p->tokens, 0), end = sqlite3_column_int64(p->tokens, 1);
-    if (begin < at || end <= begin || end > n || i >= g->h * g->w)
-      continue;
+    const int64_t begin = sqlite3_column_int64(p->tokens, 0),
+                  end = sqlite3_column_int64(p->tokens, 1);
+    if (begin < at || end <= begin || end > n || i >= g->h * g->w) continue;
     put_text(f, text + at, (size_t)(begin - at));
     put_token(f, text + begin, (size_t)(end - begin), share(g, i), g->v[i]);
     at = end;
@@ -215,7 +217,8 @@ static int put_tokens(page *p, FILE *f, int64_t id, const char *text, const grid
   return status;
 }
 
-static int put_cell(page *p, FILE *f, const cli_pair *pair, int column, bool text, const char *input)
+static int put_cell(page *p, FILE *f, const cli_pair *pair, int column, bool text,
+                    const char *input)
 {
   static const char *const ALT[] = {"relevance under A", "relevance under B", "the difference"};
   const grid *g = &p->g[column];
@@ -227,8 +230,7 @@ static int put_cell(page *p, FILE *f, const cli_pair *pair, int column, bool tex
     status = put_tokens(p, f, column == 1 ? pair->b : pair->a, input, g);
   else if (put_heat(p, f, g, ALT[column]))
     status = cli_fail(p->d->ctx, LRP_E_NOMEM);
-  if (g->h && column < 2)
-    fprintf(f, "<p class=s>max %.3g</p>", g->largest);
+  if (g->h && column < 2) fprintf(f, "<p class=s>max %.3g</p>", g->largest);
   return status;
 }
 
@@ -246,8 +248,7 @@ static int put_row(page *p, FILE *f, const cli_pair *pair)
       lrp_image_free(&image);
     }
     fputs("<p class=s>", f);
-    if (!text)
-      put_string(f, input);
+    if (!text) put_string(f, input);
     fputs("</p><p class=s>explained: <b>", f);
     put_string(f, cli_db_text(p->about, 1));
     fputs("</b>; predicted: ", f);
@@ -271,20 +272,26 @@ static int write_page(page *p, const int64_t *row, int64_t n, const char *path)
   size_t size = 0;
   int status = 0;
   FILE *f = open_memstream(&text, &size);
-  if (!f)
-    return cli_fail(p->d->ctx, LRP_E_NOMEM);
-  fputs("<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n"
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        "<title>lrp compare</title>\n<style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem;color:#222;background:#fff}"
-        "table{border-collapse:collapse}td,th{padding:.5rem;text-align:left;vertical-align:top;border-top:1px solid #ccc;"
-        "white-space:pre-wrap;overflow-wrap:anywhere}td.i{max-width:16rem}img{image-rendering:pixelated;border:1px solid #ccc}"
+  if (!f) return cli_fail(p->d->ctx, LRP_E_NOMEM);
+  fputs("<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
+        "content=\"width=device-width\">\n"
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src "
+        "'unsafe-inline'; img-src data:\">\n"
+        "<title>lrp compare</title>\n<style>body{font:16px/1.5 "
+        "system-ui,sans-serif;margin:2rem;color:#222;background:#fff}"
+        "table{border-collapse:collapse}td,th{padding:.5rem;text-align:left;vertical-align:top;"
+        "border-top:1px solid #ccc;"
+        "white-space:pre-wrap;overflow-wrap:anywhere}td.i{max-width:16rem}img{image-rendering:"
+        "pixelated;border:1px solid #ccc}"
         ".s{color:#555;font-size:.85rem;margin:.2rem 0}</style>\n<h1>",
         f);
   put_string(f, p->pairs->side[0].name);
   fputs(" and ", f);
   put_string(f, p->pairs->side[1].name);
-  fputs("</h1>\n<p>The inputs on which they disagree most come first. Red speaks for the explained class, blue against it; 0 is white or "
-        "grey. Each map has its own scale; the difference is half of A / max|A| - B / max|B|.</p>\n<table><tr><th>input<th>A: ",
+  fputs("</h1>\n<p>The inputs on which they disagree most come first. Red speaks for the explained "
+        "class, blue against it; 0 is white or "
+        "grey. Each map has its own scale; the difference is half of A / max|A| - B / "
+        "max|B|.</p>\n<table><tr><th>input<th>A: ",
         f);
   put_string(f, p->pairs->side[0].name);
   fputs("<th>B: ", f);
@@ -295,8 +302,7 @@ static int write_page(page *p, const int64_t *row, int64_t n, const char *path)
   fprintf(f, "</table>\n<p class=s>lrp %s</p></html>\n", lrp_version());
   const bool closed = !fclose(f);
   lrp_status st = status || closed ? LRP_OK : LRP_E_NOMEM;
-  if (!status && !st)
-    st = lrp_file_write(p->d->ctx, path, text, size);
+  if (!status && !st) st = lrp_file_write(p->d->ctx, path, text, size);
   free(text);
   return status ? status : st ? cli_fail(p->d->ctx, st) : 0;
 }
@@ -305,7 +311,8 @@ static int write_page(page *p, const int64_t *row, int64_t n, const char *path)
 
 enum { GAP = 8 };
 
-static void put_grid(uint8_t *rgb, int64_t width, int64_t x0, int64_t y0, int64_t zoom, const grid *g)
+static void put_grid(uint8_t *rgb, int64_t width, int64_t x0, int64_t y0, int64_t zoom,
+                     const grid *g)
 {
   for (int64_t y = 0; y < g->h * zoom; y++)
     for (int64_t x = 0; x < g->w * zoom; x++) {
@@ -316,23 +323,23 @@ static void put_grid(uint8_t *rgb, int64_t width, int64_t x0, int64_t y0, int64_
 
 static int no_picture(const char *path)
 {
-  cli_error("%s: these inputs are no pictures of one size; name a page instead, as compare.html", path);
+  cli_error("%s: these inputs are no pictures of one size; name a page instead, as compare.html",
+            path);
   return 2;
 }
 
 static int write_png(page *p, const int64_t *row, int64_t n, const char *path)
 {
   int status = n ? grids(p, &p->pairs->pair[row[0]]) : 0;
-  if (status)
-    return status;
-  const int64_t h = p->g[0].h, w = p->g[0].w, side = h > w ? h : w, zoom = side && side < 128 ? (128 + side - 1) / side : 1;
-  if (!n || h < 2 || !p->g[2].h)
-    return no_picture(path);
+  if (status) return status;
+  const int64_t h = p->g[0].h, w = p->g[0].w, side = h > w ? h : w,
+                zoom = side && side < 128 ? (128 + side - 1) / side : 1;
+  if (!n || h < 2 || !p->g[2].h) return no_picture(path);
   const int64_t width = COLUMNS * (w * zoom + GAP) + GAP, height = n * (h * zoom + GAP) + GAP;
   uint8_t *rgb = height < LRP_PIXELS_MAX / width ? malloc((size_t)(width * height) * 3) : NULL;
   if (!rgb) {
-    cli_error("%s: a picture of %lld x %lld pixels is too large; ask for less with --worst", path, (long long)width,
-              (long long)height);
+    cli_error("%s: a picture of %lld x %lld pixels is too large; ask for less with --worst", path,
+              (long long)width, (long long)height);
     return 2;
   }
   memset(rgb, 255, (size_t)(width * height) * 3);
@@ -340,28 +347,31 @@ static int write_png(page *p, const int64_t *row, int64_t n, const char *path)
     status = grids(p, &p->pairs->pair[row[i]]);
     for (int c = 0; c < COLUMNS; c++)
       if (p->g[c].h == h && p->g[c].w == w)
-        put_grid(rgb, width, GAP + c * (w * zoom + GAP), GAP + i * (h * zoom + GAP), zoom, &p->g[c]);
+        put_grid(rgb, width, GAP + c * (w * zoom + GAP), GAP + i * (h * zoom + GAP), zoom,
+                 &p->g[c]);
   }
-  const lrp_status st = status ? LRP_OK : lrp_image_write_png(p->d->ctx, path, width, height, 3, rgb);
+  const lrp_status st =
+      status ? LRP_OK : lrp_image_write_png(p->d->ctx, path, width, height, 3, rgb);
   free(rgb);
   return status ? status : st ? cli_fail(p->d->ctx, st) : 0;
 }
 
-int cli_pairs_picture(cli_db *d, const cli_pairs *pairs, const int64_t *row, int64_t n, const char *path)
+int cli_pairs_picture(cli_db *d, const cli_pairs *pairs, const int64_t *row, int64_t n,
+                      const char *path)
 {
   page p = {.d = d, .pairs = pairs};
   p.about = cli_db_ask(d, SQL_ABOUT, "");
   p.tokens = cli_db_ask(d, SQL_TOKENS, "");
   int status = p.about && p.tokens ? 0 : CLI_EXIT_DB;
   if (!status)
-    status = cli_has_ending(path, ".png") ? write_png(&p, row, n, path) : write_page(&p, row, n, path);
+    status =
+        cli_has_ending(path, ".png") ? write_png(&p, row, n, path) : write_page(&p, row, n, path);
   sqlite3_finalize(p.about);
   sqlite3_finalize(p.tokens);
   sqlite3_finalize(p.read);
   free(p.r.v);
   for (int c = 0; c < COLUMNS; c++)
     free(p.g[c].v);
-  if (!status)
-    cli_note("%s: %lld inputs side by side", path, (long long)n);
+  if (!status) cli_note("%s: %lld inputs side by side", path, (long long)n);
   return status;
 }

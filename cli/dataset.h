@@ -4,37 +4,38 @@
 #include "experiment.h"
 #include "lrp/store.h"
 
-typedef struct dataset_item { /* one input; what belongs to the kind is set */
+typedef struct dataset_item {                   /* one input; what belongs to the kind is set */
   const char *text, *label, *rationale, *wrong; /* wrong: why it cannot be read */
   size_t n_text;
-  int64_t ordinal;            /* line of the file (from 1), or number in it (from 0); -1: a file of its own */
+  int64_t ordinal; /* line of the file (from 1), or number in it (from 0); -1: a file of its own */
 } dataset_item;
 typedef struct dataset {
   int32_t kind;
   char *path;
   dataset_item *item;
   int64_t n_item, n_room;
-  int64_t *order;             /* after shuffle, offset and limit: positions in item */
+  int64_t *order; /* after shuffle, offset and limit: positions in item */
   int64_t n;
-  char *bytes;                /* lines and tables: the file, cut into the texts of the items */
-  bool json;                  /* a table of JSON lines: an item's text is the line */
+  char *bytes; /* lines and tables: the file, cut into the texts of the items */
+  bool json;   /* a table of JSON lines: an item's text is the line */
   const char *text_key, *label_key, *rationale_key;
   int64_t width, height, channels; /* IDX */
   uint8_t *pixels;
-  lrp_tensor *array;          /* npy: n_array of them, samples along the first axis */
+  lrp_tensor *array; /* npy: n_array of them, samples along the first axis */
   int32_t n_array;
-  char **owned;               /* texts that no file in memory holds */
+  char **owned; /* texts that no file in memory holds */
   int64_t n_owned;
 } dataset;
 typedef struct sample { /* one input, read for a model */
   lrp_input *input;
-  char label[256];            /* "": unknown */
+  char label[256]; /* "": unknown */
   lrp_span *rationale;
   int64_t n_rationale, ordinal;
 } sample;
 
 /* limit < 0: none but the file's own. */
-lrp_status dataset_open(lrp_ctx *, const experiment *, const experiment_input *, int64_t limit, dataset **out);
+lrp_status dataset_open(lrp_ctx *, const experiment *, const experiment_input *, int64_t limit,
+                        dataset **out);
 void dataset_close(dataset *);
 bool dataset_fits(const dataset *, const lrp_model *);
 /* Input i of n; LRP_E_INPUT where it cannot be read. */
@@ -53,7 +54,9 @@ lrp_status dataset_open_lines(lrp_ctx *, dataset *);
 lrp_status dataset_open_table(lrp_ctx *, const experiment_input *, dataset *);
 /* Labels from IDX, a .npy of whole numbers, or lines; one for each item. */
 lrp_status dataset_open_labels(lrp_ctx *, dataset *, const char *path);
-lrp_status dataset_file(lrp_ctx *, const char *path, char **out, size_t *n); /* all of it, and a NUL */
+lrp_status dataset_file(lrp_ctx *, const char *path, char **out,
+                        size_t *n); /* all of it, and a NUL */
 /* Fields of an item of JSON lines and the spans of a rationale. */
-lrp_status dataset_read_text(lrp_ctx *, const dataset *, const dataset_item *, const lrp_model *, sample *out);
+lrp_status dataset_read_text(lrp_ctx *, const dataset *, const dataset_item *, const lrp_model *,
+                             sample *out);
 #endif

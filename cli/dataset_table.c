@@ -1,4 +1,5 @@
-/* dataset_table.c - data sets of texts: lines, CSV (RFC 4180), TSV, JSON lines; labels and rationales beside them. */
+/* dataset_table.c - data sets of texts: lines, CSV (RFC 4180), TSV, JSON lines; labels and
+ * rationales beside them. */
 #include "cli.h"
 #include "dataset.h"
 #include <errno.h>
@@ -18,13 +19,10 @@ lrp_status dataset_file(lrp_ctx *ctx, const char *path, char **out, size_t *n)
   while (s) {
     const size_t got = fread(s + *n, 1, space - *n, f);
     *n += got;
-    if (!got || *n > FILE_LIMIT)
-      break;
-    if (*n < space)
-      continue;
+    if (!got || *n > FILE_LIMIT) break;
+    if (*n < space) continue;
     char *grown = realloc(s, 2 * space + 1);
-    if (!grown)
-      break;
+    if (!grown) break;
     s = grown;
     space *= 2;
   }
@@ -33,8 +31,7 @@ lrp_status dataset_file(lrp_ctx *ctx, const char *path, char **out, size_t *n)
     st = FAIL(ctx, LRP_E_INPUT, "%s: %s", path, strerror(errno));
   else if (!s || !feof(f))
     st = FAIL(ctx, LRP_E_NOMEM, "%s: no memory, or larger than 4 GiB", path);
-  if (f)
-    fclose(f);
+  if (f) fclose(f);
   if (st)
     free(s);
   else
@@ -46,8 +43,7 @@ lrp_status dataset_file(lrp_ctx *ctx, const char *path, char **out, size_t *n)
 static bool blank(const char *s, size_t n)
 {
   for (size_t i = 0; i < n; i++)
-    if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r')
-      return false;
+    if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r') return false;
   return true;
 }
 
@@ -60,8 +56,7 @@ static lrp_status add_lines(lrp_ctx *ctx, dataset *d, char *s, size_t n)
     const char *end = memchr(s + at, '\n', n - at);
     size_t len = end ? (size_t)(end - s) - at : n - at;
     const size_t step = len + 1;
-    if (len && s[at + len - 1] == '\r')
-      len--;
+    if (len && s[at + len - 1] == '\r') len--;
     if (!blank(s + at, len))
       st = dataset_add(ctx, d, &(dataset_item){.text = s + at, .n_text = len, .ordinal = line});
     at += step;
@@ -93,7 +88,7 @@ lrp_status dataset_open_lines(lrp_ctx *ctx, dataset *d)
 
 typedef struct table {
   char *at, *end;
-  char comma;       /* '\t': no quotes, as IANA's TSV */
+  char comma; /* '\t': no quotes, as IANA's TSV */
   int64_t line;
   char *field[MAX_COLUMN];
   size_t length[MAX_COLUMN];
@@ -107,15 +102,12 @@ static size_t unquote(table *t, char **field)
   char *from = t->at + 1, *to = from;
   *field = from;
   for (; from < t->end; from++) {
-    if (*from == '"' && (from + 1 == t->end || from[1] != '"'))
-      break;
-    if (*from == '"')
-      from++;
+    if (*from == '"' && (from + 1 == t->end || from[1] != '"')) break;
+    if (*from == '"') from++;
     t->line += *from == '\n';
     *to++ = *from;
   }
-  if (from >= t->end)
-    t->wrong = "a quote is opened and not closed";
+  if (from >= t->end) t->wrong = "a quote is opened and not closed";
   t->at = from < t->end ? from + 1 : t->end;
   if (t->at < t->end && *t->at != t->comma && *t->at != '\n' && *t->at != '\r')
     t->wrong = "text follows a closing quote";
@@ -125,21 +117,20 @@ static size_t unquote(table *t, char **field)
 /* The next record; false: the file ends. */
 static bool next_record(table *t)
 {
-  if (t->at >= t->end)
-    return false;
+  if (t->at >= t->end) return false;
   t->n_field = 0;
   t->wrong = NULL;
   for (bool more = true; more;) {
     char *field = t->at;
     size_t n = 0;
     const bool quoted = t->comma != '\t' && t->at < t->end && *t->at == '"';
-    if (quoted)
-      n = unquote(t, &field);
+    if (quoted) n = unquote(t, &field);
     char *stop = t->at;
     while (stop < t->end && *stop != t->comma && *stop != '\n')
       stop++;
     if (!quoted)
-      n = (size_t)(stop - field) - (stop > field && stop[-1] == '\r' && (stop == t->end || *stop == '\n'));
+      n = (size_t)(stop - field) -
+          (stop > field && stop[-1] == '\r' && (stop == t->end || *stop == '\n'));
     if (t->n_field < MAX_COLUMN) {
       t->field[t->n_field] = field;
       t->length[t->n_field++] = n;
@@ -154,20 +145,20 @@ static bool next_record(table *t)
 static int find_column(const table *t, const char *name)
 {
   for (int i = 0; i < t->n_field; i++)
-    if (strlen(name) == t->length[i] && !memcmp(name, t->field[i], t->length[i]))
-      return i;
+    if (strlen(name) == t->length[i] && !memcmp(name, t->field[i], t->length[i])) return i;
   return -1;
 }
 
 /* Where text, label and rationale stand; -1: nowhere. */
-static lrp_status columns_of(lrp_ctx *ctx, const experiment_input *in, dataset *d, table *t, int column[3])
+static lrp_status columns_of(lrp_ctx *ctx, const experiment_input *in, dataset *d, table *t,
+                             int column[3])
 {
   const char *const name[3] = {d->text_key, d->label_key, d->rationale_key};
   const char *const given[3] = {in->text, in->label, in->rationale};
   if (in->columns.n > MAX_COLUMN)
-    return FAIL(ctx, LRP_E_INPUT, "%s: %d columns; %d at most were expected", d->path, in->columns.n, MAX_COLUMN);
-  if (!in->columns.n)
-    next_record(t);
+    return FAIL(ctx, LRP_E_INPUT, "%s: %d columns; %d at most were expected", d->path,
+                in->columns.n, MAX_COLUMN);
+  if (!in->columns.n) next_record(t);
   table named = *t;
   for (int i = 0; i < in->columns.n; i++) {
     union {
@@ -181,37 +172,35 @@ static lrp_status columns_of(lrp_ctx *ctx, const experiment_input *in, dataset *
   for (int i = 0; i < 3; i++) {
     column[i] = find_column(&named, name[i]);
     if (column[i] < 0 && (!i || given[i]))
-      return FAIL(ctx, LRP_E_INPUT, "%s: there is no column \"%s\"; the first is \"%.*s\"%s", d->path, name[i],
-                  (int)(named.n_field && named.length[0] < 60 ? named.length[0] : 0), named.n_field ? named.field[0] : "",
-                  in->columns.n ? "" : "; a table without names of columns needs \"columns: [...]\"");
+      return FAIL(
+          ctx, LRP_E_INPUT, "%s: there is no column \"%s\"; the first is \"%.*s\"%s", d->path,
+          name[i], (int)(named.n_field && named.length[0] < 60 ? named.length[0] : 0),
+          named.n_field ? named.field[0] : "",
+          in->columns.n ? "" : "; a table without names of columns needs \"columns: [...]\"");
   }
   return LRP_OK;
 }
 
 static const char *cell(dataset *d, const table *t, int column, const char **wrong)
 {
-  if (column < 0 || column >= t->n_field)
-    return NULL;
+  if (column < 0 || column >= t->n_field) return NULL;
   const char *s = dataset_own(d, t->field[column], t->length[column]);
-  if (!s)
-    *wrong = "no memory";
+  if (!s) *wrong = "no memory";
   return s;
 }
 
-static lrp_status open_columns(lrp_ctx *ctx, const experiment_input *in, dataset *d, char *s, size_t n, char comma)
+static lrp_status open_columns(lrp_ctx *ctx, const experiment_input *in, dataset *d, char *s,
+                               size_t n, char comma)
 {
   table t = {.at = s, .end = s + n, .comma = comma, .line = 1};
   int column[3];
   lrp_status st = columns_of(ctx, in, d, &t, column);
   while (!st) {
     const int64_t line = t.line;
-    if (!next_record(&t))
-      break;
-    if (t.n_field == 1 && blank(t.field[0], t.length[0]) && !t.wrong)
-      continue;
+    if (!next_record(&t)) break;
+    if (t.n_field == 1 && blank(t.field[0], t.length[0]) && !t.wrong) continue;
     dataset_item item = {.ordinal = line, .wrong = t.wrong};
-    if (!item.wrong && column[0] >= t.n_field)
-      item.wrong = "the column of the text is missing";
+    if (!item.wrong && column[0] >= t.n_field) item.wrong = "the column of the text is missing";
     if (!item.wrong) {
       item.text = t.field[column[0]];
       item.n_text = t.length[column[0]];
@@ -234,10 +223,10 @@ lrp_status dataset_open_table(lrp_ctx *ctx, const experiment_input *in, dataset 
   d->label_key = in->label ? in->label : "label";
   d->rationale_key = in->rationale ? in->rationale : "rationale";
   if (!tsv && !d->json && (!dot || strcmp(dot, ".csv") != 0))
-    return FAIL(ctx, LRP_E_INPUT, "%s: a file that ends in .csv, .tsv or .jsonl was expected", d->path);
+    return FAIL(ctx, LRP_E_INPUT, "%s: a file that ends in .csv, .tsv or .jsonl was expected",
+                d->path);
   const lrp_status st = load(ctx, d, &s, &n);
-  if (st)
-    return st;
+  if (st) return st;
   return d->json ? add_lines(ctx, d, s, n) : open_columns(ctx, in, d, s, n, tsv ? '\t' : ',');
 }
 
@@ -246,8 +235,7 @@ lrp_status dataset_open_table(lrp_ctx *ctx, const experiment_input *in, dataset 
 static lrp_status add_span(lrp_ctx *ctx, sample *out, size_t begin, size_t end)
 {
   lrp_span *grown = realloc(out->rationale, (size_t)(out->n_rationale + 1) * sizeof *grown);
-  if (!grown)
-    return FAIL(ctx, LRP_E_NOMEM, "no memory");
+  if (!grown) return FAIL(ctx, LRP_E_NOMEM, "no memory");
   out->rationale = grown;
   grown[out->n_rationale++] = (lrp_span){(uint32_t)begin, (uint32_t)end};
   return LRP_OK;
@@ -267,7 +255,8 @@ static lrp_status add_phrase(lrp_ctx *ctx, sample *out, const char *phrase, size
       i++;
     }
   if (!st && n && out->n_rationale == before)
-    return FAIL(ctx, LRP_E_INPUT, "rationale \"%.*s\": it does not stand in the text", (int)(n < 100 ? n : 100), phrase);
+    return FAIL(ctx, LRP_E_INPUT, "rationale \"%.*s\": it does not stand in the text",
+                (int)(n < 100 ? n : 100), phrase);
   return st;
 }
 
@@ -297,28 +286,26 @@ static size_t byte_of(const char *s, size_t n, json_int_t i)
 /* A phrase, or [begin, end) in characters. */
 static lrp_status add_json_span(lrp_ctx *ctx, sample *out, const json_t *v)
 {
-  if (json_is_string(v))
-    return add_phrase(ctx, out, json_string_value(v), json_string_length(v));
+  if (json_is_string(v)) return add_phrase(ctx, out, json_string_value(v), json_string_length(v));
   const json_t *b = json_array_get(v, 0), *e = json_array_get(v, 1);
-  if (json_array_size(v) != 2 || !json_is_integer(b) || !json_is_integer(e) || json_integer_value(b) < 0)
-    return FAIL(ctx, LRP_E_INPUT, "rationale: phrases, or pairs [begin, end) of characters, were expected");
+  if (json_array_size(v) != 2 || !json_is_integer(b) || !json_is_integer(e) ||
+      json_integer_value(b) < 0)
+    return FAIL(ctx, LRP_E_INPUT,
+                "rationale: phrases, or pairs [begin, end) of characters, were expected");
   const size_t begin = byte_of(out->input->text, out->input->n_text, json_integer_value(b)),
                end = byte_of(out->input->text, out->input->n_text, json_integer_value(e));
   if (begin >= end || end > out->input->n_text)
-    return FAIL(ctx, LRP_E_INPUT, "rationale: characters %lld to %lld are not in the text", (long long)json_integer_value(b),
-                (long long)json_integer_value(e));
+    return FAIL(ctx, LRP_E_INPUT, "rationale: characters %lld to %lld are not in the text",
+                (long long)json_integer_value(b), (long long)json_integer_value(e));
   return add_span(ctx, out, begin, end);
 }
 
 static lrp_status add_json_rationale(lrp_ctx *ctx, sample *out, const json_t *v)
 {
   lrp_status st = LRP_OK;
-  if (!v || json_is_null(v))
-    return LRP_OK;
-  if (json_is_string(v))
-    return add_phrases(ctx, out, json_string_value(v));
-  if (!json_is_array(v))
-    return FAIL(ctx, LRP_E_INPUT, "rationale: a text or a list was expected");
+  if (!v || json_is_null(v)) return LRP_OK;
+  if (json_is_string(v)) return add_phrases(ctx, out, json_string_value(v));
+  if (!json_is_array(v)) return FAIL(ctx, LRP_E_INPUT, "rationale: a text or a list was expected");
   for (size_t i = 0; !st && i < json_array_size(v); i++)
     st = add_json_span(ctx, out, json_array_get(v, i));
   return st;
@@ -326,7 +313,8 @@ static lrp_status add_json_rationale(lrp_ctx *ctx, sample *out, const json_t *v)
 
 /* ---- reading one ---- */
 
-static lrp_status read_json(lrp_ctx *ctx, const dataset *d, const dataset_item *item, const lrp_model *model, sample *out)
+static lrp_status read_json(lrp_ctx *ctx, const dataset *d, const dataset_item *item,
+                            const lrp_model *model, sample *out)
 {
   json_error_t e;
   json_t *o = json_loadb(item->text, item->n_text, JSON_REJECT_DUPLICATES, &e);
@@ -344,16 +332,15 @@ static lrp_status read_json(lrp_ctx *ctx, const dataset *d, const dataset_item *
     snprintf(out->label, sizeof out->label, "%s", json_string_value(label));
   else if (!st && json_is_integer(label))
     snprintf(out->label, sizeof out->label, "%lld", (long long)json_integer_value(label));
-  if (!st)
-    st = add_json_rationale(ctx, out, json_object_get(o, d->rationale_key));
+  if (!st) st = add_json_rationale(ctx, out, json_object_get(o, d->rationale_key));
   json_decref(o);
   return st;
 }
 
-lrp_status dataset_read_text(lrp_ctx *ctx, const dataset *d, const dataset_item *item, const lrp_model *model, sample *out)
+lrp_status dataset_read_text(lrp_ctx *ctx, const dataset *d, const dataset_item *item,
+                             const lrp_model *model, sample *out)
 {
-  if (d->json)
-    return read_json(ctx, d, item, model, out);
+  if (d->json) return read_json(ctx, d, item, model, out);
   lrp_status st = lrp_input_text(ctx, model, item->text, item->n_text, &out->input);
   return st || !item->rationale ? st : add_phrases(ctx, out, item->rationale);
 }

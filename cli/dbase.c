@@ -26,8 +26,7 @@ int cli_db_open(cli_db *d, const char *option, int32_t mode)
   }
   lrp_on_warning(d->ctx, warn, NULL);
   const lrp_status st = lrp_store_open(d->ctx, d->path, mode, &d->store);
-  if (st)
-    return cli_fail(d->ctx, st);
+  if (st) return cli_fail(d->ctx, st);
   d->db = d->store->db;
   return 0;
 }
@@ -58,12 +57,12 @@ sqlite3_stmt *cli_db_ask(cli_db *d, const char *sql, const char *types, ...)
       code = sqlite3_bind_double(stmt, at, va_arg(args, double));
     } else {
       const int64_t v = va_arg(args, int64_t);
-      code = types[i] == 'I' && v < 0 ? sqlite3_bind_null(stmt, at) : sqlite3_bind_int64(stmt, at, v);
+      code =
+          types[i] == 'I' && v < 0 ? sqlite3_bind_null(stmt, at) : sqlite3_bind_int64(stmt, at, v);
     }
   }
   va_end(args);
-  if (!code)
-    return stmt;
+  if (!code) return stmt;
   cli_db_fail(d, "reading the database");
   sqlite3_finalize(stmt);
   return NULL;
@@ -76,8 +75,7 @@ bool cli_db_row(cli_db *d, sqlite3_stmt *stmt, int *status)
     return false;
   }
   const int code = sqlite3_step(stmt);
-  if (code != SQLITE_ROW && code != SQLITE_DONE)
-    *status = cli_db_fail(d, "reading the database");
+  if (code != SQLITE_ROW && code != SQLITE_DONE) *status = cli_db_fail(d, "reading the database");
   return code == SQLITE_ROW;
 }
 
@@ -111,10 +109,8 @@ int cli_db_print(cli_db *d, const char *sql, int32_t format, const char *path)
   size_t n = 0;
   FILE *f = path ? open_memstream(&text, &n) : stdout;
   lrp_status st = f ? lrp_store_query(d->ctx, d->path, sql, format, 0, put, f) : LRP_E_NOMEM;
-  if (path && f && (fclose(f) && !st))
-    st = LRP_E_NOMEM;
-  if (!st && path)
-    st = lrp_file_write(d->ctx, path, text, n);
+  if (path && f && (fclose(f) && !st)) st = LRP_E_NOMEM;
+  if (!st && path) st = lrp_file_write(d->ctx, path, text, n);
   free(text);
   return st ? cli_fail(d->ctx, st) : 0;
 }
@@ -131,16 +127,14 @@ bool cli_db_format(const cli_command *c, const char *text, int32_t *out)
       *out = i;
       return true;
     }
-  if (text)
-    cli_error("%s: --format %s: table, csv, json or markdown was expected", c->name, text);
+  if (text) cli_error("%s: --format %s: table, csv, json or markdown was expected", c->name, text);
   return !text;
 }
 
 bool cli_run_id(const char *text, int64_t *id)
 {
   char *end;
-  if (!strncmp(text, "run:", 4))
-    text += 4;
+  if (!strncmp(text, "run:", 4)) text += 4;
   errno = 0;
   const long long v = strtoll(text, &end, 10);
   *id = v;

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { FILE_LIMIT = 1 << 20, MISTAKES = 20 }; /* an experiment is a page; after 20 mistakes no more are told */
+enum {
+  FILE_LIMIT = 1 << 20,
+  MISTAKES = 20
+}; /* an experiment is a page; after 20 mistakes no more are told */
 
 typedef struct reader {
   yaml_document_t *doc;
@@ -24,9 +27,18 @@ typedef struct field {
   field_type type;
   size_t at;
 } field;
-#define E(name, type) {#name, type, offsetof(experiment, name)}
-#define M(name, type) {#name, type, offsetof(experiment_model, name)}
-#define I(name, type) {#name, type, offsetof(experiment_input, name)}
+#define E(name, type)                                                                              \
+  {                                                                                                \
+#name, type, offsetof(experiment, name)                                                        \
+  }
+#define M(name, type)                                                                              \
+  {                                                                                                \
+#name, type, offsetof(experiment_model, name)                                                  \
+  }
+#define I(name, type)                                                                              \
+  {                                                                                                \
+#name, type, offsetof(experiment_input, name)                                                  \
+  }
 static const field EXPERIMENT[] = {{"experiment", F_TEXT, offsetof(experiment, name)},
                                    E(note, F_TEXT),
                                    E(database, F_TEXT),
@@ -40,8 +52,12 @@ static const field EXPERIMENT[] = {{"experiment", F_TEXT, offsetof(experiment, n
                                    E(steps, F_COUNT),
                                    E(canonize, F_TEXT),
                                    {0}};
-static const field MODEL[] = {M(path, F_TEXT), M(composites, F_LIST), M(methods, F_LIST), M(targets, F_LIST), {0}};
-#define SOURCE(name, kind) {name, F_TEXT, offsetof(experiment_input, source) + kind * sizeof(const char *)}
+static const field MODEL[] = {
+    M(path, F_TEXT), M(composites, F_LIST), M(methods, F_LIST), M(targets, F_LIST), {0}};
+#define SOURCE(name, kind)                                                                         \
+  {                                                                                                \
+    name, F_TEXT, offsetof(experiment_input, source) + kind * sizeof(const char *)                 \
+  }
 static const field INPUT[] = {SOURCE("folder", INPUT_FOLDER),
                               SOURCE("lines", INPUT_LINES),
                               SOURCE("table", INPUT_TABLE),
@@ -73,8 +89,7 @@ static void wrong(reader *r, int line, const char *fmt, ...)
   va_start(args, fmt);
   vsnprintf(text, sizeof text, fmt, args);
   va_end(args);
-  if (r->n_wrong++ < MISTAKES)
-    cli_error("%s:%d: %s", r->path, line, text);
+  if (r->n_wrong++ < MISTAKES) cli_error("%s:%d: %s", r->path, line, text);
 }
 
 static void wrong_key(reader *r, const field *fields, const yaml_node_t *key, const char *where)
@@ -110,8 +125,7 @@ static const char *text_of(reader *r, const yaml_node_t *n, const char *what)
     return NULL;
   }
   const char *s = (const char *)n->data.scalar.value;
-  if (strlen(s) == n->data.scalar.length)
-    return s;
+  if (strlen(s) == n->data.scalar.length) return s;
   wrong(r, line_of(n), "%s: the text holds a NUL byte", what);
   return NULL;
 }
@@ -120,8 +134,7 @@ static void count_of(reader *r, const yaml_node_t *n, const char *what, int64_t 
 {
   char *end = NULL;
   const char *s = text_of(r, n, what);
-  if (!s)
-    return;
+  if (!s) return;
   errno = 0;
   const long long v = strtoll(s, &end, 10);
   if (errno || *end || v < 0)
@@ -133,8 +146,7 @@ static void count_of(reader *r, const yaml_node_t *n, const char *what, int64_t 
 static void *room(reader *r, int n, size_t size)
 {
   void *p = calloc((size_t)n + 1, size);
-  if (!p)
-    wrong(r, 1, "no memory");
+  if (!p) wrong(r, 1, "no memory");
   return p;
 }
 
@@ -152,8 +164,7 @@ static void list_of(reader *r, const yaml_node_t *n, const char *what, experimen
     return;
   }
   const int count = one ? 1 : n_item(n);
-  if (!count)
-    wrong(r, line_of(n), "%s: the list is empty", what);
+  if (!count) wrong(r, line_of(n), "%s: the list is empty", what);
   out->item = room(r, count, sizeof *out->item);
   out->line = room(r, count, sizeof *out->line);
   for (int i = 0; out->item && out->line && i < count; i++) {
@@ -183,18 +194,19 @@ static void value_of(reader *r, const field *f, const yaml_node_t *n, void *to)
 }
 
 /* The pairs of a mapping into the fields of a struct; a key may stand once. */
-static void map_of(reader *r, const field *fields, const yaml_node_t *n, const char *where, void *to)
+static void map_of(reader *r, const field *fields, const yaml_node_t *n, const char *where,
+                   void *to)
 {
   uint32_t seen = 0;
   if (n->type != YAML_MAPPING_NODE) {
     wrong(r, line_of(n), "%s: lines of the form \"key: value\" were expected", where);
     return;
   }
-  for (const yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+  for (const yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top;
+       p++) {
     const yaml_node_t *key = node(r, p->key);
     int i = 0;
-    if (!text_of(r, key, where))
-      continue;
+    if (!text_of(r, key, where)) continue;
     while (fields[i].name && strcmp(fields[i].name, (const char *)key->data.scalar.value) != 0)
       i++;
     if (!fields[i].name)
@@ -203,8 +215,7 @@ static void map_of(reader *r, const field *fields, const yaml_node_t *n, const c
       wrong(r, line_of(key), "%s: \"%s\" stands twice", where, fields[i].name);
     else
       value_of(r, &fields[i], node(r, p->value), to);
-    if (fields[i].name)
-      seen |= 1u << i;
+    if (fields[i].name) seen |= 1u << i;
   }
 }
 
@@ -219,8 +230,7 @@ static void model_of(reader *r, const yaml_node_t *n, experiment_model *m)
   }
   const int before = r->n_wrong;
   map_of(r, MODEL, n, "a model", m);
-  if (!m->path && r->n_wrong == before)
-    wrong(r, m->line, "a model: \"path: FOLDER\" is missing");
+  if (!m->path && r->n_wrong == before) wrong(r, m->line, "a model: \"path: FOLDER\" is missing");
 }
 
 static void models_of(reader *r, const yaml_node_t *n)
@@ -244,13 +254,17 @@ static void check_input(reader *r, experiment_input *in)
       n++;
     }
   if (n != 1)
-    wrong(r, in->line, "an input: %s of folder, lines, table, npy and idx was expected", n ? "only one" : "one");
+    wrong(r, in->line, "an input: %s of folder, lines, table, npy and idx was expected",
+          n ? "only one" : "one");
   if (in->kind != INPUT_TABLE && (in->columns.n || in->text || in->label || in->rationale))
     wrong(r, in->line, "an input: columns, text, label and rationale belong to a table");
   if (in->kind == INPUT_TABLE && in->labels)
-    wrong(r, in->line, "an input: a table has its labels in a column (\"label: NAME\"), no \"labels\" file");
+    wrong(r, in->line,
+          "an input: a table has its labels in a column (\"label: NAME\"), no \"labels\" file");
   if (in->kind == INPUT_FOLDER && in->labels && strcmp(in->labels, "none") != 0)
-    wrong(r, in->line, "labels: %s: sub-folders are the labels of a folder; \"labels: none\" was expected", in->labels);
+    wrong(r, in->line,
+          "labels: %s: sub-folders are the labels of a folder; \"labels: none\" was expected",
+          in->labels);
 }
 
 static void inputs_of(reader *r, const yaml_node_t *n)
@@ -265,32 +279,32 @@ static void inputs_of(reader *r, const yaml_node_t *n)
     r->e->n_input = i + 1;
     *in = (experiment_input){.limit = -1, .offset = -1, .shuffle = -1, .line = line_of(item)};
     map_of(r, INPUT, item, "an input", in);
-    if (r->n_wrong == before)
-      check_input(r, in);
+    if (r->n_wrong == before) check_input(r, in);
   }
 }
 
 /* ---- the whole ---- */
 
-static void check_choice(reader *r, const experiment_list *l, const char *what, const char *const *names)
+static void check_choice(reader *r, const experiment_list *l, const char *what,
+                         const char *const *names)
 {
   for (int i = 0; i < l->n; i++) {
     bool known = !l->item[i];
     for (int k = 0; names[k]; k++)
       known = known || !strcmp(l->item[i], names[k]);
     if (!known)
-      wrong(r, l->line[i], "%s: there is no \"%s\"; there are %s, %s, %s", what, l->item[i], names[0], names[1], names[2]);
+      wrong(r, l->line[i], "%s: there is no \"%s\"; there are %s, %s, %s", what, l->item[i],
+            names[0], names[1], names[2]);
   }
 }
 
 static void check_all(reader *r)
 {
-  static const char *const METHODS[] = {"gradient", "input_x_gradient", "integrated_gradients", NULL};
+  static const char *const METHODS[] = {"gradient", "input_x_gradient", "integrated_gradients",
+                                        NULL};
   const experiment *e = r->e;
-  if (!e->name)
-    wrong(r, 1, "\"experiment: NAME\" is missing");
-  if (!e->n_model)
-    wrong(r, 1, "\"models:\" is missing: a list of folders or .onnx files");
+  if (!e->name) wrong(r, 1, "\"experiment: NAME\" is missing");
+  if (!e->n_model) wrong(r, 1, "\"models:\" is missing: a list of folders or .onnx files");
   if (!e->n_input)
     wrong(r, 1, "\"inputs:\" is missing: a list of folder, lines, table, npy or idx");
   if (e->seed && strcmp(e->seed, "logit") && strcmp(e->seed, "one"))
@@ -314,10 +328,8 @@ static char *slurp(const char *path, size_t *n)
   else if (*n > FILE_LIMIT)
     cli_error("%s: larger than %d bytes; an experiment in YAML was expected", path, FILE_LIMIT);
   const bool bad = !s || *n > FILE_LIMIT || ferror(f);
-  if (f)
-    fclose(f);
-  if (!bad)
-    return s;
+  if (f) fclose(f);
+  if (!bad) return s;
   free(s);
   return NULL;
 }
@@ -334,15 +346,15 @@ static bool parse(const char *path, const char *s, size_t n, yaml_document_t *do
   }
   yaml_parser_set_input_string(&p, (const unsigned char *)s, n);
   if (!yaml_parser_load(&p, doc)) {
-    cli_error("%s:%zu: not YAML: %s", path, (p.problem_mark.line ? p.problem_mark.line : p.context_mark.line) + 1,
+    cli_error("%s:%zu: not YAML: %s", path,
+              (p.problem_mark.line ? p.problem_mark.line : p.context_mark.line) + 1,
               p.problem ? p.problem : "no memory");
   } else if (!yaml_document_get_root_node(doc)) {
     cli_error("%s:1: the file is empty; an experiment was expected", path);
     yaml_document_delete(doc);
   } else if (!yaml_parser_load(&p, &more) || yaml_document_get_root_node(&more)) {
     cli_error("%s:%zu: one document was expected, another one follows", path, p.mark.line + 1);
-    if (!p.error)
-      yaml_document_delete(&more);
+    if (!p.error) yaml_document_delete(&more);
     yaml_document_delete(doc);
   } else {
     yaml_document_delete(&more);
@@ -369,10 +381,8 @@ bool experiment_open(const char *path, experiment **out)
   reader r = {.doc = doc, .e = e, .path = path};
   *e = (experiment){.path = path, .steps = -1, .document = doc};
   map_of(&r, EXPERIMENT, yaml_document_get_root_node(doc), "an experiment", e);
-  if (!r.n_wrong)
-    check_all(&r);
-  if (r.n_wrong > MISTAKES)
-    cli_error("%s: and %d more mistakes", path, r.n_wrong - MISTAKES);
+  if (!r.n_wrong) check_all(&r);
+  if (r.n_wrong > MISTAKES) cli_error("%s: and %d more mistakes", path, r.n_wrong - MISTAKES);
   if (!r.n_wrong) {
     *out = e;
     return true;
@@ -389,8 +399,7 @@ static void free_list(experiment_list *l)
 
 void experiment_close(experiment *e)
 {
-  if (!e)
-    return;
+  if (!e) return;
   free_list(&e->plugins);
   free_list(&e->composites);
   free_list(&e->methods);

@@ -5,26 +5,52 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { O_TARGET, O_SEED, O_RULES, O_METHOD, O_STEPS, O_AT, O_CANONIZE, O_PLUGIN, O_TEXT, O_OUT, O_JSON, O_LEDGER, O_DB, O_NODB,
-       O_EXPERIMENT, O_THREADS, O_MEMORY, O_COLOR, O_QUIET };
+enum {
+  O_TARGET,
+  O_SEED,
+  O_RULES,
+  O_METHOD,
+  O_STEPS,
+  O_AT,
+  O_CANONIZE,
+  O_PLUGIN,
+  O_TEXT,
+  O_OUT,
+  O_JSON,
+  O_LEDGER,
+  O_DB,
+  O_NODB,
+  O_EXPERIMENT,
+  O_THREADS,
+  O_MEMORY,
+  O_COLOR,
+  O_QUIET
+};
 static const cli_option OPTIONS[] = {
-    [O_TARGET] = {"target", 't', "WHAT", "argmax (default), runnerup, all, a label, an index, or A-B: why A and not B"},
+    [O_TARGET] = {"target", 't', "WHAT",
+                  "argmax (default), runnerup, all, a label, an index, or A-B: why A and not B"},
     [O_SEED] = {"seed", 0, "KIND", "logit (default): relevance sums to the score; one: to 1"},
-    [O_RULES] = {"rules", 'r', "RULES", "a preset, a composite file, or text as \"include base; linear -> epsilon\""},
-    [O_METHOD] = {"method", 0, "NAME", "lrp (default), gradient, input_x_gradient, integrated_gradients"},
+    [O_RULES] = {"rules", 'r', "RULES",
+                 "a preset, a composite file, or text as \"include base; linear -> epsilon\""},
+    [O_METHOD] = {"method", 0, "NAME",
+                  "lrp (default), gradient, input_x_gradient, integrated_gradients"},
     [O_STEPS] = {"steps", 0, "N", "steps of integrated gradients (20)"},
-    [O_AT] = {"at", 0, "NODE", "with -o FILE.npy: the relevance at a node or tensor inside instead of at the input"},
-    [O_CANONIZE] = {"canonize", 0, "LIST", "all (default), none, or canonizers with commas between"},
+    [O_AT] = {"at", 0, "NODE",
+              "with -o FILE.npy: the relevance at a node or tensor inside instead of at the input"},
+    [O_CANONIZE] = {"canonize", 0, "LIST",
+                    "all (default), none, or canonizers with commas between"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_TEXT] = {"text", 0, "TEXT", "an input that is this text, whatever files there are"},
-    [O_OUT] = {"output", 'o', "FILE", "write the result: by its ending .npy, .png, .json, .txt or .html"},
+    [O_OUT] = {"output", 'o', "FILE",
+               "write the result: by its ending .npy, .png, .json, .txt or .html"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     [O_LEDGER] = {"ledger", 'l', NULL, "print relevance in, out and lost at every node"},
     [O_DB] = {"db", 'd', "FILE", "the database of scores ($LRP_DB, else lrp.db)"},
     [O_NODB] = {"no-db", 0, NULL, "log nothing"},
     [O_EXPERIMENT] = {"experiment", 0, "NAME", "name under which the run is logged (default)"},
     [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
-    [O_MEMORY] = {"memory", 0, "SIZE", "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+    [O_MEMORY] = {"memory", 0, "SIZE",
+                  "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
     [O_COLOR] = {"color", 0, "WHEN", "auto (default), always, never"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},
     {0}};
@@ -58,7 +84,8 @@ static bool choose(const char *option, const char *text, const char *const *name
   return false;
 }
 
-const char *const CLI_METHODS[] = {"lrp", "gradient", "input_x_gradient", "integrated_gradients", NULL};
+const char *const CLI_METHODS[] = {"lrp", "gradient", "input_x_gradient", "integrated_gradients",
+                                   NULL};
 static const char *const SEEDS[] = {"logit", "one", NULL};
 
 /* Options into the job; false: a sentence was printed. */
@@ -68,7 +95,8 @@ static bool read_options(job *j, const cli_args *a)
   j->seed_text = a->value[O_SEED] ? a->value[O_SEED] : "logit";
   j->method_text = a->value[O_METHOD] ? a->value[O_METHOD] : "lrp";
   j->n_step = 20;
-  if (!choose("seed", j->seed_text, SEEDS, &j->seed) || !choose("method", j->method_text, CLI_METHODS, &j->method) ||
+  if (!choose("seed", j->seed_text, SEEDS, &j->seed) ||
+      !choose("method", j->method_text, CLI_METHODS, &j->method) ||
       (a->value[O_STEPS] && !cli_int(&OPTIONS[O_STEPS], a->value[O_STEPS], 1, 100000, &j->n_step)))
     return false;
   j->target = a->value[O_TARGET];
@@ -112,14 +140,17 @@ static int run_explain(const cli_command *c, int argc, char **argv)
   job j = {.argc = argc, .argv = argv};
   cli_quiet(a.value[O_QUIET]);
   if (a.n_operand < 1 || (a.n_operand < 2 && !a.value[O_TEXT])) {
-    cli_error("explain: a model and at least one input were expected; lrp explain --help shows examples");
+    cli_error(
+        "explain: a model and at least one input were expected; lrp explain --help shows examples");
     code = 2;
   } else if (!read_options(&j, &a)) {
     code = 2;
   } else {
-    const lrp_status st = cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &j.ctx);
-    code = st ? lrp_exit_status(st) : explain_all(&j, a.operand[0], a.operand + 1, a.n_operand - 1, a.value[O_TEXT],
-                                                  a.value[O_RULES]);
+    const lrp_status st =
+        cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &j.ctx);
+    code = st ? lrp_exit_status(st)
+              : explain_all(&j, a.operand[0], a.operand + 1, a.n_operand - 1, a.value[O_TEXT],
+                            a.value[O_RULES]);
   }
   lrp_ctx_free(j.ctx);
   cli_args_free(&a);

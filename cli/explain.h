@@ -23,11 +23,12 @@ typedef struct job {
   lrp_store *store;
   lrp_run *run;
   const lrp_graph *logged_graph; /* whose layers the run knows */
-  json_t *documents; /* --json */
+  json_t *documents;             /* --json */
   cli_progress progress;
-  int64_t n_input, n_done, n_failed; /* operands; explanations; operands that could not be explained */
-  bool stop;                         /* what failed would fail again with the next input */
-  char **early;                      /* messages of the inputs that failed before the run began */
+  int64_t n_input, n_done,
+      n_failed; /* operands; explanations; operands that could not be explained */
+  bool stop;    /* what failed would fail again with the next input */
+  char **early; /* messages of the inputs that failed before the run began */
   lrp_status *early_code;
   int64_t n_early;
   /* -o, see explain_write.c */
@@ -39,7 +40,8 @@ typedef struct job {
 } job;
 
 /* Explain all operands, or the text; the exit status. */
-int explain_all(job *, const char *model, const char **operand, int n, const char *text, const char *rules);
+int explain_all(job *, const char *model, const char **operand, int n, const char *text,
+                const char *rules);
 
 /* explain_store.c: the run begins with the first explanation */
 lrp_status job_log(job *, const cli_view *);
@@ -49,5 +51,6 @@ lrp_status job_log_end(job *, int32_t run_status);
 lrp_status job_write(job *, const cli_view *);
 lrp_status job_write_end(job *);
 void job_write_free(job *);
-json_t *job_document(const job *, json_t *list); /* one input: the object itself; several: the array */
+json_t *job_document(const job *,
+                     json_t *list); /* one input: the object itself; several: the array */
 #endif

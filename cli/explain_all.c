@@ -1,4 +1,5 @@
-/* explain_all.c - the way of one input through lrp explain: read, graph, rules, forward, relevance, views. */
+/* explain_all.c - the way of one input through lrp explain: read, graph, rules, forward, relevance,
+ * views. */
 #include "explain.h"
 #include <math.h>
 #include <stdlib.h>
@@ -8,8 +9,7 @@
 
 static bool same_shapes(const lrp_input *a, const lrp_input *b)
 {
-  if (!a || a->n_tensor != b->n_tensor)
-    return false;
+  if (!a || a->n_tensor != b->n_tensor) return false;
   for (int32_t i = 0; i < a->n_tensor; i++)
     if (a->tensor[i].rank != b->tensor[i].rank ||
         memcmp(a->tensor[i].shape, b->tensor[i].shape, (size_t)a->tensor[i].rank * sizeof(int64_t)))
@@ -19,14 +19,12 @@ static bool same_shapes(const lrp_input *a, const lrp_input *b)
 
 static lrp_status graph_for(job *j, const lrp_input *in)
 {
-  if (j->graph && same_shapes(j->graph_for, in))
-    return LRP_OK;
+  if (j->graph && same_shapes(j->graph_for, in)) return LRP_OK;
   lrp_graph_free(j->graph);
   j->graph = NULL;
   j->logged_graph = NULL;
   lrp_status st = lrp_graph_build(j->ctx, j->model, in, j->canonize, &j->graph);
-  if (!st && j->composite)
-    st = lrp_graph_assign(j->ctx, j->graph, j->composite);
+  if (!st && j->composite) st = lrp_graph_assign(j->ctx, j->graph, j->composite);
   return st;
 }
 
@@ -42,29 +40,36 @@ static void describe_target(const job *j, const lrp_target *t, char *out, size_t
              cli_label(j->model, t->minus, minus, sizeof minus));
 }
 
-/* Probability of the predicted class: softmax over the scores, or the logistic function of a single one. */
+/* Probability of the predicted class: softmax over the scores, or the logistic function of a single
+ * one. */
 static double probability(const lrp_real *s, int64_t n, int64_t at)
 {
   double sum = 0;
-  if (n == 1)
-    return 1 / (1 + exp(-(double)s[0]));
+  if (n == 1) return 1 / (1 + exp(-(double)s[0]));
   for (int64_t i = 0; i < n; i++)
     sum += exp((double)s[i] - (double)s[at]);
   return n ? 1 / sum : -1;
 }
 
-static void fill_view(const job *j, const lrp_input *in, const char *name, const lrp_relevance *r, const lrp_target *target,
-                      int64_t sample, cli_view *v)
+static void fill_view(const job *j, const lrp_input *in, const char *name, const lrp_relevance *r,
+                      const lrp_target *target, int64_t sample, cli_view *v)
 {
   const lrp_tensor *scores = lrp_graph_scores(j->graph);
   const int64_t batch = lrp_graph_n_batch(j->graph);
-  *v = (cli_view){.model = j->model, .composite = j->composite, .method = j->method_text, .graph = j->graph, .input = in,
-                  .name = name, .r = r, .sample = sample, .target = *target, .rel_input = -1};
+  *v = (cli_view){.model = j->model,
+                  .composite = j->composite,
+                  .method = j->method_text,
+                  .graph = j->graph,
+                  .input = in,
+                  .name = name,
+                  .r = r,
+                  .sample = sample,
+                  .target = *target,
+                  .rel_input = -1};
   v->n_class = batch ? lrp_count(scores) / batch : 0;
   v->scores = lrp_reals(scores) + sample * v->n_class;
   for (int64_t i = 1; i < v->n_class; i++)
-    if (v->scores[i] > v->scores[v->predicted])
-      v->predicted = i;
+    if (v->scores[i] > v->scores[v->predicted]) v->predicted = i;
   v->probability = scores->rank <= 2 ? probability(v->scores, v->n_class, v->predicted) : -1;
   for (int32_t i = 0; i < r->n_tensor && v->rel_input < 0; i++)
     if (r->tensor[i].data) {
@@ -81,8 +86,7 @@ static lrp_status show(job *j, const cli_view *v)
     return o && !json_array_append_new(j->documents, o) ? LRP_OK : LRP_E_NOMEM;
   }
   cli_progress_hide(&j->progress);
-  if (j->n_done)
-    putchar('\n');
+  if (j->n_done) putchar('\n');
   cli_show(stdout, j->color, v, j->ledger);
   if (!cli_flush()) /* main.c tells it */
     j->stop = true;
@@ -90,7 +94,8 @@ static lrp_status show(job *j, const cli_view *v)
 }
 
 /* From here on failures are not the input's. */
-static lrp_status present(job *j, const lrp_input *in, const char *name, const lrp_relevance *r, const lrp_target *targets)
+static lrp_status present(job *j, const lrp_input *in, const char *name, const lrp_relevance *r,
+                          const lrp_target *targets)
 {
   lrp_status st = LRP_OK;
   const int64_t batch = lrp_graph_n_batch(j->graph);
@@ -102,10 +107,8 @@ static lrp_status present(job *j, const lrp_input *in, const char *name, const l
     fill_view(j, in, batch > 1 ? numbered : name, r, &targets[k], k, &v);
     v.target_text = label;
     st = show(j, &v);
-    if (!st && j->db)
-      st = job_log(j, &v);
-    if (!st && j->out)
-      st = job_write(j, &v);
+    if (!st && j->db) st = job_log(j, &v);
+    if (!st && j->out) st = job_write(j, &v);
     j->n_done += !st;
   }
   j->stop = j->stop || st;
@@ -116,27 +119,24 @@ static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
 {
   const lrp_relevance *r;
   lrp_status st = graph_for(j, in);
-  if (!st)
-    st = lrp_graph_forward(j->ctx, j->graph, in);
-  if (st)
-    return st;
+  if (!st) st = lrp_graph_forward(j->ctx, j->graph, in);
+  if (st) return st;
   const int64_t batch = lrp_graph_n_batch(j->graph);
   lrp_target *targets = calloc((size_t)batch + 1, sizeof *targets);
-  if (!targets)
-    return LRP_E_NOMEM;
+  if (!targets) return LRP_E_NOMEM;
   for (int64_t k = 0; !st && k < batch; k++)
     st = lrp_target_parse(j->ctx, j->model, j->target, lrp_graph_scores(j->graph), k, &targets[k]);
   if (!st)
     st = lrp_graph_explain(j->ctx, j->graph, in, targets, j->seed, j->method, j->n_step, j->at, &r);
-  if (!st)
-    st = present(j, in, name, r, targets);
+  if (!st) st = present(j, in, name, r, targets);
   free(targets);
   return st;
 }
 
 /* ---- all inputs ---- */
 
-typedef struct source { /* what one explanation reads: a --text, one operand, or one .npy for each input of the model */
+typedef struct
+    source { /* what one explanation reads: a --text, one operand, or one .npy for each input of the model */
   const char *text;
   const char **operand;
   int n;
@@ -144,19 +144,15 @@ typedef struct source { /* what one explanation reads: a --text, one operand, or
 
 static lrp_status read_source(job *j, const source *s, lrp_input **in)
 {
-  if (s->text)
-    return lrp_input_text(j->ctx, j->model, s->text, strlen(s->text), in);
-  if (s->n > 1)
-    return lrp_input_npy(j->ctx, j->model, s->operand, s->n, in);
+  if (s->text) return lrp_input_text(j->ctx, j->model, s->text, strlen(s->text), in);
+  if (s->n > 1) return lrp_input_npy(j->ctx, j->model, s->operand, s->n, in);
   return cli_input(j->ctx, j->model, s->operand[0], in);
 }
 
 static const char *name_of(const source *s, const lrp_input *in)
 {
-  if (s->text)
-    return "text";
-  if (!strcmp(s->operand[0], "-"))
-    return "standard input";
+  if (s->text) return "text";
+  if (!strcmp(s->operand[0], "-")) return "standard input";
   return s->n > 1 || in->path ? s->operand[0] : "text";
 }
 
@@ -165,8 +161,7 @@ static lrp_status explain_source(job *j, const source *s, lrp_input **kept)
 {
   lrp_input *in = NULL;
   lrp_status st = read_source(j, s, &in);
-  if (st)
-    return st;
+  if (st) return st;
   st = explain_input(j, in, name_of(s, in));
   lrp_input_free(*kept);
   *kept = in;
@@ -174,8 +169,8 @@ static lrp_status explain_source(job *j, const source *s, lrp_input **kept)
   return st;
 }
 
-/* One input of several failed: it is told and logged, and the others follow.  Wrong options, models and databases fail
- * alike for all. */
+/* One input of several failed: it is told and logged, and the others follow.  Wrong options, models
+ * and databases fail alike for all. */
 static bool skip(job *j, lrp_status st)
 {
   char message[4096];
@@ -195,12 +190,12 @@ static lrp_status each(job *j, const char **operand, int n, const char *text)
   const int n_in = lrp_model_about(j->model)->n_input;
   const int width = n_in > 1 && n == n_in && cli_has_ending(operand[0], ".npy") ? n : 1;
   j->n_input = (text != NULL) + n / width;
-  if (j->n_input > 1)
-    cli_catch_signals();
+  if (j->n_input > 1) cli_catch_signals();
   cli_progress_begin(&j->progress, j->n_input);
   for (int64_t k = 0; !st && !j->stop && !cli_signal() && k < j->n_input; k++) {
     const int64_t at = k - (text != NULL);
-    const source s = at < 0 ? (source){.text = text} : (source){.operand = operand + at * width, .n = width};
+    const source s =
+        at < 0 ? (source){.text = text} : (source){.operand = operand + at * width, .n = width};
     st = explain_source(j, &s, &kept);
     if (st && !cli_signal() && skip(j, st)) {
       first = first ? first : st;
@@ -219,43 +214,45 @@ static lrp_status open_all(job *j, const char *model, const char *rules)
 {
   lrp_status st = lrp_model_open(j->ctx, model, &j->model);
   if (!st && j->method == LRP_METHOD_LRP)
-    st = lrp_composite_open(j->ctx, rules ? rules : lrp_model_about(j->model)->composite, j->model, &j->composite);
-  if (!st && j->json)
-    j->documents = json_array();
+    st = lrp_composite_open(j->ctx, rules ? rules : lrp_model_about(j->model)->composite, j->model,
+                            &j->composite);
+  if (!st && j->json) j->documents = json_array();
   return st;
 }
 
-/* The run, the files and the documents are brought to an end, whatever happened before; the first failure is kept. */
+/* The run, the files and the documents are brought to an end, whatever happened before; the first
+ * failure is kept. */
 static lrp_status close_all(job *j, lrp_status st)
 {
   char message[4096];
   snprintf(message, sizeof message, "%s", st ? lrp_message(j->ctx) : "");
-  const int32_t run = cli_signal() || cli_flush_error() ? LRP_RUN_INTERRUPTED : st ? LRP_RUN_FAILED : LRP_RUN_DONE;
+  const int32_t run = cli_signal() || cli_flush_error() ? LRP_RUN_INTERRUPTED
+                      : st                              ? LRP_RUN_FAILED
+                                                        : LRP_RUN_DONE;
   lrp_status later = job_log_end(j, run);
   if (!st && !later && j->out && !cli_flush_error()) /* nothing half done */
     later = job_write_end(j);
-  if (st)
-    lrp_host_table()->fail(j->ctx, st, "%s", message);
-  if (j->n_done && j->documents)
-    cli_json_print(json_incref(job_document(j, j->documents)));
+  if (st) lrp_host_table()->fail(j->ctx, st, "%s", message);
+  if (j->n_done && j->documents) cli_json_print(json_incref(job_document(j, j->documents)));
   json_decref(j->documents);
   job_write_free(j);
   return st ? st : later;
 }
 
-int explain_all(job *j, const char *model, const char **operand, int n, const char *text, const char *rules)
+int explain_all(job *j, const char *model, const char **operand, int n, const char *text,
+                const char *rules)
 {
   enum { PARTLY = 7 };
   lrp_status st = open_all(j, model, rules);
-  if (!st)
-    st = each(j, operand, n, text);
-  const bool told = cli_signal() || (j->n_failed && !j->stop); /* all failed, each with its sentence */
+  if (!st) st = each(j, operand, n, text);
+  const bool told =
+      cli_signal() || (j->n_failed && !j->stop); /* all failed, each with its sentence */
   st = close_all(j, st);
   int code = !st ? 0 : told ? lrp_exit_status(st) : cli_fail(j->ctx, st);
-  if (!code && j->n_failed)
-    code = PARTLY;
+  if (!code && j->n_failed) code = PARTLY;
   if (j->n_failed && j->n_done)
-    cli_note("%lld of %lld inputs could not be explained", (long long)j->n_failed, (long long)j->n_input);
+    cli_note("%lld of %lld inputs could not be explained", (long long)j->n_failed,
+             (long long)j->n_input);
   if (cli_signal()) {
     cli_note("interrupted after %lld explanations", (long long)j->n_done);
     code = 128 + cli_signal();

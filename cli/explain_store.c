@@ -7,10 +7,10 @@ static lrp_status begin(job *j)
 {
   lrp_run_spec spec;
   lrp_status st = lrp_run_spec_from(j->ctx, j->model, j->graph, j->composite, &spec);
-  if (st)
-    return st;
-  json_t *config = json_pack("{s:s, s:s, s:s, s:s}", "target", j->target ? j->target : "argmax", "seed", j->seed_text, "method",
-                             j->method_text, "canonize", j->canonize ? j->canonize : "all");
+  if (st) return st;
+  json_t *config = json_pack("{s:s, s:s, s:s, s:s}", "target", j->target ? j->target : "argmax",
+                             "seed", j->seed_text, "method", j->method_text, "canonize",
+                             j->canonize ? j->canonize : "all");
   char *text = config ? json_dumps(config, JSON_COMPACT) : NULL;
   spec.experiment = j->experiment;
   spec.method = j->method;
@@ -33,8 +33,7 @@ static lrp_status layers_anew(job *j)
 {
   lrp_run_spec spec;
   lrp_status st = lrp_run_spec_from(j->ctx, j->model, j->graph, j->composite, &spec);
-  if (!st)
-    st = lrp_store_run_layers(j->store, j->run, &spec);
+  if (!st) st = lrp_store_run_layers(j->store, j->run, &spec);
   lrp_run_spec_free(&spec);
   j->logged_graph = j->graph;
   return st;
@@ -43,14 +42,12 @@ static lrp_status layers_anew(job *j)
 lrp_status job_log(job *j, const cli_view *v)
 {
   lrp_status st = LRP_OK;
-  if (!j->store)
-    st = lrp_store_open(j->ctx, j->db, LRP_STORE_CREATE, &j->store);
+  if (!j->store) st = lrp_store_open(j->ctx, j->db, LRP_STORE_CREATE, &j->store);
   if (!st && !j->run)
     st = begin(j);
   else if (!st && j->logged_graph != j->graph)
     st = layers_anew(j);
-  if (st)
-    return st;
+  if (st) return st;
   const lrp_record record = {.input = v->input,
                              .sample = v->sample,
                              .n_sample = lrp_graph_n_batch(v->graph),
@@ -68,20 +65,15 @@ lrp_status job_log(job *j, const cli_view *v)
 /* A run begins with its first explanation: errors before it wait. */
 lrp_status job_log_error(job *j, lrp_status code, const char *message)
 {
-  if (!j->db)
-    return LRP_OK;
-  if (j->run)
-    return lrp_store_error(j->store, j->run, NULL, 0, code, message);
+  if (!j->db) return LRP_OK;
+  if (j->run) return lrp_store_error(j->store, j->run, NULL, 0, code, message);
   const size_t n = (size_t)j->n_early + 1;
   char **texts = realloc(j->early, n * sizeof *texts);
-  if (texts)
-    j->early = texts;
+  if (texts) j->early = texts;
   lrp_status *codes = realloc(j->early_code, n * sizeof *codes);
-  if (codes)
-    j->early_code = codes;
+  if (codes) j->early_code = codes;
   char *copy = texts && codes ? strdup(message) : NULL;
-  if (!copy)
-    return LRP_E_NOMEM;
+  if (!copy) return LRP_E_NOMEM;
   j->early[j->n_early] = copy;
   j->early_code[j->n_early++] = code;
   return LRP_OK;

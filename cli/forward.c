@@ -7,7 +7,8 @@ enum { O_OUT, O_OUTPUT_INDEX, O_CANONIZE, O_PLUGIN, O_JSON, O_THREADS, O_MEMORY,
 static const cli_option OPTIONS[] = {
     [O_OUT] = {"output", 'o', "FILE", "write the output as .npy in the shape of the model file"},
     [O_OUTPUT_INDEX] = {"index", 'i', "N", "which output of the model (0)"},
-    [O_CANONIZE] = {"canonize", 0, "LIST", "all (default), none, or canonizers with commas between"},
+    [O_CANONIZE] = {"canonize", 0, "LIST",
+                    "all (default), none, or canonizers with commas between"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     [O_THREADS] = {"threads", 0, "N", "threads"},
@@ -15,14 +16,15 @@ static const cli_option OPTIONS[] = {
     [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},
     {0}};
 static int run_forward(const cli_command *c, int argc, char **argv);
-const cli_command CLI_FORWARD = {"forward",
-                                 "run a model and give its raw outputs",
-                                 "MODEL INPUT... [OPTION ...]",
-                                 OPTIONS,
-                                 O_PLUGIN,
-                                 "  lrp forward examples/models/fashion-cnn examples/data/ankle-boot.png\n"
-                                 "  lrp forward examples/models/spam-textcnn \"see you at six\" --json\n",
-                                 run_forward};
+const cli_command CLI_FORWARD = {
+    "forward",
+    "run a model and give its raw outputs",
+    "MODEL INPUT... [OPTION ...]",
+    OPTIONS,
+    O_PLUGIN,
+    "  lrp forward examples/models/fashion-cnn examples/data/ankle-boot.png\n"
+    "  lrp forward examples/models/spam-textcnn \"see you at six\" --json\n",
+    run_forward};
 
 static void print_json(const lrp_tensor *t, const char *name)
 {
@@ -30,10 +32,12 @@ static void print_json(const lrp_tensor *t, const char *name)
   for (int32_t i = 0; i < t->rank; i++)
     json_array_append_new(shape, json_integer(t->shape[i]));
   for (int64_t i = 0; i < lrp_count(t); i++) {
-    json_t *real = t->dtype == LRP_INDEX ? json_integer(lrp_indices(t)[i]) : json_real((double)lrp_reals(t)[i]);
+    json_t *real = t->dtype == LRP_INDEX ? json_integer(lrp_indices(t)[i])
+                                         : json_real((double)lrp_reals(t)[i]);
     json_array_append_new(values, real ? real : json_null()); /* JSON knows no infinity */
   }
-  cli_json_print(json_pack("{s:o, s:o, s:o}", "name", cli_json_text(name, strlen(name)), "shape", shape, "values", values));
+  cli_json_print(json_pack("{s:o, s:o, s:o}", "name", cli_json_text(name, strlen(name)), "shape",
+                           shape, "values", values));
 }
 
 static void print_output(const lrp_tensor *t, const char *name)
@@ -57,11 +61,12 @@ static lrp_status read_input(lrp_ctx *ctx, const lrp_model *m, const cli_args *a
 {
   const int n = a->n_operand - 1;
   const int32_t wanted = lrp_model_about(m)->n_input;
-  if (n > 1 && n == wanted)
-    return lrp_input_npy(ctx, m, a->operand + 1, n, in);
+  if (n > 1 && n == wanted) return lrp_input_npy(ctx, m, a->operand + 1, n, in);
   if (n > 1)
-    return lrp_host_table()->fail(ctx, LRP_E_ARG, "forward takes one input, or one .npy for each of the model's %d inputs; got %d",
-                                  wanted, n);
+    return lrp_host_table()->fail(
+        ctx, LRP_E_ARG,
+        "forward takes one input, or one .npy for each of the model's %d inputs; got %d", wanted,
+        n);
   return cli_input(ctx, m, a->operand[1], in);
 }
 
@@ -71,20 +76,16 @@ static lrp_status forward(lrp_ctx *ctx, const cli_args *a, int64_t index)
   lrp_input *in = NULL;
   lrp_graph *g = NULL;
   lrp_status st = lrp_model_open(ctx, a->operand[0], &m);
-  if (!st)
-    st = read_input(ctx, m, a, &in);
-  if (!st)
-    st = lrp_graph_build(ctx, m, in, a->value[O_CANONIZE], &g);
-  if (!st)
-    st = lrp_graph_forward(ctx, g, in);
+  if (!st) st = read_input(ctx, m, a, &in);
+  if (!st) st = lrp_graph_build(ctx, m, in, a->value[O_CANONIZE], &g);
+  if (!st) st = lrp_graph_forward(ctx, g, in);
   const lrp_tensor *t = st ? NULL : lrp_graph_output(g, (int32_t)index);
   if (!st && !t)
-    st = lrp_host_table()->fail(ctx, LRP_E_ARG, "--index %lld: the model has %d outputs", (long long)index,
-                                lrp_model_about(m)->n_output);
+    st = lrp_host_table()->fail(ctx, LRP_E_ARG, "--index %lld: the model has %d outputs",
+                                (long long)index, lrp_model_about(m)->n_output);
   if (!st && a->value[O_OUT]) {
     st = lrp_npy_write(ctx, a->value[O_OUT], t);
-    if (!st)
-      cli_note("wrote %s", a->value[O_OUT]);
+    if (!st) cli_note("wrote %s", a->value[O_OUT]);
   }
   if (!st && (!a->value[O_OUT] || a->value[O_JSON]))
     (a->value[O_JSON] ? print_json : print_output)(t, lrp_model_output(m, (int32_t)index)->name);
@@ -108,13 +109,13 @@ static int run_forward(const cli_command *c, int argc, char **argv)
   if (a.n_operand < 2) {
     cli_error("forward: a model and an input were expected; lrp forward --help shows examples");
     code = 2;
-  } else if (a.value[O_OUTPUT_INDEX] && !cli_int(&OPTIONS[O_OUTPUT_INDEX], a.value[O_OUTPUT_INDEX], 0, 1000, &index)) {
+  } else if (a.value[O_OUTPUT_INDEX] &&
+             !cli_int(&OPTIONS[O_OUTPUT_INDEX], a.value[O_OUTPUT_INDEX], 0, 1000, &index)) {
     code = 2;
   } else {
     lrp_status st = cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &ctx);
     code = lrp_exit_status(st);
-    if (!st && (st = forward(ctx, &a, index)))
-      code = cli_fail(ctx, st);
+    if (!st && (st = forward(ctx, &a, index))) code = cli_fail(ctx, st);
   }
   lrp_ctx_free(ctx);
   cli_args_free(&a);

@@ -1,5 +1,5 @@
-/* html.c - explanations as one HTML page that opens from disk, needs no network and no script, and escapes all that comes
- * from strangers. */
+/* html.c - explanations as one HTML page that opens from disk, needs no network and no script, and
+ * escapes all that comes from strangers. */
 #include "cli.h"
 #include "lrp/image.h"
 #include <math.h>
@@ -7,13 +7,17 @@
 #include <string.h>
 
 static const char STYLE[] =
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}"
-    "h1{font-size:1.3rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}table{border-collapse:collapse;margin:.8rem 0}"
-    "p,figure{margin-top:.3rem}td,th{padding:.15rem .8rem .15rem 0;text-align:left;font-variant-numeric:tabular-nums}td.n,th.n{text-align:right}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
+    "1rem;color:#222;background:#fff}"
+    "h1{font-size:1.3rem}h2{font-size:1.1rem;margin:2rem 0 "
+    ".3rem}table{border-collapse:collapse;margin:.8rem 0}"
+    "p,figure{margin-top:.3rem}td,th{padding:.15rem .8rem .15rem "
+    "0;text-align:left;font-variant-numeric:tabular-nums}td.n,th.n{text-align:right}"
     ".t{font-size:1.25rem;line-height:2;white-space:pre-wrap;overflow-wrap:anywhere}"
     ".t .r{padding:.15em .1em;border-radius:.2em;border-bottom:2px solid}"
     ".bar{display:inline-block;height:.8em}figure{display:inline-block;margin:0 1rem 1rem 0}"
-    "img{image-rendering:pixelated;border:1px solid #ccc}figcaption,.small{color:#555;font-size:.85rem}"
+    "img{image-rendering:pixelated;border:1px solid "
+    "#ccc}figcaption,.small{color:#555;font-size:.85rem}"
     ".scale{display:inline-block;width:14rem;height:.9em;vertical-align:middle;margin:0 .5em}"
     "@media print{.t .r{border:1px solid #999}}";
 
@@ -60,10 +64,9 @@ static void put_row(FILE *f, const char *name, double part, double whole)
 {
   char percent[32] = "";
   const int places = cli_decimals(fabs(whole));
-  if (fabs(whole) > 1e-12)
-    cli_percent(part / whole, percent, sizeof percent);
-  fprintf(f, "<tr><td>%s<td class=n>%.*f<td class=n>%s</tr>\n", name, places, fabs(part) < 0.5 * pow(10, -places) ? 0 : part,
-          percent);
+  if (fabs(whole) > 1e-12) cli_percent(part / whole, percent, sizeof percent);
+  fprintf(f, "<tr><td>%s<td class=n>%.*f<td class=n>%s</tr>\n", name, places,
+          fabs(part) < 0.5 * pow(10, -places) ? 0 : part, percent);
 }
 
 static void put_class(FILE *f, const cli_view *v, int64_t index, double p, const char *tag)
@@ -109,7 +112,9 @@ static void put_balance(FILE *f, const cli_view *v)
 
 static void put_scale(FILE *f, int map, double largest)
 {
-  fprintf(f, "<p class=small>against %.3g<span class=scale style=\"background:linear-gradient(90deg", -largest);
+  fprintf(f,
+          "<p class=small>against %.3g<span class=scale style=\"background:linear-gradient(90deg",
+          -largest);
   for (int i = -4; i <= 4; i++) {
     fputc(',', f);
     put_color(f, cli_map(map, i / 4.0));
@@ -142,8 +147,7 @@ static void put_tokens(FILE *f, const cli_view *v)
   fputs("<div class=t>", f);
   for (int64_t i = 0; i < in->n_token && i < v->n_rel; i++) {
     const lrp_token *t = &in->token[i];
-    if (t->begin >= t->end || t->begin < at)
-      continue;
+    if (t->begin >= t->end || t->begin < at) continue;
     const double r = (double)v->rel[i];
     put_text(f, in->text + at, t->begin - at);
     put_token(f, in->text + t->begin, t->end - t->begin, r, largest > 0 ? r / largest : 0,
@@ -158,7 +162,9 @@ static void put_tokens(FILE *f, const cli_view *v)
 static void put_token_table(FILE *f, const cli_view *v)
 {
   const double largest = cli_largest(v->rel, v->n_rel);
-  fputs("<details><summary>all tokens</summary><table><tr><th>token<th class=n>bytes<th class=n>relevance<th></tr>\n", f);
+  fputs("<details><summary>all tokens</summary><table><tr><th>token<th class=n>bytes<th "
+        "class=n>relevance<th></tr>\n",
+        f);
   for (int64_t i = 0; i < v->input->n_token && i < v->n_rel; i++) {
     const lrp_token *t = &v->input->token[i];
     const double r = (double)v->rel[i], s = largest > 0 ? r / largest : 0;
@@ -167,8 +173,10 @@ static void put_token_table(FILE *f, const cli_view *v)
       put_text(f, v->input->text + t->begin, t->end - t->begin);
     else
       put_string(f, t->text);
-    fprintf(f, "<td class=n>%u-%u<td class=n>%+.*f<td><span class=bar style=\"width:%.1frem;background:", t->begin, t->end,
-            cli_decimals(largest), r, 8 * fabs(s));
+    fprintf(
+        f,
+        "<td class=n>%u-%u<td class=n>%+.*f<td><span class=bar style=\"width:%.1frem;background:",
+        t->begin, t->end, cli_decimals(largest), r, 8 * fabs(s));
     put_color(f, cli_map(CLI_MAP_COOLWARM, r > 0 ? 1 : -1));
     fputs("\"></span></tr>\n", f);
   }
@@ -181,7 +189,8 @@ static void put_base64(FILE *f, const uint8_t *p, size_t n)
 {
   static const char DIGIT[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   for (size_t i = 0; i < n; i += 3) {
-    const uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 | (uint32_t)(i + 2 < n ? p[i + 2] : 0);
+    const uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 |
+                       (uint32_t)(i + 2 < n ? p[i + 2] : 0);
     fputc(DIGIT[v >> 18], f);
     fputc(DIGIT[v >> 12 & 63], f);
     fputc(i + 1 < n ? DIGIT[v >> 6 & 63] : '=', f);
@@ -189,16 +198,16 @@ static void put_base64(FILE *f, const uint8_t *p, size_t n)
   }
 }
 
-static lrp_status put_picture(lrp_ctx *ctx, FILE *f, const char *caption, int64_t w, int64_t h, int64_t c, const uint8_t *pixels)
+static lrp_status put_picture(lrp_ctx *ctx, FILE *f, const char *caption, int64_t w, int64_t h,
+                              int64_t c, const uint8_t *pixels)
 {
   uint8_t *png;
   size_t n;
   const lrp_status st = lrp_image_png(ctx, w, h, c, pixels, &png, &n);
-  if (st)
-    return st;
+  if (st) return st;
   const int64_t side = w > h ? w : h, zoom = side < 280 ? (280 + side - 1) / side : 1;
-  fprintf(f, "<figure><img width=%lld height=%lld alt=\"%s\" src=\"data:image/png;base64,", (long long)(w * zoom),
-          (long long)(h * zoom), caption);
+  fprintf(f, "<figure><img width=%lld height=%lld alt=\"%s\" src=\"data:image/png;base64,",
+          (long long)(w * zoom), (long long)(h * zoom), caption);
   put_base64(f, png, n);
   fprintf(f, "\"><figcaption>%s</figcaption></figure>\n", caption);
   free(png);
@@ -218,11 +227,10 @@ static lrp_status put_heat(lrp_ctx *ctx, FILE *f, const cli_view *v)
   }
   const lrp_input *in = v->input;
   if (!st && in->pixels && (in->image_c == 1 || in->image_c == 3))
-    st = put_picture(ctx, f, "input, as the model sees it", in->image_w, in->image_h, in->image_c, in->pixels);
-  if (!st)
-    st = put_picture(ctx, f, "relevance: red for, blue against", w, h, 3, rgb);
-  if (!st)
-    put_scale(f, CLI_MAP_BWR, largest);
+    st = put_picture(ctx, f, "input, as the model sees it", in->image_w, in->image_h, in->image_c,
+                     in->pixels);
+  if (!st) st = put_picture(ctx, f, "relevance: red for, blue against", w, h, 3, rgb);
+  if (!st) put_scale(f, CLI_MAP_BWR, largest);
   free(rgb);
   free(rel);
   return st;
@@ -235,9 +243,10 @@ static lrp_status put_sound(lrp_ctx *ctx, FILE *f, const cli_view *v)
   int64_t w, h;
   double largest;
   uint8_t *rgb = cli_sound_pixels(v, &w, &h, &largest);
-  lrp_status st = rgb ? put_picture(ctx, f, "waveform of the frame; red for, blue against", w, h, 3, rgb) : LRP_E_NOMEM;
-  if (!st)
-    put_scale(f, CLI_MAP_BWR, largest);
+  lrp_status st =
+      rgb ? put_picture(ctx, f, "waveform of the frame; red for, blue against", w, h, 3, rgb)
+          : LRP_E_NOMEM;
+  if (!st) put_scale(f, CLI_MAP_BWR, largest);
   free(rgb);
   return st;
 }
@@ -249,8 +258,7 @@ static lrp_status put_bytes(FILE *f, const cli_view *v)
   double padding, largest = 0;
   const double value = v->r->value[v->sample];
   cli_byte *b = cli_bytes(v, &n, &padding);
-  if (!b)
-    return LRP_E_NOMEM;
+  if (!b) return LRP_E_NOMEM;
   for (int64_t i = 0; i < n; i++)
     largest = fmax(largest, fabs(b[i].r));
   fputs("<div class=t style=\"font-family:monospace;font-size:1rem;line-height:1.6\">", f);
@@ -259,7 +267,8 @@ static lrp_status put_bytes(FILE *f, const cli_view *v)
     if (!i || b[i].at / 32 != b[i - 1].at / 32)
       fprintf(f, "%s%08llx ", i ? "\n" : "", (unsigned long long)b[i].at);
     snprintf(hex, sizeof hex, b[i].c > 32 && b[i].c < 127 ? "%c" : "%02x", b[i].c);
-    put_token(f, hex, strlen(hex), b[i].r, largest > 0 ? b[i].r / largest : 0, fabs(value) > 1e-12 ? b[i].r / value : 0);
+    put_token(f, hex, strlen(hex), b[i].r, largest > 0 ? b[i].r / largest : 0,
+              fabs(value) > 1e-12 ? b[i].r / value : 0);
   }
   fprintf(f, "</div>\n<p class=small>where the file has no bytes: %+.4g</p>\n", padding);
   put_scale(f, CLI_MAP_COOLWARM, largest);
@@ -272,9 +281,12 @@ static lrp_status put_bytes(FILE *f, const cli_view *v)
 void cli_html_begin(FILE *f)
 {
   fprintf(f,
-          "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n"
-          "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-          "<title>lrp: why did this network decide so?</title>\n<style>%s</style>\n<h1>Why did this network decide so?</h1>\n",
+          "<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
+          "content=\"width=device-width\">\n"
+          "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src "
+          "'unsafe-inline'; img-src data:\">\n"
+          "<title>lrp: why did this network decide so?</title>\n<style>%s</style>\n<h1>Why did "
+          "this network decide so?</h1>\n",
           STYLE);
 }
 

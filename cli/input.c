@@ -21,22 +21,20 @@ static char *read_stdin(lrp_ctx *ctx, size_t *n)
   while (s) {
     const size_t got = fread(s + *n, 1, room - *n, stdin);
     *n += got;
-    if (!got || *n > LIMIT)
-      break;
+    if (!got || *n > LIMIT) break;
     if (*n == room) {
       char *grown = realloc(s, 2 * room + 1);
-      if (!grown)
-        break;
+      if (!grown) break;
       s = grown;
       room *= 2;
     }
   }
-  if (s && feof(stdin))
-    return s;
+  if (s && feof(stdin)) return s;
   if (s && *n > LIMIT)
     lrp_host_table()->fail(ctx, LRP_E_INPUT, "standard input: more than %d MB", LIMIT >> 20);
   else
-    lrp_host_table()->fail(ctx, LRP_E_INPUT, "standard input: %s", s && ferror(stdin) ? strerror(errno) : "no memory");
+    lrp_host_table()->fail(ctx, LRP_E_INPUT, "standard input: %s",
+                           s && ferror(stdin) ? strerror(errno) : "no memory");
   free(s);
   return NULL;
 }
@@ -46,15 +44,16 @@ static lrp_status from_stdin(lrp_ctx *ctx, const lrp_model *m, lrp_input **out)
   size_t n;
   const bool bytes = lrp_model_about(m)->modality == LRP_MODALITY_BYTES;
   if (lrp_model_about(m)->modality != LRP_MODALITY_TEXT && !bytes)
-    return lrp_host_table()->fail(ctx, LRP_E_INPUT, "standard input is read as text, and %s reads no text; name a file",
-                                  lrp_model_about(m)->name);
+    return lrp_host_table()->fail(
+        ctx, LRP_E_INPUT, "standard input is read as text, and %s reads no text; name a file",
+        lrp_model_about(m)->name);
   char *s = read_stdin(ctx, &n);
-  if (!s)
-    return LRP_E_INPUT;
-  while (!bytes && n && (s[n - 1] == '\n' || s[n - 1] == '\r')) /* the line end of echo is no part of the text */
+  if (!s) return LRP_E_INPUT;
+  while (!bytes && n &&
+         (s[n - 1] == '\n' || s[n - 1] == '\r')) /* the line end of echo is no part of the text */
     n--;
-  const lrp_status st =
-      bytes ? lrp_input_bytes(ctx, m, "standard input", s, n, out) : lrp_input_text(ctx, m, s, n, out);
+  const lrp_status st = bytes ? lrp_input_bytes(ctx, m, "standard input", s, n, out)
+                              : lrp_input_text(ctx, m, s, n, out);
   free(s);
   return st;
 }
@@ -62,12 +61,11 @@ static lrp_status from_stdin(lrp_ctx *ctx, const lrp_model *m, lrp_input **out)
 /* A word with the look of a file name: no blank, and a known ending or a path's beginning. */
 static bool looks_like_path(const char *s)
 {
-  static const char *const ENDINGS[] = {".txt", ".png", ".jpg", ".jpeg", ".npy", ".tsv", ".csv", ".json", ".onnx", NULL};
-  if (strpbrk(s, " \t\n"))
-    return false;
+  static const char *const ENDINGS[] = {".txt", ".png", ".jpg",  ".jpeg", ".npy",
+                                        ".tsv", ".csv", ".json", ".onnx", NULL};
+  if (strpbrk(s, " \t\n")) return false;
   for (int i = 0; ENDINGS[i]; i++)
-    if (cli_has_ending(s, ENDINGS[i]))
-      return true;
+    if (cli_has_ending(s, ENDINGS[i])) return true;
   return s[0] == '/' || !strncmp(s, "./", 2) || !strncmp(s, "../", 3);
 }
 
@@ -80,8 +78,7 @@ static lrp_status at_time(lrp_ctx *ctx, const lrp_model *m, const char *operand,
   if (!at || at == operand || !at[1] || *end || !(seconds >= 0 && seconds < 1e9))
     return lrp_input_file(ctx, m, operand, out);
   path = strndup(operand, (size_t)(at - operand));
-  if (!path)
-    return lrp_host_table()->fail(ctx, LRP_E_NOMEM, "%s: no memory", operand);
+  if (!path) return lrp_host_table()->fail(ctx, LRP_E_NOMEM, "%s: no memory", operand);
   const lrp_status st = lrp_input_sound(ctx, m, path, seconds, out);
   free(path);
   return st;
@@ -90,18 +87,18 @@ static lrp_status at_time(lrp_ctx *ctx, const lrp_model *m, const char *operand,
 lrp_status cli_input(lrp_ctx *ctx, const lrp_model *m, const char *operand, lrp_input **out)
 {
   struct stat file;
-  if (!strcmp(operand, "-"))
-    return from_stdin(ctx, m, out);
-  const bool there = !stat(operand, &file), text = lrp_model_about(m)->modality == LRP_MODALITY_TEXT;
+  if (!strcmp(operand, "-")) return from_stdin(ctx, m, out);
+  const bool there = !stat(operand, &file),
+             text = lrp_model_about(m)->modality == LRP_MODALITY_TEXT;
   if (there && S_ISDIR(file.st_mode))
-    return lrp_host_table()->fail(ctx, LRP_E_INPUT, "%s: a folder; name its files, as %s/*%s%s%s", operand, operand,
-                                  text ? ", or give this very text as --text \"" : "", text ? operand : "", text ? "\"" : "");
+    return lrp_host_table()->fail(
+        ctx, LRP_E_INPUT, "%s: a folder; name its files, as %s/*%s%s%s", operand, operand,
+        text ? ", or give this very text as --text \"" : "", text ? operand : "", text ? "\"" : "");
   if (!there && lrp_model_about(m)->modality == LRP_MODALITY_SOUND)
     return at_time(ctx, m, operand, out);
-  if (there || !text)
-    return lrp_input_file(ctx, m, operand, out);
-  if (!looks_like_path(operand))
-    return lrp_input_text(ctx, m, operand, strlen(operand), out);
-  return lrp_host_table()->fail(ctx, LRP_E_INPUT,
-                                "%s: no such file; to explain this very text, give it as --text \"%s\"", operand, operand);
+  if (there || !text) return lrp_input_file(ctx, m, operand, out);
+  if (!looks_like_path(operand)) return lrp_input_text(ctx, m, operand, strlen(operand), out);
+  return lrp_host_table()->fail(
+      ctx, LRP_E_INPUT, "%s: no such file; to explain this very text, give it as --text \"%s\"",
+      operand, operand);
 }

@@ -8,12 +8,12 @@ json_t *cli_json_text(const char *s, size_t n)
 {
   json_t *j = json_stringn(s, n);
   char *clean = j ? NULL : malloc(3 * n + 1);
-  if (!clean)
-    return j;
+  if (!clean) return j;
   size_t m = 0;
   for (size_t i = 0; i < n;) { /* jansson refuses ill-formed bytes */
     utf8proc_int32_t c;
-    const utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(n - i), &c);
+    const utf8proc_ssize_t k =
+        utf8proc_iterate((const utf8proc_uint8_t *)s + i, (utf8proc_ssize_t)(n - i), &c);
     const size_t len = k > 0 ? (size_t)k : 1;
     memcpy(clean + m, k > 0 ? s + i : "\xEF\xBF\xBD", k > 0 ? len : 3);
     m += k > 0 ? len : 3;
@@ -48,9 +48,10 @@ static json_t *tokens(const cli_view *v)
   json_t *list = json_array();
   for (int64_t i = 0; i < v->input->n_token && i < v->n_rel; i++) {
     const lrp_token *t = &v->input->token[i];
-    json_array_append_new(list, json_pack("{s:I, s:I, s:o, s:I, s:I, s:i, s:b, s:f}", "position", (json_int_t)i, "id",
-                                          (json_int_t)t->id, "token", text(t->text), "begin",
-                                          (json_int_t)t->begin, "end", (json_int_t)t->end, "word", t->word, "special",
+    json_array_append_new(list, json_pack("{s:I, s:I, s:o, s:I, s:I, s:i, s:b, s:f}", "position",
+                                          (json_int_t)i, "id", (json_int_t)t->id, "token",
+                                          text(t->text), "begin", (json_int_t)t->begin, "end",
+                                          (json_int_t)t->end, "word", t->word, "special",
                                           (int)t->special, "relevance", (double)v->rel[i]));
   }
   return list;
@@ -79,9 +80,10 @@ static json_t *ledger_rows(const cli_view *v)
   for (int64_t i = 0; i < lrp_graph_n_node(v->graph); i++) {
     const lrp_node_view n = lrp_graph_node(v->graph, i);
     const lrp_ledger *l = &v->r->ledger[i * batch + v->sample];
-    json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:f, s:f, s:f, s:f, s:f}", "node", text(n.name),
-                                          "op", text(n.op), "layer", n.layer->name, "rule", text(n.rule), "r_out",
-                                          l->r_out, "r_in", l->r_in, "bias", l->bias, "stabilizer", l->stab, "gate", l->gate));
+    json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:f, s:f, s:f, s:f, s:f}", "node",
+                                          text(n.name), "op", text(n.op), "layer", n.layer->name,
+                                          "rule", text(n.rule), "r_out", l->r_out, "r_in", l->r_in,
+                                          "bias", l->bias, "stabilizer", l->stab, "gate", l->gate));
   }
   return list;
 }
@@ -100,20 +102,22 @@ json_t *cli_json(const cli_view *v, bool ledger)
   lrp_ledger l;
   const lrp_model_info *about = lrp_model_about(v->model);
   cli_losses(v, &l);
-  json_t *o = json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f}", "input", text(v->name), "model",
-                        text(about->name), "model_sha256", about->sha256, "method", v->method, "rules",
-                        v->composite ? text(lrp_composite_name(v->composite)) : json_null(),
-                        "prediction", class_of(v, v->predicted), "scores", values(v->scores, v->n_class), "target",
-                        text(v->target_text), "explained", v->r->value[v->sample], "relevance_sum",
-                        v->r->sum[v->sample]);
-  if (!o)
-    return NULL;
-  if (v->probability >= 0)
-    json_object_set_new(o, "probability", json_real(v->probability));
-  json_object_set_new(o, "target_class", v->target.plus < 0 ? json_null() : json_integer(v->target.plus));
-  json_object_set_new(o, "contrast_class", v->target.minus < 0 ? json_null() : json_integer(v->target.minus));
-  json_object_set_new(o, "absorbed",
-                      json_pack("{s:f, s:f, s:f}", "bias", l.bias, "stabilizer", l.stab, "gate", l.gate));
+  json_t *o =
+      json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f}", "input", text(v->name),
+                "model", text(about->name), "model_sha256", about->sha256, "method", v->method,
+                "rules", v->composite ? text(lrp_composite_name(v->composite)) : json_null(),
+                "prediction", class_of(v, v->predicted), "scores", values(v->scores, v->n_class),
+                "target", text(v->target_text), "explained", v->r->value[v->sample],
+                "relevance_sum", v->r->sum[v->sample]);
+  if (!o) return NULL;
+  if (v->probability >= 0) json_object_set_new(o, "probability", json_real(v->probability));
+  json_object_set_new(o, "target_class",
+                      v->target.plus < 0 ? json_null() : json_integer(v->target.plus));
+  json_object_set_new(o, "contrast_class",
+                      v->target.minus < 0 ? json_null() : json_integer(v->target.minus));
+  json_object_set_new(
+      o, "absorbed",
+      json_pack("{s:f, s:f, s:f}", "bias", l.bias, "stabilizer", l.stab, "gate", l.gate));
   if (v->input->kind == LRP_MODALITY_TEXT) {
     json_object_set_new(o, "text", cli_json_text(v->input->text, v->input->n_text));
     json_object_set_new(o, "tokens", tokens(v));
@@ -124,9 +128,7 @@ json_t *cli_json(const cli_view *v, bool ledger)
   }
   if (v->input->kind == LRP_MODALITY_SOUND)
     json_object_set_new(o, "frame_begin", json_integer(v->input->sound_at));
-  if (v->input->kind == LRP_MODALITY_BYTES)
-    json_object_set_new(o, "byte_at", places(v->input));
-  if (ledger)
-    json_object_set_new(o, "ledger", ledger_rows(v));
+  if (v->input->kind == LRP_MODALITY_BYTES) json_object_set_new(o, "byte_at", places(v->input));
+  if (ledger) json_object_set_new(o, "ledger", ledger_rows(v));
   return o;
 }

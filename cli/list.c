@@ -5,19 +5,29 @@
 #include <string.h>
 
 enum { O_PLUGIN, O_JSON };
-static const cli_option OPTIONS[] = {[O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
-                                     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
-                                     {0}};
+static const cli_option OPTIONS[] = {
+    [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
+    [O_JSON] = {"json", 0, NULL, "print one JSON document"},
+    {0}};
 static int run_rules(const cli_command *c, int argc, char **argv);
 static int run_layers(const cli_command *c, int argc, char **argv);
-const cli_command CLI_RULES = {"rules",  "list propagation rules and presets; tell all about one", "[NAME] [OPTION ...]",
-                               OPTIONS,  O_PLUGIN,
-                               "  lrp rules\n  lrp rules gamma\n  lrp rules epsilon_gamma_box\n", run_rules};
-const cli_command CLI_LAYERS = {"layers", "list layer types and the ONNX operators they implement", "[NAME] [OPTION ...]",
-                                OPTIONS,  O_PLUGIN,
-                                "  lrp layers\n  lrp layers conv\n", run_layers};
+const cli_command CLI_RULES = {"rules",
+                               "list propagation rules and presets; tell all about one",
+                               "[NAME] [OPTION ...]",
+                               OPTIONS,
+                               O_PLUGIN,
+                               "  lrp rules\n  lrp rules gamma\n  lrp rules epsilon_gamma_box\n",
+                               run_rules};
+const cli_command CLI_LAYERS = {"layers",
+                                "list layer types and the ONNX operators they implement",
+                                "[NAME] [OPTION ...]",
+                                OPTIONS,
+                                O_PLUGIN,
+                                "  lrp layers\n  lrp layers conv\n",
+                                run_layers};
 
-static const char *const ARG_TYPES[] = {"", "number", "whole number", "on|off", "choice", "numbers a/b/c", "whole numbers a/b/c"};
+static const char *const ARG_TYPES[] = {"",       "number",        "whole number",       "on|off",
+                                        "choice", "numbers a/b/c", "whole numbers a/b/c"};
 
 static void put_range(const lrp_arg *a)
 {
@@ -69,15 +79,12 @@ static void put_kinds(uint32_t kinds)
 static void tell_rule(lrp_ctx *ctx, const lrp_rule *r)
 {
   printf("%s - %s\n", r->name, r->doc);
-  if (r->formula)
-    printf("formula   %s\n", r->formula);
-  if (r->cite)
-    printf("source    %s\n", r->cite);
+  if (r->formula) printf("formula   %s\n", r->formula);
+  if (r->cite) printf("source    %s\n", r->cite);
   fputs("kinds     ", stdout);
   put_kinds(r->kinds);
   printf("\nplugin    %s\n", lrp_owner(ctx, r->name)->plugin->name);
-  if (r->args && r->args->type != LRP_ARG_END)
-    puts("arguments");
+  if (r->args && r->args->type != LRP_ARG_END) puts("arguments");
   put_args(r->args);
 }
 
@@ -95,8 +102,7 @@ static void tell_layer(lrp_ctx *ctx, const lrp_layer_type *l)
   for (int i = 0; l->freezable && l->freezable[i]; i++)
     printf("%s %s", i ? "" : "\nfreezable", l->freezable[i]);
   putchar('\n');
-  if (l->args && l->args->type != LRP_ARG_END)
-    puts("arguments");
+  if (l->args && l->args->type != LRP_ARG_END) puts("arguments");
   put_args(l->args);
 }
 
@@ -120,18 +126,15 @@ static char **presets(lrp_ctx *ctx, size_t *n)
     for (struct dirent *e; dir && (e = readdir(dir));) {
       const char *dot = strstr(e->d_name, ".composite");
       char **grown = dot && !dot[10] ? realloc(list, (*n + 1) * sizeof *list) : NULL;
-      if (!grown)
-        continue;
+      if (!grown) continue;
       list = grown;
       list[*n] = strndup(e->d_name, (size_t)(dot - e->d_name));
       *n += list[*n] != NULL;
     }
-    if (dir)
-      closedir(dir);
+    if (dir) closedir(dir);
     d += len + (d[len] == ':');
   }
-  if (list)
-    qsort(list, *n, sizeof *list, by_name);
+  if (list) qsort(list, *n, sizeof *list, by_name);
   return list;
 }
 
@@ -149,8 +152,7 @@ static FILE *open_preset(lrp_ctx *ctx, const char *name)
     const size_t len = strcspn(d, ":");
     snprintf(path, sizeof path, "%.*s/%s.composite", (int)len, d, name);
     FILE *f = fopen(path, "r");
-    if (f)
-      return f;
+    if (f) return f;
     d += len + (d[len] == ':');
   }
   return NULL;
@@ -161,8 +163,7 @@ static bool tell_preset(lrp_ctx *ctx, const char *name, bool after_rule)
 {
   char line[1024];
   FILE *f = open_preset(ctx, name);
-  if (!f)
-    return false;
+  if (!f) return false;
   printf("%spreset %s\n", after_rule ? "\n" : "", name);
   while (fgets(line, sizeof line, f)) {
     fputs("  ", stdout);
@@ -179,10 +180,8 @@ static void put_preset(lrp_ctx *ctx, const char *name)
   enum { MOST = 70 };
   char line[1024] = "";
   FILE *f = open_preset(ctx, name);
-  if (f && !fgets(line, sizeof line, f))
-    line[0] = 0;
-  if (f)
-    fclose(f);
+  if (f && !fgets(line, sizeof line, f)) line[0] = 0;
+  if (f) fclose(f);
   const char *doc = line[0] == '#' ? line + 1 + strspn(line + 1, " ") : "";
   size_t n = strcspn(doc, "\r\n");
   const bool cut = n > MOST;
@@ -230,14 +229,14 @@ static json_t *json_args(const lrp_arg *args)
 {
   json_t *list = json_array();
   for (const lrp_arg *a = args; a && a->type != LRP_ARG_END; a++) {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:f}", "name", a->name, "type", ARG_TYPES[a->type], "doc", a->doc, "required",
-                          (int)(a->flags & LRP_ARG_REQUIRED), "default", a->def);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:b, s:f}", "name", a->name, "type", ARG_TYPES[a->type], "doc",
+                  a->doc, "required", (int)(a->flags & LRP_ARG_REQUIRED), "default", a->def);
     if (a->min != a->max) {
       json_object_set_new(o, "min", json_real(a->min));
       json_object_set_new(o, "max", json_real(a->max));
     }
-    if (a->choices)
-      json_object_set_new(o, "choices", json_string(a->choices));
+    if (a->choices) json_object_set_new(o, "choices", json_string(a->choices));
     json_array_append_new(list, o);
   }
   return list;
@@ -245,19 +244,20 @@ static json_t *json_args(const lrp_arg *args)
 
 static json_t *json_rule(lrp_ctx *ctx, const lrp_rule *r)
 {
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", r->name, "doc", r->doc, "formula", r->formula ? r->formula : "",
-                   "source", r->cite ? r->cite : "", "plugin", lrp_owner(ctx, r->name)->plugin->name, "arguments",
-                   json_args(r->args));
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", r->name, "doc", r->doc, "formula",
+                   r->formula ? r->formula : "", "source", r->cite ? r->cite : "", "plugin",
+                   lrp_owner(ctx, r->name)->plugin->name, "arguments", json_args(r->args));
 }
 
 static json_t *json_layer(lrp_ctx *ctx, const lrp_layer_type *l)
 {
   json_t *ops = json_array();
   for (const lrp_operator *o = l->operators; o && o->name; o++)
-    json_array_append_new(ops, json_pack("{s:s, s:s, s:i, s:i}", "domain", o->domain, "name", o->name, "since", o->since,
-                                         "until", o->until));
-  return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", l->name, "doc", l->doc, "kind", lrp_kind_name(l->kind), "plugin",
-                   lrp_owner(ctx, l->name)->plugin->name, "operators", ops, "arguments", json_args(l->args));
+    json_array_append_new(ops, json_pack("{s:s, s:s, s:i, s:i}", "domain", o->domain, "name",
+                                         o->name, "since", o->since, "until", o->until));
+  return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", l->name, "doc", l->doc, "kind",
+                   lrp_kind_name(l->kind), "plugin", lrp_owner(ctx, l->name)->plugin->name,
+                   "operators", ops, "arguments", json_args(l->args));
 }
 
 /* ---- commands ---- */
@@ -277,8 +277,7 @@ static int show_rules(lrp_ctx *ctx, const char *name, bool json)
       cli_json_print(json_rule(ctx, r));
     else if (r)
       tell_rule(ctx, r);
-    if (!(r && json) && !tell_preset(ctx, name, r != NULL) && !r)
-      return cli_fail(ctx, LRP_E_ARG);
+    if (!(r && json) && !tell_preset(ctx, name, r != NULL) && !r) return cli_fail(ctx, LRP_E_ARG);
   }
   return 0;
 }
@@ -294,8 +293,7 @@ static int show_layers(lrp_ctx *ctx, const char *name, bool json)
     list_layers(ctx);
   } else {
     const lrp_layer_type *l = lrp_find_layer(ctx, name);
-    if (!l)
-      return cli_fail(ctx, LRP_E_ARG);
+    if (!l) return cli_fail(ctx, LRP_E_ARG);
     if (json)
       cli_json_print(json_layer(ctx, l));
     else
@@ -304,7 +302,8 @@ static int show_layers(lrp_ctx *ctx, const char *name, bool json)
   return 0;
 }
 
-static int run_list(const cli_command *c, int argc, char **argv, int (*show)(lrp_ctx *, const char *, bool))
+static int run_list(const cli_command *c, int argc, char **argv,
+                    int (*show)(lrp_ctx *, const char *, bool))
 {
   cli_args a;
   lrp_ctx *ctx = NULL;

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN, CLI_SQL, CLI_RUN, CLI_COMPARE,
-    CLI_DIFF, CLI_RUNS, CLI_DB;
+extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN,
+    CLI_SQL, CLI_RUN, CLI_COMPARE, CLI_DIFF, CLI_RUNS, CLI_DB;
 
-const cli_command *const CLI_COMMANDS[] = {&CLI_EXPLAIN, &CLI_RUN,     &CLI_FORWARD, &CLI_MODEL, &CLI_RULES,
-                                           &CLI_LAYERS,  &CLI_PLUGIN,  &CLI_SQL,   &CLI_COMPARE,
-                                           &CLI_DIFF,    &CLI_RUNS,    &CLI_DB,    NULL};
+const cli_command *const CLI_COMMANDS[] = {
+    &CLI_EXPLAIN, &CLI_RUN,     &CLI_FORWARD, &CLI_MODEL, &CLI_RULES, &CLI_LAYERS, &CLI_PLUGIN,
+    &CLI_SQL,     &CLI_COMPARE, &CLI_DIFF,    &CLI_RUNS,  &CLI_DB,    NULL};
 
 static void usage(FILE *f)
 {
@@ -28,8 +28,7 @@ static void usage(FILE *f)
 static int version(bool verbose)
 {
   printf("lrp %s\n", lrp_version());
-  if (verbose)
-    printf("%s\n", lrp_config_summary());
+  if (verbose) printf("%s\n", lrp_config_summary());
   return 0;
 }
 
@@ -39,8 +38,7 @@ static const char *nearest(const char *name)
   size_t least = 4;
   for (int i = 0; CLI_COMMANDS[i]; i++) {
     const size_t n = strlen(name), d = cli_distance(name, CLI_COMMANDS[i]->name);
-    if (n > 1 && !strncmp(name, CLI_COMMANDS[i]->name, n))
-      return CLI_COMMANDS[i]->name;
+    if (n > 1 && !strncmp(name, CLI_COMMANDS[i]->name, n)) return CLI_COMMANDS[i]->name;
     if (d < least && d < n) {
       least = d;
       best = CLI_COMMANDS[i]->name;
@@ -52,8 +50,7 @@ static const char *nearest(const char *name)
 static const cli_command *find(const char *name)
 {
   for (int i = 0; CLI_COMMANDS[i]; i++)
-    if (!strcmp(name, CLI_COMMANDS[i]->name))
-      return CLI_COMMANDS[i];
+    if (!strcmp(name, CLI_COMMANDS[i]->name)) return CLI_COMMANDS[i];
   const char *near = nearest(name);
   if (near)
     cli_error("there is no command \"%s\"; did you mean \"%s\"?", name, near);
@@ -69,16 +66,14 @@ static int help(const char *name)
     return 0;
   }
   const cli_command *c = find(name);
-  if (c)
-    cli_help(c, stdout);
+  if (c) cli_help(c, stdout);
   return c ? 0 : 2;
 }
 
 /* What was printed has to arrive: a full disk or a reader that left is an error like any other. */
 static int finish(int status)
 {
-  if (cli_flush())
-    return status;
+  if (cli_flush()) return status;
   if (cli_flush_error() == EPIPE)
     cli_error("standard output was closed before all was written");
   else

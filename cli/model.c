@@ -1,4 +1,5 @@
-/* model.c - lrp model info|check|graph: what a model is, whether LRP can be applied, and every node with its rule. */
+/* model.c - lrp model info|check|graph: what a model is, whether LRP can be applied, and every node
+ * with its rule. */
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +7,11 @@
 enum { O_RULES, O_CANONIZE, O_SHAPE, O_PLUGIN, O_JSON };
 static const cli_option OPTIONS[] = {
     [O_RULES] = {"rules", 'r', "RULES", "the composite (default: as explain would choose)"},
-    [O_CANONIZE] = {"canonize", 0, "LIST", "all (default), none, or canonizers with commas between"},
-    [O_SHAPE] = {"shape", 's', "A,B,...", "the shape of the first input, where the model leaves axes open and no INPUT is given"},
+    [O_CANONIZE] = {"canonize", 0, "LIST",
+                    "all (default), none, or canonizers with commas between"},
+    [O_SHAPE] =
+        {"shape", 's', "A,B,...",
+         "the shape of the first input, where the model leaves axes open and no INPUT is given"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     {0}};
@@ -53,22 +57,20 @@ static int info(const lrp_model *m)
   cli_escape(stdout, a->file, strlen(a->file));
   printf("\nsha256       %s\nproducer     ", a->sha256);
   cli_escape(stdout, a->producer, strlen(a->producer));
-  printf("\nopset        %d\nreads        %s\nparameters   %lld\nnodes        %lld\n", a->opset, MODALITIES[a->modality],
-         (long long)a->n_param, (long long)a->n_node);
+  printf("\nopset        %d\nreads        %s\nparameters   %lld\nnodes        %lld\n", a->opset,
+         MODALITIES[a->modality], (long long)a->n_param, (long long)a->n_node);
   for (int32_t i = 0; i < a->n_input; i++)
     put_signature("input", lrp_model_input(m, i));
   for (int32_t i = 0; i < a->n_output; i++)
     put_signature("output", lrp_model_output(m, i));
-  if (a->n_label)
-    printf("labels       ");
+  if (a->n_label) printf("labels       ");
   for (int64_t i = 0; i < a->n_label && i < 20; i++) {
     char label[256];
     cli_label(m, i, label, sizeof label);
     printf("%s%lld ", i ? ", " : "", (long long)i);
     cli_escape(stdout, label, strlen(label));
   }
-  if (a->n_label)
-    puts(a->n_label > 20 ? ", ..." : "");
+  if (a->n_label) puts(a->n_label > 20 ? ", ..." : "");
   printf("rules        %s (default)\n", a->composite);
   return 0;
 }
@@ -96,9 +98,11 @@ static int info_json(const lrp_model *m)
   for (int32_t i = 0; i < a->n_output; i++)
     json_array_append_new(outputs, signature_json(lrp_model_output(m, i)));
   cli_json_print(json_pack("{s:o, s:o, s:s, s:o, s:i, s:s, s:I, s:I, s:s, s:o, s:o, s:o}", "name",
-                           cli_json_text(a->name, strlen(a->name)), "file", cli_json_text(a->file, strlen(a->file)), "sha256",
-                           a->sha256, "producer", cli_json_text(a->producer, strlen(a->producer)), "opset", a->opset, "modality",
-                           MODALITIES[a->modality], "parameters", (json_int_t)a->n_param, "nodes", (json_int_t)a->n_node, "rules",
+                           cli_json_text(a->name, strlen(a->name)), "file",
+                           cli_json_text(a->file, strlen(a->file)), "sha256", a->sha256, "producer",
+                           cli_json_text(a->producer, strlen(a->producer)), "opset", a->opset,
+                           "modality", MODALITIES[a->modality], "parameters",
+                           (json_int_t)a->n_param, "nodes", (json_int_t)a->n_node, "rules",
                            a->composite, "labels", labels, "inputs", inputs, "outputs", outputs));
   return 0;
 }
@@ -110,8 +114,7 @@ static bool parse_shape(const char *text, lrp_tensor *t)
   for (t->rank = 0; *text && t->rank < LRP_MAX_RANK; t->rank++) {
     char *end;
     const long long v = strtoll(text, &end, 10);
-    if (end == text || v < 0 || (*end && *end != ','))
-      return false;
+    if (end == text || v < 0 || (*end && *end != ',')) return false;
     t->shape[t->rank] = v;
     text = end + (*end == ',');
   }
@@ -119,24 +122,31 @@ static bool parse_shape(const char *text, lrp_tensor *t)
 }
 
 /* An input of the model's shapes, open axes 1 (text: 16 tokens), without data. */
-static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, lrp_input *in, lrp_tensor *t, int32_t most)
+static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, lrp_input *in,
+                           lrp_tensor *t, int32_t most)
 {
   const lrp_model_info *a = lrp_model_about(m);
   if (a->n_input > most)
-    return lrp_host_table()->fail(ctx, LRP_E_UNSUPPORTED, "the model has %d inputs, at most %d can be stood in for; give inputs",
-                                  a->n_input, most);
+    return lrp_host_table()->fail(
+        ctx, LRP_E_UNSUPPORTED,
+        "the model has %d inputs, at most %d can be stood in for; give inputs", a->n_input, most);
   *in = (lrp_input){.kind = a->modality, .n_tensor = a->n_input, .tensor = t};
   for (int32_t i = 0; i < a->n_input; i++) {
     const lrp_signature *s = lrp_model_input(m, i);
     t[i] = (lrp_tensor){.dtype = s->dtype, .rank = s->rank};
     if (i == 0 && shape && !parse_shape(shape, &t[0]))
-      return lrp_host_table()->fail(ctx, LRP_E_ARG, "--shape %s: whole numbers with commas between were expected", shape);
-    if (i == 0 && shape)
-      continue;
+      return lrp_host_table()->fail(
+          ctx, LRP_E_ARG, "--shape %s: whole numbers with commas between were expected", shape);
+    if (i == 0 && shape) continue;
     if (s->rank < 0)
-      return lrp_host_table()->fail(ctx, LRP_E_ARG, "input \"%s\" has no shape in the file; give --shape or an input", s->name);
+      return lrp_host_table()->fail(
+          ctx, LRP_E_ARG, "input \"%s\" has no shape in the file; give --shape or an input",
+          s->name);
     for (int32_t k = 0; k < s->rank; k++)
-      t[i].shape[k] = s->shape[k] >= 0 ? s->shape[k] : k > 0 && s->dtype == LRP_INDEX ? 16 : k >= 2 ? 32 : 1;
+      t[i].shape[k] = s->shape[k] >= 0                 ? s->shape[k]
+                      : k > 0 && s->dtype == LRP_INDEX ? 16
+                      : k >= 2                         ? 32
+                                                       : 1;
   }
   return LRP_OK;
 }
@@ -154,8 +164,7 @@ static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp
     st = cli_input(ctx, m, a->operand[2], &in);
   else
     st = stand_in(ctx, m, a->value[O_SHAPE], &shapes, t, MOST);
-  if (!st)
-    st = lrp_graph_build(ctx, m, in ? in : &shapes, a->value[O_CANONIZE], g);
+  if (!st) st = lrp_graph_build(ctx, m, in ? in : &shapes, a->value[O_CANONIZE], g);
   lrp_input_free(in);
   return st;
 }
@@ -188,14 +197,16 @@ static void graph_table(const lrp_graph *g)
   for (int64_t i = 0; i < lrp_graph_n_node(g); i++) { /* columns as wide as they need */
     const lrp_node_view n = lrp_graph_node(g, i);
     put_shape(&n, shape, sizeof shape);
-    const int w[] = {cli_width(n.name, strlen(n.name)), (int)strlen(n.op), (int)strlen(n.layer->name), (int)strlen(shape)};
+    const int w[] = {cli_width(n.name, strlen(n.name)), (int)strlen(n.op),
+                     (int)strlen(n.layer->name), (int)strlen(shape)};
     name = w[0] > name ? (w[0] < 40 ? w[0] : 40) : name;
     op = w[1] > op ? w[1] : op;
     layer = w[2] > layer ? w[2] : layer;
     out = w[3] > out ? w[3] : out;
     last = last || n.channels_last;
   }
-  printf("%-*s  %-*s  %-*s  %-*s  %s\n", name, "node", op, "operator", layer, "layer", out, "output", "rule  <- line of the composite");
+  printf("%-*s  %-*s  %-*s  %-*s  %s\n", name, "node", op, "operator", layer, "layer", out,
+         "output", "rule  <- line of the composite");
   for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
     const lrp_node_view n = lrp_graph_node(g, i);
     put_shape(&n, shape, sizeof shape);
@@ -210,8 +221,7 @@ static void graph_table(const lrp_graph *g)
     cli_escape(stdout, n.note, strlen(n.note));
     puts(n.note[0] ? "]" : "");
   }
-  if (last)
-    puts("cl: the engine keeps this one channels-last");
+  if (last) puts("cl: the engine keeps this one channels-last");
 }
 
 static void graph_json(const lrp_graph *g)
@@ -222,12 +232,14 @@ static void graph_json(const lrp_graph *g)
     json_t *shape = json_array();
     for (int32_t k = 0; k < n.out->rank; k++)
       json_array_append_new(shape, json_integer(n.out->shape[k]));
-    json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:I}", "name",
-                                          cli_json_text(n.name, strlen(n.name)), "op", cli_json_text(n.op, strlen(n.op)), "layer",
-                                          n.layer->name, "arguments", n.args, "shape", shape, "channels_last",
-                                          (int)n.channels_last, "rule", cli_json_text(n.rule, strlen(n.rule)), "matcher",
-                                          cli_json_text(n.matcher, strlen(n.matcher)), "note",
-                                          cli_json_text(n.note, strlen(n.note)), "parameters", (json_int_t)n.n_param));
+    json_array_append_new(
+        list,
+        json_pack("{s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:I}", "name",
+                  cli_json_text(n.name, strlen(n.name)), "op", cli_json_text(n.op, strlen(n.op)),
+                  "layer", n.layer->name, "arguments", n.args, "shape", shape, "channels_last",
+                  (int)n.channels_last, "rule", cli_json_text(n.rule, strlen(n.rule)), "matcher",
+                  cli_json_text(n.matcher, strlen(n.matcher)), "note",
+                  cli_json_text(n.note, strlen(n.note)), "parameters", (json_int_t)n.n_param));
   }
   cli_json_print(list);
 }
@@ -246,21 +258,20 @@ static void check_summary(const lrp_graph *g, const char *rules, bool json)
   }
   const bool softmax = lrp_graph_ends_in_softmax(g);
   if (json) {
-    cli_json_print(json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:b}", "ok", 1, "rules", cli_json_text(rules, strlen(rules)), "nodes",
-                             (json_int_t)n, "ruled", (json_int_t)ruled, "exact", (json_int_t)exact, "merged", (json_int_t)merged,
-                             "ends_in_softmax", (int)softmax));
+    cli_json_print(json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:b}", "ok", 1, "rules",
+                             cli_json_text(rules, strlen(rules)), "nodes", (json_int_t)n, "ruled",
+                             (json_int_t)ruled, "exact", (json_int_t)exact, "merged",
+                             (json_int_t)merged, "ends_in_softmax", (int)softmax));
     return;
   }
   printf("ok: every node has a layer type, and \"");
   cli_escape(stdout, rules, strlen(rules));
-  printf("\" gives a rule to each that needs one\n  %4lld  nodes\n  %4lld  with a rule\n  %4lld  rearrange only, which is exact\n",
+  printf("\" gives a rule to each that needs one\n  %4lld  nodes\n  %4lld  with a rule\n  %4lld  "
+         "rearrange only, which is exact\n",
          (long long)n, (long long)ruled, (long long)exact);
-  if (n > ruled + exact)
-    printf("  %4lld  need no rule\n", (long long)(n - ruled - exact));
-  if (merged)
-    printf("  %4lld  with neighbours merged into them\n", (long long)merged);
-  if (softmax)
-    puts("the scores before the final softmax are explained");
+  if (n > ruled + exact) printf("  %4lld  need no rule\n", (long long)(n - ruled - exact));
+  if (merged) printf("  %4lld  with neighbours merged into them\n", (long long)merged);
+  if (softmax) puts("the scores before the final softmax are explained");
 }
 
 static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, bool check)
@@ -269,10 +280,8 @@ static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, b
   lrp_composite *c = NULL;
   const char *rules = a->value[O_RULES] ? a->value[O_RULES] : lrp_model_about(m)->composite;
   lrp_status st = build(ctx, m, a, &g);
-  if (!st)
-    st = lrp_composite_open(ctx, rules, m, &c);
-  if (!st)
-    st = lrp_graph_assign(ctx, g, c);
+  if (!st) st = lrp_composite_open(ctx, rules, m, &c);
+  if (!st) st = lrp_graph_assign(ctx, g, c);
   if (!st && check)
     check_summary(g, rules, a->value[O_JSON]);
   else if (g && !check && a->value[O_JSON])
@@ -298,7 +307,8 @@ static int run_model(const cli_command *c, int argc, char **argv)
   for (int i = 0; a.n_operand >= 2 && i < 3; i++)
     what = strcmp(a.operand[0], WHAT[i]) ? what : i;
   if (what < 0 || (what == 0 && a.n_operand > 2)) {
-    cli_error("model: info, check or graph, then a model were expected; lrp model --help shows examples");
+    cli_error(
+        "model: info, check or graph, then a model were expected; lrp model --help shows examples");
     code = 2;
   } else {
     lrp_status st = cli_session(a.all, a.n_all, NULL, NULL, &ctx);
@@ -309,8 +319,7 @@ static int run_model(const cli_command *c, int argc, char **argv)
       else
         st = examine(ctx, m, &a, what == 1);
     }
-    if (st && ctx)
-      code = cli_fail(ctx, st);
+    if (st && ctx) code = cli_fail(ctx, st);
   }
   lrp_model_close(m);
   lrp_ctx_free(ctx);

@@ -23,22 +23,21 @@ static void put_doc(FILE *out, const char *doc)
         n--;
     fprintf(out, "%.*s\n", (int)n, p);
     p += n + strspn(p + n, " ");
-    if (*p)
-      fprintf(out, "%*s", LEFT, "");
+    if (*p) fprintf(out, "%*s", LEFT, "");
   }
 }
 
 void cli_help(const cli_command *c, FILE *out)
 {
   fprintf(out, "%s\n\nusage: lrp %s %s\n", c->summary, c->name, c->usage);
-  if (c->examples)
-    fprintf(out, "\nexamples:\n%s", c->examples);
+  if (c->examples) fprintf(out, "\nexamples:\n%s", c->examples);
   fprintf(out, "\noptions:\n");
   for (int i = 0; i < n_option(c); i++) {
     char left[64];
     const cli_option *o = &c->option[i];
-    snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : "  ", o->letter ? o->letter : ' ',
-             o->letter ? ", " : " ", o->name, o->value ? " " : "", o->value ? o->value : "");
+    snprintf(left, sizeof left, "%s%c%s--%s%s%s", o->letter ? "-" : "  ",
+             o->letter ? o->letter : ' ', o->letter ? ", " : " ", o->name, o->value ? " " : "",
+             o->value ? o->value : "");
     fprintf(out, "  %-26s ", left);
     put_doc(out, o->doc);
   }
@@ -49,8 +48,7 @@ void cli_help(const cli_command *c, FILE *out)
 size_t cli_distance(const char *a, const char *b)
 {
   size_t row[64], n = strlen(b);
-  if (n > 62 || strlen(a) > 62)
-    return 99;
+  if (n > 62 || strlen(a) > 62) return 99;
   for (size_t j = 0; j <= n; j++)
     row[j] = j;
   for (size_t i = 1; a[i - 1]; i++) {
@@ -89,24 +87,21 @@ static int wrong_option(const cli_command *c, const char *word, size_t n)
 static int find_long(const cli_command *c, const char *name, size_t n)
 {
   for (int i = 0; i < n_option(c); i++)
-    if (strlen(c->option[i].name) == n && !strncmp(c->option[i].name, name, n))
-      return i;
+    if (strlen(c->option[i].name) == n && !strncmp(c->option[i].name, name, n)) return i;
   return -1;
 }
 
 static int find_letter(const cli_command *c, char letter)
 {
   for (int i = 0; i < n_option(c); i++)
-    if (c->option[i].letter == letter)
-      return i;
+    if (c->option[i].letter == letter) return i;
   return -1;
 }
 
 static void take(const cli_command *c, cli_args *a, int i, const char *value)
 {
   a->value[i] = value;
-  if (i == c->repeated)
-    a->all[a->n_all++] = value;
+  if (i == c->repeated) a->all[a->n_all++] = value;
 }
 
 /* One "--name", "--name=value" or "-x" at argv[*at]. */
@@ -121,8 +116,7 @@ static int parse_option(const cli_command *c, int argc, char **argv, int *at, cl
   }
   const size_t n = equals ? (size_t)(equals - name) : strlen(name);
   const int i = is_long ? find_long(c, name, n) : find_letter(c, *name);
-  if (i < 0 && is_long)
-    return wrong_option(c, name, n);
+  if (i < 0 && is_long) return wrong_option(c, name, n);
   if (i < 0) {
     cli_error("%s: there is no option -%c; lrp %s --help lists them", c->name, *name, c->name);
     return 3;
@@ -162,8 +156,7 @@ int cli_parse(const cli_command *c, int argc, char **argv, cli_args *a)
       a->operand[a->n_operand++] = word;
     } else {
       const int st = parse_option(c, argc, argv, &i, a);
-      if (st)
-        return st;
+      if (st) return st;
     }
   }
   return 0;
@@ -182,7 +175,8 @@ bool cli_int(const cli_option *o, const char *text, int64_t min, int64_t max, in
   errno = 0;
   const long long v = strtoll(text, &end, 10);
   if (errno || end == text || *end || v < min || v > max) {
-    cli_error("--%s %s: a whole number from %lld to %lld was expected", o->name, text, (long long)min, (long long)max);
+    cli_error("--%s %s: a whole number from %lld to %lld was expected", o->name, text,
+              (long long)min, (long long)max);
     return false;
   }
   *out = v;

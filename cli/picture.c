@@ -1,4 +1,5 @@
-/* picture.c - an explanation as PNG: the input, the heatmap, a scale with numbers.  For text: see html.c. */
+/* picture.c - an explanation as PNG: the input, the heatmap, a scale with numbers.  For text: see
+ * html.c. */
 #include "cli.h"
 #include "lrp/image.h"
 #include <math.h>
@@ -12,8 +13,7 @@ typedef struct canvas {
 
 static void put(canvas *c, int64_t x, int64_t y, cli_rgb v)
 {
-  if (x < 0 || y < 0 || x >= c->w || y >= c->h)
-    return;
+  if (x < 0 || y < 0 || x >= c->w || y >= c->h) return;
   uint8_t *p = c->rgb + (y * c->w + x) * 3;
   p[0] = v.r;
   p[1] = v.g;
@@ -25,13 +25,20 @@ static void put(canvas *c, int64_t x, int64_t y, cli_rgb v)
 static const struct glyph {
   char c;
   uint8_t row[7];
-} FONT[] = {{'0', {0x70, 0x88, 0x98, 0xA8, 0xC8, 0x88, 0x70}}, {'1', {0x20, 0x60, 0x20, 0x20, 0x20, 0x20, 0x70}},
-            {'2', {0x70, 0x88, 0x08, 0x10, 0x20, 0x40, 0xF8}}, {'3', {0x70, 0x88, 0x08, 0x30, 0x08, 0x88, 0x70}},
-            {'4', {0x10, 0x30, 0x50, 0x90, 0xF8, 0x10, 0x10}}, {'5', {0xF8, 0x80, 0xF0, 0x08, 0x08, 0x88, 0x70}},
-            {'6', {0x30, 0x40, 0x80, 0xF0, 0x88, 0x88, 0x70}}, {'7', {0xF8, 0x08, 0x10, 0x20, 0x40, 0x40, 0x40}},
-            {'8', {0x70, 0x88, 0x88, 0x70, 0x88, 0x88, 0x70}}, {'9', {0x70, 0x88, 0x88, 0x78, 0x08, 0x10, 0x60}},
-            {'.', {0x00, 0x00, 0x00, 0x00, 0x00, 0x60, 0x60}}, {'-', {0x00, 0x00, 0x00, 0x70, 0x00, 0x00, 0x00}},
-            {'+', {0x00, 0x20, 0x20, 0xF8, 0x20, 0x20, 0x00}}, {'e', {0x00, 0x00, 0x70, 0x88, 0xF8, 0x80, 0x70}}};
+} FONT[] = {{'0', {0x70, 0x88, 0x98, 0xA8, 0xC8, 0x88, 0x70}},
+            {'1', {0x20, 0x60, 0x20, 0x20, 0x20, 0x20, 0x70}},
+            {'2', {0x70, 0x88, 0x08, 0x10, 0x20, 0x40, 0xF8}},
+            {'3', {0x70, 0x88, 0x08, 0x30, 0x08, 0x88, 0x70}},
+            {'4', {0x10, 0x30, 0x50, 0x90, 0xF8, 0x10, 0x10}},
+            {'5', {0xF8, 0x80, 0xF0, 0x08, 0x08, 0x88, 0x70}},
+            {'6', {0x30, 0x40, 0x80, 0xF0, 0x88, 0x88, 0x70}},
+            {'7', {0xF8, 0x08, 0x10, 0x20, 0x40, 0x40, 0x40}},
+            {'8', {0x70, 0x88, 0x88, 0x70, 0x88, 0x88, 0x70}},
+            {'9', {0x70, 0x88, 0x88, 0x78, 0x08, 0x10, 0x60}},
+            {'.', {0x00, 0x00, 0x00, 0x00, 0x00, 0x60, 0x60}},
+            {'-', {0x00, 0x00, 0x00, 0x70, 0x00, 0x00, 0x00}},
+            {'+', {0x00, 0x20, 0x20, 0xF8, 0x20, 0x20, 0x00}},
+            {'e', {0x00, 0x00, 0x70, 0x88, 0xF8, 0x80, 0x70}}};
 
 static void put_number(canvas *c, int64_t x, int64_t y, const char *s)
 {
@@ -39,8 +46,7 @@ static void put_number(canvas *c, int64_t x, int64_t y, const char *s)
     for (size_t k = 0; k < sizeof FONT / sizeof FONT[0]; k++)
       for (int row = 0; FONT[k].c == *s && row < 7; row++)
         for (int col = 0; col < 5; col++)
-          if (FONT[k].row[row] >> (7 - col) & 1)
-            put(c, x + col, y + row, (cli_rgb){40, 40, 40});
+          if (FONT[k].row[row] >> (7 - col) & 1) put(c, x + col, y + row, (cli_rgb){40, 40, 40});
 }
 
 /* ---- parts ---- */
@@ -57,7 +63,8 @@ static void put_input(canvas *c, const lrp_input *in, const layout *l)
   for (int64_t y = 0; y < l->h * l->zoom; y++)
     for (int64_t x = 0; x < l->w * l->zoom; x++) {
       const uint8_t *p = in->pixels + (y / l->zoom * in->image_w + x / l->zoom) * in->image_c;
-      put(c, MARGIN + x, MARGIN + y, in->image_c >= 3 ? (cli_rgb){p[0], p[1], p[2]} : (cli_rgb){p[0], p[0], p[0]});
+      put(c, MARGIN + x, MARGIN + y,
+          in->image_c >= 3 ? (cli_rgb){p[0], p[1], p[2]} : (cli_rgb){p[0], p[0], p[0]});
     }
 }
 
@@ -90,7 +97,8 @@ static void put_scale(canvas *c, const layout *l)
   const int64_t x0 = l->left + l->w * l->zoom + MARGIN, height = l->h * l->zoom;
   for (int64_t y = 0; y < height; y++)
     for (int64_t x = 0; x < BAR; x++)
-      put(c, x0 + x, MARGIN + y, cli_map(CLI_MAP_BWR, height > 1 ? 1 - 2.0 * (double)y / (double)(height - 1) : 0));
+      put(c, x0 + x, MARGIN + y,
+          cli_map(CLI_MAP_BWR, height > 1 ? 1 - 2.0 * (double)y / (double)(height - 1) : 0));
   put_frame(c, x0, MARGIN, BAR, height);
   snprintf(number, sizeof number, "%+.3g", l->largest);
   put_number(c, x0 + BAR + 4, MARGIN, number);
@@ -112,11 +120,9 @@ static lrp_status sound_png(lrp_ctx *ctx, const cli_view *v, const char *path)
 lrp_status cli_png(lrp_ctx *ctx, const cli_view *v, const char *path)
 {
   layout l = {0};
-  if (v->input->kind == LRP_MODALITY_SOUND && v->rel_input >= 0)
-    return sound_png(ctx, v, path);
+  if (v->input->kind == LRP_MODALITY_SOUND && v->rel_input >= 0) return sound_png(ctx, v, path);
   lrp_real *rel = v->rel_input >= 0 ? cli_pixels(v, &l.h, &l.w) : NULL;
-  if (!rel)
-    return LRP_E_NOMEM;
+  if (!rel) return LRP_E_NOMEM;
   l.rel = rel;
   l.largest = cli_largest(rel, l.h * l.w);
   const int64_t side = l.h > l.w ? l.h : l.w;
@@ -124,14 +130,12 @@ lrp_status cli_png(lrp_ctx *ctx, const cli_view *v, const char *path)
   const bool input = v->input->pixels && v->input->image_w == l.w && v->input->image_h == l.h;
   l.left = MARGIN + (input ? l.w * l.zoom + MARGIN : 0);
   canvas c = {.w = l.left + l.w * l.zoom + MARGIN + BAR + NUMBERS, .h = l.h * l.zoom + 2 * MARGIN};
-  if (c.h < 64)
-    c.h = 64;
+  if (c.h < 64) c.h = 64;
   c.rgb = malloc((size_t)(c.w * c.h) * 3);
   lrp_status st = LRP_E_NOMEM;
   if (c.rgb) {
     memset(c.rgb, 255, (size_t)(c.w * c.h) * 3);
-    if (input)
-      put_input(&c, v->input, &l);
+    if (input) put_input(&c, v->input, &l);
     put_heat(&c, &l);
     put_frame(&c, l.left, MARGIN, l.w * l.zoom, l.h * l.zoom);
     put_scale(&c, &l);

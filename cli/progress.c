@@ -1,5 +1,5 @@
-/* progress.c - long jobs: a bar on standard error where several inputs take longer than a second, and Ctrl-C that lets the
- * current input be finished. */
+/* progress.c - long jobs: a bar on standard error where several inputs take longer than a second,
+ * and Ctrl-C that lets the current input be finished. */
 #include "cli.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ void cli_progress_begin(cli_progress *p, int64_t n)
 {
   const char *term = getenv("TERM");
   *p = (cli_progress){.n = n, .began = now()};
-  p->wanted = n > 1 && !cli_is_quiet() && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+  p->wanted =
+      n > 1 && !cli_is_quiet() && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
 /* Seconds as people say them: 9 s, 2 min, 3 h. */
@@ -52,8 +53,7 @@ static void draw(cli_progress *p, double seconds)
 
 void cli_progress_hide(cli_progress *p)
 {
-  if (!p->visible)
-    return;
+  if (!p->visible) return;
   fputs("\r\033[K", stderr);
   fflush(stderr);
   p->visible = false;
@@ -63,8 +63,7 @@ void cli_progress_step(cli_progress *p)
 {
   const double seconds = now() - p->began;
   p->done++;
-  if (p->wanted && seconds > 1 && p->done < p->n)
-    draw(p, seconds);
+  if (p->wanted && seconds > 1 && p->done < p->n) draw(p, seconds);
 }
 
 /* ---- signals ---- */

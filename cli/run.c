@@ -3,18 +3,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { O_DB, O_NODB, O_RESUME, O_DRY, O_JOBS, O_SHARD, O_LIMIT, O_PLUGIN, O_THREADS, O_MEMORY, O_QUIET };
+enum {
+  O_DB,
+  O_NODB,
+  O_RESUME,
+  O_DRY,
+  O_JOBS,
+  O_SHARD,
+  O_LIMIT,
+  O_PLUGIN,
+  O_THREADS,
+  O_MEMORY,
+  O_QUIET
+};
 static const cli_option OPTIONS[] = {
-    [O_DB] = {"db", 'd', "FILE", "the database of scores ($LRP_DB, else the experiment's, else lrp.db)"},
+    [O_DB] = {"db", 'd', "FILE",
+              "the database of scores ($LRP_DB, else the experiment's, else lrp.db)"},
     [O_NODB] = {"no-db", 0, NULL, "compute and store nothing: to measure"},
     [O_RESUME] = {"resume", 0, NULL, "go on: skip what the database has already"},
-    [O_DRY] = {"dry-run", 'n', NULL, "print the plan with an estimate of time, memory and disk; store nothing"},
-    [O_JOBS] = {"jobs", 'j', "N", "worker processes (1); each has one thread unless --threads says more"},
-    [O_SHARD] = {"shard", 0, "I/N", "only part I of N, from 1: for many machines, each with its own --db"},
+    [O_DRY] = {"dry-run", 'n', NULL,
+               "print the plan with an estimate of time, memory and disk; store nothing"},
+    [O_JOBS] = {"jobs", 'j', "N",
+                "worker processes (1); each has one thread unless --threads says more"},
+    [O_SHARD] = {"shard", 0, "I/N",
+                 "only part I of N, from 1: for many machines, each with its own --db"},
     [O_LIMIT] = {"limit", 0, "N", "at most N inputs of each data set"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
-    [O_MEMORY] = {"memory", 0, "SIZE", "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+    [O_MEMORY] = {"memory", 0, "SIZE",
+                  "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes and no progress on standard error"},
     {0}};
 
@@ -64,7 +81,8 @@ static bool read_options(run_job *j, const cli_args *a)
     return false;
   }
   return (!a->value[O_JOBS] || cli_int(&OPTIONS[O_JOBS], a->value[O_JOBS], 1, 256, &j->jobs)) &&
-         (!a->value[O_LIMIT] || cli_int(&OPTIONS[O_LIMIT], a->value[O_LIMIT], 1, INT64_MAX, &j->limit)) &&
+         (!a->value[O_LIMIT] ||
+          cli_int(&OPTIONS[O_LIMIT], a->value[O_LIMIT], 1, INT64_MAX, &j->limit)) &&
          (!a->value[O_SHARD] || read_shard(a->value[O_SHARD], j));
 }
 
@@ -72,7 +90,8 @@ static bool read_options(run_job *j, const cli_args *a)
 
 static void put_word(const char *s)
 {
-  if (*s && !s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./=:,@%+")]) {
+  if (*s &&
+      !s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./=:,@%+")]) {
     fprintf(stderr, " %s", s);
     return;
   }
@@ -88,12 +107,10 @@ static void put_word(const char *s)
 /* The command line once more, with --resume. */
 static void tell_resume(const run_job *j)
 {
-  if (!j->db)
-    return;
+  if (!j->db) return;
   fputs("go on with: lrp run", stderr);
   for (int i = 1; i < j->argc; i++)
-    if (strcmp(j->argv[i], "--resume") != 0)
-      put_word(j->argv[i]);
+    if (strcmp(j->argv[i], "--resume") != 0) put_word(j->argv[i]);
   fputs(" --resume\n", stderr);
 }
 
@@ -108,15 +125,16 @@ static void tell(const run_job *j)
       high = id > high ? id : high;
     }
   cli_note("%lld explanations%s", (long long)s->done, j->db ? " stored" : "");
-  if (s->there)
-    cli_note("%lld were there already", (long long)s->there);
+  if (s->there) cli_note("%lld were there already", (long long)s->there);
   if (s->elsewhere)
-    cli_note("%lld belong to other parts than %lld/%lld", (long long)s->elsewhere, (long long)j->shard, (long long)j->n_shard);
+    cli_note("%lld belong to other parts than %lld/%lld", (long long)s->elsewhere,
+             (long long)j->shard, (long long)j->n_shard);
   if (s->failed)
-    cli_note("%lld failed%s%s", (long long)s->failed, j->db ? "; why: lrp sql \"SELECT message FROM error\" --db " : "",
-             j->db ? j->db : "");
+    cli_note("%lld failed%s%s", (long long)s->failed,
+             j->db ? "; why: lrp sql \"SELECT message FROM error\" --db " : "", j->db ? j->db : "");
   if (high >= 0)
-    cli_note("runs %lld to %lld of experiment \"%s\" in %s", (long long)low, (long long)high, j->e->name, j->db);
+    cli_note("runs %lld to %lld of experiment \"%s\" in %s", (long long)low, (long long)high,
+             j->e->name, j->db);
 }
 
 /* ---- the command ---- */
@@ -125,37 +143,32 @@ static int finish(run_job *j, lrp_status st)
 {
   enum { PARTLY = 7 };
   const int came = j->shared->stop > 0 ? j->shared->stop : cli_signal();
-  const int32_t status = st || j->shared->stop < 0 ? LRP_RUN_FAILED : came ? LRP_RUN_INTERRUPTED : LRP_RUN_DONE;
+  const int32_t status = st || j->shared->stop < 0 ? LRP_RUN_FAILED
+                         : came                    ? LRP_RUN_INTERRUPTED
+                                                   : LRP_RUN_DONE;
   int code = st ? cli_fail(j->ctx, st) : 0;
   const lrp_status later = run_end(j, status);
-  if (later && !code)
-    code = cli_fail(j->ctx, later);
-  if (j->shared->stop < 0 && !code)
-    code = j->shared->code ? j->shared->code : 1;
+  if (later && !code) code = cli_fail(j->ctx, later);
+  if (j->shared->stop < 0 && !code) code = j->shared->code ? j->shared->code : 1;
   tell(j);
-  if (came)
-    cli_note("interrupted");
-  if (status != LRP_RUN_DONE)
-    tell_resume(j);
+  if (came) cli_note("interrupted");
+  if (status != LRP_RUN_DONE) tell_resume(j);
   return code ? code : came ? 128 + came : j->shared->failed ? PARTLY : 0;
 }
 
 static int run_experiment(run_job *j, const char *const *plugins, int n_plugin, const char *memory)
 {
   lrp_status st = cli_session(plugins, n_plugin, j->jobs > 1 ? "1" : j->threads, memory, &j->ctx);
-  if (st)
-    return lrp_exit_status(st);
+  if (st) return lrp_exit_status(st);
   st = run_open(j);
-  if (st)
-    return cli_fail(j->ctx, st);
+  if (st) return cli_fail(j->ctx, st);
   if (j->dry) {
     st = run_show_plan(j);
     return st ? cli_fail(j->ctx, st) : 0;
   }
   cli_catch_signals();
   st = run_begin(j);
-  if (st)
-    return cli_fail(j->ctx, st);
+  if (st) return cli_fail(j->ctx, st);
   return finish(j, run_all(j));
 }
 
@@ -174,8 +187,7 @@ static int run_run(const cli_command *c, int argc, char **argv)
   } else if (!experiment_open(a.operand[0], &j.e)) {
     code = lrp_exit_status(LRP_E_INPUT);
   } else {
-    if (j.db && !*j.db)
-      j.db = j.e->database ? j.e->database : "lrp.db";
+    if (j.db && !*j.db) j.db = j.e->database ? j.e->database : "lrp.db";
     code = run_experiment(&j, a.all, a.n_all, a.value[O_MEMORY]);
   }
   run_close(&j);

@@ -6,18 +6,18 @@
 #include "lrp/store.h"
 #include <stdatomic.h>
 
-typedef struct rule_run { /* a model under one composite or method: a run of the database */
+typedef struct rule_run {   /* a model under one composite or method: a run of the database */
   lrp_composite *composite; /* NULL: the method needs none */
   int32_t method;
   const char *name;
-  int64_t id;               /* of the run; -1: none yet */
-  int64_t expected;         /* explanations */
+  int64_t id;       /* of the run; -1: none yet */
+  int64_t expected; /* explanations */
   /* of this process */
   lrp_run *run;
-  int64_t logged;           /* the graph whose layers the run knows; see part.generation */
+  int64_t logged; /* the graph whose layers the run knows; see part.generation */
   int64_t wall_ns, cpu_ns;
-  int64_t first_ns;         /* --dry-run: time of one explanation */
-  int64_t first_bytes;      /* --dry-run: its size in the database */
+  int64_t first_ns;    /* --dry-run: time of one explanation */
+  int64_t first_bytes; /* --dry-run: its size in the database */
 } rule_run;
 
 typedef struct part { /* a model with all that is done with it */
@@ -28,12 +28,12 @@ typedef struct part { /* a model with all that is done with it */
   rule_run *rule;
   int n_rule;
   const experiment_list *targets;
-  int64_t n_input;          /* in all data sets */
+  int64_t n_input; /* in all data sets */
   /* of this process */
   lrp_graph *graph;
-  bool assigned;            /* it has rules */
-  lrp_tensor *shape;        /* of the inputs that the graph was built for; no data */
-  int64_t generation;       /* counts graphs */
+  bool assigned;      /* it has rules */
+  lrp_tensor *shape;  /* of the inputs that the graph was built for; no data */
+  int64_t generation; /* counts graphs */
 } part;
 
 typedef struct unit { /* a piece of work: inputs [begin, end) of a data set for a model */
@@ -42,10 +42,10 @@ typedef struct unit { /* a piece of work: inputs [begin, end) of a data set for 
 } unit;
 
 typedef struct shared { /* between the processes of --jobs */
-  _Atomic int64_t next;     /* unit */
+  _Atomic int64_t next; /* unit */
   _Atomic int64_t done, there, elsewhere, failed, told;
-  _Atomic int stop;         /* the signal that came, or -1 after a failure */
-  _Atomic int code;         /* exit status of the first worker that failed */
+  _Atomic int stop; /* the signal that came, or -1 after a failure */
+  _Atomic int code; /* exit status of the first worker that failed */
 } shared;
 
 typedef struct run_job {
@@ -54,7 +54,7 @@ typedef struct run_job {
   char **argv;
   experiment *e;
   /* asked */
-  const char *db;           /* NULL: nothing is stored */
+  const char *db; /* NULL: nothing is stored */
   const char *threads;
   bool resume, dry;
   int64_t jobs, limit, shard, n_shard; /* shard from 1; n_shard 0: all */
@@ -63,41 +63,46 @@ typedef struct run_job {
   dataset **set;
   part *part;
   unit *unit;
-  int64_t n_unit, n_total;  /* explanations */
+  int64_t n_unit, n_total; /* explanations */
   shared *shared;
-  lrp_store *store;         /* at the beginning and the end; while working, for --resume's questions */
-  struct writer *writer;    /* NULL: nothing is stored */
-  int64_t parent;           /* a worker process ends when its parent is gone; 0: this is no worker */
+  lrp_store *store;      /* at the beginning and the end; while working, for --resume's questions */
+  struct writer *writer; /* NULL: nothing is stored */
+  int64_t parent;        /* a worker process ends when its parent is gone; 0: this is no worker */
   cli_progress progress;
 } run_job;
 
 /* run_plan.c */
-lrp_status run_open(run_job *);          /* models, composites, data sets, units; the first input is tried */
+lrp_status run_open(run_job *); /* models, composites, data sets, units; the first input is tried */
 lrp_status run_show_plan(run_job *);
-lrp_status run_begin(run_job *);         /* the runs of the database */
+lrp_status run_begin(run_job *); /* the runs of the database */
 lrp_status run_end(run_job *, int32_t status);
 void run_close(run_job *);
-lrp_status run_spec(run_job *, const part *, const rule_run *, const lrp_graph *, lrp_run_spec *out);
-int run_n_input(const run_job *, int part_at, int dataset_at); /* does the model take these inputs? */
+lrp_status run_spec(run_job *, const part *, const rule_run *, const lrp_graph *,
+                    lrp_run_spec *out);
+int run_n_input(const run_job *, int part_at,
+                int dataset_at); /* does the model take these inputs? */
 
 /* run_work.c */
-lrp_status run_work(run_job *);          /* units until there are none */
+lrp_status run_work(run_job *); /* units until there are none */
 bool run_stopped(const run_job *);
 lrp_status run_graph(run_job *, part *, const lrp_input *);
-lrp_status run_first(run_job *, part *, bool timed); /* the first readable input, tried under all rules */
+lrp_status run_first(run_job *, part *,
+                     bool timed); /* the first readable input, tried under all rules */
 
 void run_tell(shared *, const char *message); /* of a failure: the first ones are printed */
 
 /* run_write.c */
 typedef struct writer writer;
 lrp_status writer_open(run_job *);
-lrp_status writer_put(run_job *, lrp_run *, const lrp_record *); /* copies the relevance, not the input */
-lrp_status writer_drain(run_job *);  /* all is stored; the store may be used until the next writer_put */
+lrp_status writer_put(run_job *, lrp_run *,
+                      const lrp_record *); /* copies the relevance, not the input */
+lrp_status
+writer_drain(run_job *); /* all is stored; the store may be used until the next writer_put */
 lrp_store *writer_store(writer *);
 lrp_status writer_fail(run_job *, lrp_status); /* its message becomes the job's */
 void writer_close(run_job *);
 
 /* run_jobs.c */
 void run_progress(run_job *);
-lrp_status run_all(run_job *);           /* in this process, or in several */
+lrp_status run_all(run_job *); /* in this process, or in several */
 #endif

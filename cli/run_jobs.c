@@ -1,4 +1,5 @@
-/* run_jobs.c - lrp run in several processes: each takes the next unit and writes through a connection of its own. */
+/* run_jobs.c - lrp run in several processes: each takes the next unit and writes through a
+ * connection of its own. */
 #include "run.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -11,9 +12,9 @@ void run_progress(run_job *j)
 {
   const shared *s = j->shared;
   const int64_t done = s->done + s->failed;
-  if (j->progress.n == 0)
-    return;
-  j->progress.n = j->n_total - s->there - s->elsewhere; /* the rate is that of the work, not of what was skipped */
+  if (j->progress.n == 0) return;
+  j->progress.n = j->n_total - s->there -
+                  s->elsewhere; /* the rate is that of the work, not of what was skipped */
   if (done > j->progress.done && done <= j->progress.n) {
     j->progress.done = done - 1;
     cli_progress_step(&j->progress);
@@ -42,13 +43,12 @@ static void judge(run_job *j, pid_t pid, int how)
   const int code = WIFEXITED(how) ? WEXITSTATUS(how) : 1;
   if (WIFSIGNALED(how)) {
     cli_progress_hide(&j->progress);
-    cli_error("worker process %ld was ended by signal %d; only the explanation it was at is lost", (long)pid, WTERMSIG(how));
+    cli_error("worker process %ld was ended by signal %d; only the explanation it was at is lost",
+              (long)pid, WTERMSIG(how));
   }
-  if (!code)
-    return;
+  if (!code) return;
   j->shared->stop = -1;
-  if (!j->shared->code)
-    j->shared->code = code;
+  if (!j->shared->code) j->shared->code = code;
 }
 
 static void wait_for(run_job *j, pid_t *pid, int64_t n)
@@ -58,17 +58,14 @@ static void wait_for(run_job *j, pid_t *pid, int64_t n)
     for (int64_t i = 0; i < n; i++) {
       int how = 0;
       const pid_t got = pid[i] > 0 ? waitpid(pid[i], &how, WNOHANG) : 0;
-      if (got == 0 || (got < 0 && errno == EINTR))
-        continue;
-      if (got > 0)
-        judge(j, pid[i], how);
+      if (got == 0 || (got < 0 && errno == EINTR)) continue;
+      if (got > 0) judge(j, pid[i], how);
       pid[i] = 0;
       left--;
     }
     run_stopped(j); /* a signal that came to this process only is passed on */
     run_progress(j);
-    if (left > 0)
-      nanosleep(&pause, NULL);
+    if (left > 0) nanosleep(&pause, NULL);
   }
 }
 
@@ -77,21 +74,20 @@ static lrp_status run_processes(run_job *j)
   const pid_t self = getpid();
   pid_t *pid = calloc((size_t)j->jobs, sizeof *pid);
   int64_t n = 0;
-  if (!pid)
-    return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory");
+  if (!pid) return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory");
   fflush(stdout);
   for (; n < j->jobs; n++) {
     pid[n] = fork();
-    if (pid[n] == 0)
-      worker(j, self);
-    if (pid[n] < 0)
-      break;
+    if (pid[n] == 0) worker(j, self);
+    if (pid[n] < 0) break;
   }
   if (n < j->jobs)
-    cli_note("%lld of %lld worker processes: %s", (long long)n, (long long)j->jobs, strerror(errno));
+    cli_note("%lld of %lld worker processes: %s", (long long)n, (long long)j->jobs,
+             strerror(errno));
   wait_for(j, pid, n);
   free(pid);
-  return n ? LRP_OK : lrp_host_table()->fail(j->ctx, LRP_E_IO, "no worker process could be started");
+  return n ? LRP_OK
+           : lrp_host_table()->fail(j->ctx, LRP_E_IO, "no worker process could be started");
 }
 
 lrp_status run_all(run_job *j)

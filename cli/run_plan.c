@@ -1,6 +1,7 @@
-/* run_plan.c - lrp run before the work: opens all that the experiment names, cuts it into units, begins the runs. */
-#include "run.h"
+/* run_plan.c - lrp run before the work: opens all that the experiment names, cuts it into units,
+ * begins the runs. */
 #include "explain.h"
+#include "run.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,7 @@ static lrp_status no_memory(const run_job *j)
 static lrp_status fail_at(const run_job *j, lrp_status st, int line)
 {
   char message[4096];
-  if (!st)
-    return st;
+  if (!st) return st;
   snprintf(message, sizeof message, "%s", lrp_message(j->ctx));
   return FAIL(j->ctx, st, "%s:%d: %s", j->e->path, line, message);
 }
@@ -33,12 +33,12 @@ static const experiment_list *either(const experiment_list *own, const experimen
 }
 
 /* Methods come first: they want a graph without rules. */
-static lrp_status add_rules(run_job *j, part *p, const experiment_list *composites, const experiment_list *methods)
+static lrp_status add_rules(run_job *j, part *p, const experiment_list *composites,
+                            const experiment_list *methods)
 {
   const bool none = !composites->n && !methods->n;
   p->rule = calloc((size_t)(composites->n + methods->n + 1), sizeof *p->rule);
-  if (!p->rule)
-    return no_memory(j);
+  if (!p->rule) return no_memory(j);
   for (int i = 0; i < methods->n; i++)
     for (int32_t k = 1; CLI_METHODS[k]; k++)
       if (!strcmp(methods->item[i], CLI_METHODS[k]))
@@ -50,8 +50,7 @@ static lrp_status add_rules(run_job *j, part *p, const experiment_list *composit
     char *path = file ? experiment_path(j->e, what) : NULL;
     const lrp_status st = lrp_composite_open(j->ctx, path ? path : what, p->model, &r->composite);
     free(path);
-    if (st)
-      return fail_at(j, st, none ? p->asked->line : composites->line[i]);
+    if (st) return fail_at(j, st, none ? p->asked->line : composites->line[i]);
     *r = (rule_run){.composite = r->composite, .name = lrp_composite_name(r->composite), .id = -1};
     p->n_rule++;
   }
@@ -65,8 +64,7 @@ static bool is_own(run_job *j, const lrp_plugin_info *info)
   const size_t n = slash ? (size_t)(slash - info->path) : 0;
   for (const char *dir = lrp_plugin_dirs(j->ctx); n && *dir;) {
     const size_t len = strcspn(dir, ":");
-    if (len == n && !memcmp(dir, info->path, n))
-      return true;
+    if (len == n && !memcmp(dir, info->path, n)) return true;
     dir += len + (dir[len] == ':');
   }
   return !n;
@@ -74,9 +72,10 @@ static bool is_own(run_job *j, const lrp_plugin_info *info)
 
 static json_t *picture_json(const lrp_preprocess *p)
 {
-  json_t *o = json_pack("[I,I,I,i,i,i,I,I,i,f,i]", (json_int_t)p->height, (json_int_t)p->width, (json_int_t)p->channels,
-                        p->do_resize, p->resample, p->crop, (json_int_t)p->crop_height, (json_int_t)p->crop_width,
-                        p->do_rescale, p->rescale, p->do_normalize);
+  json_t *o = json_pack("[I,I,I,i,i,i,I,I,i,f,i]", (json_int_t)p->height, (json_int_t)p->width,
+                        (json_int_t)p->channels, p->do_resize, p->resample, p->crop,
+                        (json_int_t)p->crop_height, (json_int_t)p->crop_width, p->do_rescale,
+                        p->rescale, p->do_normalize);
   for (int i = 0; p->do_normalize && i < 4; i++) {
     json_array_append_new(o, json_real(p->mean[i]));
     json_array_append_new(o, json_real(p->std[i]));
@@ -84,8 +83,9 @@ static json_t *picture_json(const lrp_preprocess *p)
   return o;
 }
 
-/* All settings that an explanation depends on beside model, composite, method and input: to --resume, a run with another
- * text is no predecessor.  Plugins that came with lrp are not in it, those that the user named are. */
+/* All settings that an explanation depends on beside model, composite, method and input: to
+ * --resume, a run with another text is no predecessor.  Plugins that came with lrp are not in it,
+ * those that the user named are. */
 static lrp_status make_config(run_job *j, part *p)
 {
   json_t *plugins = json_array();
@@ -93,10 +93,9 @@ static lrp_status make_config(run_job *j, part *p)
   for (int64_t i = 0; i < lrp_n_plugin(j->ctx); i++)
     if (!is_own(j, lrp_plugin_at(j->ctx, i)))
       json_array_append_new(plugins, json_string(lrp_plugin_at(j->ctx, i)->sha256));
-  json_t *o = json_pack("{s:s, s:s, s:o}", "canonize", j->e->canonize ? j->e->canonize : "all", "seed",
-                        j->seed == LRP_SEED_ONE ? "one" : "logit", "plugins", plugins);
-  if (pre)
-    json_object_set_new(o, "picture", picture_json(pre));
+  json_t *o = json_pack("{s:s, s:s, s:o}", "canonize", j->e->canonize ? j->e->canonize : "all",
+                        "seed", j->seed == LRP_SEED_ONE ? "one" : "logit", "plugins", plugins);
+  if (pre) json_object_set_new(o, "picture", picture_json(pre));
   p->config = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
   json_object_set_new(o, "steps", json_integer((json_int_t)(j->e->steps > 0 ? j->e->steps : 20)));
   p->config_steps = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
@@ -108,13 +107,12 @@ static lrp_status open_part(run_job *j, const experiment_model *m, part *p)
 {
   p->asked = m;
   p->path = experiment_path(j->e, m->path);
-  if (!p->path)
-    return no_memory(j);
+  if (!p->path) return no_memory(j);
   lrp_status st = fail_at(j, lrp_model_open(j->ctx, p->path, &p->model), m->line);
-  if (st)
-    return st;
+  if (st) return st;
   const bool own = m->composites.n || m->methods.n; /* a model that names rules has no others */
-  st = add_rules(j, p, own ? &m->composites : &j->e->composites, own ? &m->methods : &j->e->methods);
+  st =
+      add_rules(j, p, own ? &m->composites : &j->e->composites, own ? &m->methods : &j->e->methods);
   p->targets = either(&m->targets, &j->e->targets);
   return st ? st : make_config(j, p);
 }
@@ -142,8 +140,8 @@ static lrp_status check_names(const run_job *j, const experiment_input *in)
     for (int p = 0; p < j->e->n_model; p++)
       known = known || !strcmp(in->models.item[i], lrp_model_about(j->part[p].model)->name);
     if (!known)
-      return FAIL(j->ctx, LRP_E_INPUT, "%s:%d: models: there is no \"%s\" in this experiment", j->e->path, in->models.line[i],
-                  in->models.item[i]);
+      return FAIL(j->ctx, LRP_E_INPUT, "%s:%d: models: there is no \"%s\" in this experiment",
+                  j->e->path, in->models.line[i], in->models.item[i]);
   }
   return LRP_OK;
 }
@@ -153,23 +151,22 @@ static lrp_status open_set(run_job *j, int at)
   const experiment_input *in = &j->e->input[at];
   bool taken = false;
   lrp_status st = check_names(j, in);
-  if (!st)
-    st = fail_at(j, dataset_open(j->ctx, j->e, in, j->limit, &j->set[at]), in->line);
+  if (!st) st = fail_at(j, dataset_open(j->ctx, j->e, in, j->limit, &j->set[at]), in->line);
   for (int p = 0; !st && p < j->e->n_model; p++)
     if (run_n_input(j, p, at)) {
       j->part[p].n_input += j->set[at]->n;
       taken = true;
     }
   if (!st && !taken)
-    st = FAIL(j->ctx, LRP_E_INPUT, "%s:%d: %s: no model of the experiment reads such inputs", j->e->path, in->line,
-              j->set[at]->path);
+    st = FAIL(j->ctx, LRP_E_INPUT, "%s:%d: %s: no model of the experiment reads such inputs",
+              j->e->path, in->line, j->set[at]->path);
   return st;
 }
 
 /* ---- units ---- */
 
-/* Texts are sorted by length within a unit, so that graphs are used again: the longer a unit, the better.  With several
- * processes units are small enough to be shared out evenly. */
+/* Texts are sorted by length within a unit, so that graphs are used again: the longer a unit, the
+ * better.  With several processes units are small enough to be shared out evenly. */
 static int64_t unit_size(const run_job *j, const dataset *d)
 {
   const bool text = d->kind == INPUT_LINES || d->kind == INPUT_TABLE;
@@ -184,14 +181,15 @@ static lrp_status cut(run_job *j)
       const dataset *d = j->set[s];
       const int64_t size = unit_size(j, d), n = run_n_input(j, p, s) ? (d->n + size - 1) / size : 0;
       unit *grown = realloc(j->unit, (size_t)(j->n_unit + n + 1) * sizeof *grown);
-      if (!grown)
-        return no_memory(j);
+      if (!grown) return no_memory(j);
       j->unit = grown;
       for (int64_t i = 0; i < n; i++)
-        j->unit[j->n_unit++] = (unit){p, s, i * size, i * size + size < d->n ? i * size + size : d->n};
+        j->unit[j->n_unit++] =
+            (unit){p, s, i * size, i * size + size < d->n ? i * size + size : d->n};
     }
   for (int p = 0; p < j->e->n_model; p++)
-    j->n_total += j->part[p].n_input * j->part[p].n_rule * (j->part[p].targets->n ? j->part[p].targets->n : 1);
+    j->n_total += j->part[p].n_input * j->part[p].n_rule *
+                  (j->part[p].targets->n ? j->part[p].targets->n : 1);
   return LRP_OK;
 }
 
@@ -211,9 +209,10 @@ static lrp_status open_plugins(run_job *j)
 static void *share(size_t n)
 {
   FILE *f = tmpfile();
-  void *p = f && !ftruncate(fileno(f), (off_t)n) ? mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(f), 0) : MAP_FAILED;
-  if (f)
-    fclose(f);
+  void *p = f && !ftruncate(fileno(f), (off_t)n)
+                ? mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(f), 0)
+                : MAP_FAILED;
+  if (f) fclose(f);
   return p == MAP_FAILED ? NULL : p;
 }
 
@@ -224,8 +223,7 @@ lrp_status run_open(run_job *j)
   j->shared = share(sizeof *j->shared);
   j->part = calloc((size_t)e->n_model + 1, sizeof *j->part);
   j->set = calloc((size_t)e->n_input + 1, sizeof *j->set);
-  if (!j->part || !j->set || !j->shared)
-    return no_memory(j);
+  if (!j->part || !j->set || !j->shared) return no_memory(j);
   lrp_status st = open_plugins(j);
   for (int i = 0; !st && i < e->n_model; i++)
     st = open_part(j, &e->model[i], &j->part[i]);
@@ -233,8 +231,8 @@ lrp_status run_open(run_job *j)
     st = open_set(j, i);
   for (int i = 0; !st && i < e->n_model; i++) {
     if (!j->part[i].n_input)
-      st = FAIL(j->ctx, LRP_E_INPUT, "%s:%d: %s: none of the inputs are for this model", e->path, e->model[i].line,
-                j->part[i].path);
+      st = FAIL(j->ctx, LRP_E_INPUT, "%s:%d: %s: none of the inputs are for this model", e->path,
+                e->model[i].line, j->part[i].path);
     else
       st = fail_at(j, run_first(j, &j->part[i], j->dry), e->model[i].line);
   }
@@ -271,9 +269,9 @@ lrp_status run_show_plan(run_job *j)
   for (int p = 0; p < j->e->n_model; p++) {
     const part *x = &j->part[p];
     const int targets = x->targets->n ? x->targets->n : 1;
-    printf("\nmodel %s, sha256 %.12s: %" PRId64 " inputs x %d rule%s x %d target%s\n", lrp_model_about(x->model)->name,
-           lrp_model_about(x->model)->sha256, x->n_input, x->n_rule,
-           x->n_rule > 1 ? "s" : "", targets, targets > 1 ? "s" : "");
+    printf("\nmodel %s, sha256 %.12s: %" PRId64 " inputs x %d rule%s x %d target%s\n",
+           lrp_model_about(x->model)->name, lrp_model_about(x->model)->sha256, x->n_input,
+           x->n_rule, x->n_rule > 1 ? "s" : "", targets, targets > 1 ? "s" : "");
     for (int s = 0; s < j->e->n_input; s++)
       if (run_n_input(j, p, s))
         printf("  %-44s %8" PRId64 " inputs\n", j->set[s]->path, j->set[s]->n);
@@ -285,13 +283,14 @@ lrp_status run_show_plan(run_job *j)
     }
   }
   if (j->n_shard)
-    printf("\npart %" PRId64 " of %" PRId64 ": about %" PRId64 " of the explanations\n", j->shard, j->n_shard,
-           j->n_total / j->n_shard);
+    printf("\npart %" PRId64 " of %" PRId64 ": about %" PRId64 " of the explanations\n", j->shard,
+           j->n_shard, j->n_total / j->n_shard);
   const double share = j->n_shard ? 1 / (double)j->n_shard : 1;
   getrusage(RUSAGE_SELF, &used);
   printf("\ntime    about ");
   put_time(seconds * share / (double)j->jobs);
-  printf(" with %" PRId64 " process%s, as the first explanations went\nmemory  about ", j->jobs, j->jobs > 1 ? "es" : "");
+  printf(" with %" PRId64 " process%s, as the first explanations went\nmemory  about ", j->jobs,
+         j->jobs > 1 ? "es" : "");
   put_bytes((double)used.ru_maxrss * 1024 * (double)j->jobs);
   printf("\ndisk    about ");
   put_bytes(bytes * share + 3e5);
@@ -301,11 +300,11 @@ lrp_status run_show_plan(run_job *j)
 
 /* ---- runs of the database ---- */
 
-lrp_status run_spec(run_job *j, const part *p, const rule_run *r, const lrp_graph *graph, lrp_run_spec *out)
+lrp_status run_spec(run_job *j, const part *p, const rule_run *r, const lrp_graph *graph,
+                    lrp_run_spec *out)
 {
   const lrp_status st = lrp_run_spec_from(j->ctx, p->model, graph, r->composite, out);
-  if (st)
-    return st;
+  if (st) return st;
   const char *threads = j->threads ? j->threads : j->jobs > 1 ? "1" : getenv("LRP_THREADS");
   const long n = threads ? strtol(threads, NULL, 10) : 0;
   out->experiment = j->e->name;
@@ -323,14 +322,12 @@ static lrp_status begin_rule(run_job *j, part *p, rule_run *r)
 {
   lrp_run_spec spec;
   lrp_run *run = NULL;
-  lrp_status st = p->graph && r->composite ? lrp_graph_assign(j->ctx, p->graph, r->composite) : LRP_OK;
+  lrp_status st =
+      p->graph && r->composite ? lrp_graph_assign(j->ctx, p->graph, r->composite) : LRP_OK;
   p->assigned = p->assigned || r->composite;
-  if (!st)
-    st = run_spec(j, p, r, p->graph, &spec);
-  if (st)
-    return st;
-  if (j->resume)
-    st = lrp_store_run_find(j->store, &spec, &r->id);
+  if (!st) st = run_spec(j, p, r, p->graph, &spec);
+  if (st) return st;
+  if (j->resume) st = lrp_store_run_find(j->store, &spec, &r->id);
   if (!st && r->id >= 0)
     st = lrp_store_run_resume(j->store, r->id);
   else if (!st)
@@ -345,14 +342,12 @@ static lrp_status begin_rule(run_job *j, part *p, rule_run *r)
 
 lrp_status run_begin(run_job *j)
 {
-  if (!j->db)
-    return LRP_OK;
+  if (!j->db) return LRP_OK;
   lrp_status st = lrp_store_open(j->ctx, j->db, LRP_STORE_CREATE, &j->store);
   for (int p = 0; !st && p < j->e->n_model; p++)
     for (int r = 0; !st && r < j->part[p].n_rule; r++)
       st = begin_rule(j, &j->part[p], &j->part[p].rule[r]);
-  if (st)
-    run_end(j, LRP_RUN_FAILED);
+  if (st) run_end(j, LRP_RUN_FAILED);
   lrp_store_close(j->store); /* a connection must not live through fork() */
   j->store = NULL;
   return st;
@@ -361,18 +356,15 @@ lrp_status run_begin(run_job *j)
 lrp_status run_end(run_job *j, int32_t status)
 {
   lrp_status st = LRP_OK;
-  if (j->db && !j->store)
-    st = lrp_store_open(j->ctx, j->db, LRP_STORE_WRITE, &j->store);
+  if (j->db && !j->store) st = lrp_store_open(j->ctx, j->db, LRP_STORE_WRITE, &j->store);
   for (int p = 0; !st && j->store && p < j->e->n_model; p++)
     for (int r = 0; !st && r < j->part[p].n_rule; r++) {
       lrp_run_spec spec;
       lrp_run *run = NULL;
       const rule_run *rule = &j->part[p].rule[r];
-      if (rule->id < 0 || (st = run_spec(j, &j->part[p], rule, NULL, &spec)))
-        continue;
+      if (rule->id < 0 || (st = run_spec(j, &j->part[p], rule, NULL, &spec))) continue;
       st = lrp_store_run_join(j->store, rule->id, &spec, &run);
-      if (!st)
-        st = lrp_store_run_leave(j->store, run, status, 0, 0);
+      if (!st) st = lrp_store_run_leave(j->store, run, status, 0, 0);
       lrp_run_spec_free(&spec);
     }
   lrp_store_close(j->store);
@@ -399,6 +391,5 @@ void run_close(run_job *j)
   free(j->part);
   free(j->set);
   free(j->unit);
-  if (j->shared)
-    munmap(j->shared, sizeof *j->shared);
+  if (j->shared) munmap(j->shared, sizeof *j->shared);
 }

@@ -1,12 +1,15 @@
-/* run_write.c - the thread that stores explanations while the next ones are computed.  What has come together in the meantime is
- * one transaction.  The inputs of what is queued must live until writer_drain(). */
+/* run_write.c - the thread that stores explanations while the next ones are computed.  What has
+ * come together in the meantime is one transaction.  The inputs of what is queued must live until
+ * writer_drain(). */
 #include "run.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUEUE = 64 }; /* explanations that may wait: what a kill can cost, and how long the others wait for the lock */
+enum {
+  QUEUE = 64
+}; /* explanations that may wait: what a kill can cost, and how long the others wait for the lock */
 
 typedef struct entry {
   struct entry *next;
@@ -22,9 +25,9 @@ struct writer {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   entry *first, **last;
-  int64_t n;               /* in the queue */
+  int64_t n; /* in the queue */
   bool busy, quit;
-  lrp_status failed;       /* of the database; nothing more is stored then */
+  lrp_status failed; /* of the database; nothing more is stored then */
 };
 
 /* ---- a copy of all that the next explanation will overwrite ---- */
@@ -32,8 +35,7 @@ struct writer {
 static void *copy(char **to, const void *from, size_t n)
 {
   void *at = *to;
-  if (!from)
-    return NULL;
+  if (!from) return NULL;
   memcpy(at, from, n);
   *to += (n + 15) / 16 * 16;
   return at;
@@ -43,17 +45,18 @@ static entry *copy_of(lrp_run *run, const lrp_record *r)
 {
   const lrp_relevance *x = r->relevance;
   const size_t n_tensor = (size_t)x->n_tensor, n_node = (size_t)r->n_node;
-  size_t bytes = sizeof(entry) + 16 * (n_tensor + 8) + n_tensor * sizeof(lrp_tensor) + 2 * sizeof(double) +
-                 n_node * sizeof(lrp_ledger) + (size_t)r->n_class * sizeof(lrp_real);
+  size_t bytes = sizeof(entry) + 16 * (n_tensor + 8) + n_tensor * sizeof(lrp_tensor) +
+                 2 * sizeof(double) + n_node * sizeof(lrp_ledger) +
+                 (size_t)r->n_class * sizeof(lrp_real);
   for (size_t i = 0; i < n_tensor; i++)
     bytes += x->tensor[i].data ? (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real) : 0;
   char *memory = malloc(bytes), *to = memory;
-  if (!memory)
-    return NULL;
+  if (!memory) return NULL;
   entry *e = copy(&to, &(entry){.run = run, .record = *r, .relevance = *x}, sizeof *e);
   lrp_tensor *tensor = copy(&to, x->tensor, n_tensor * sizeof *tensor);
   for (size_t i = 0; i < n_tensor; i++)
-    tensor[i].data = copy(&to, x->tensor[i].data, (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real));
+    tensor[i].data =
+        copy(&to, x->tensor[i].data, (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real));
   e->relevance.tensor = tensor;
   e->relevance.value = copy(&to, x->value, sizeof(double));
   e->relevance.sum = copy(&to, x->sum, sizeof(double));
@@ -70,8 +73,7 @@ static lrp_status store_list(writer *w, const entry *list)
 {
   int64_t done = 0, failed = 0;
   lrp_status st = lrp_store_group_begin(w->store);
-  if (st)
-    return st;
+  if (st) return st;
   for (const entry *e = list; !st && e; e = e->next) {
     st = lrp_store_explanation(w->store, e->run, &e->record, NULL);
     if (st == LRP_E_NUMERIC) {
@@ -180,8 +182,7 @@ lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record)
 {
   writer *w = j->writer;
   entry *e = copy_of(run, record);
-  if (!e)
-    return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory for an explanation");
+  if (!e) return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory for an explanation");
   pthread_mutex_lock(&w->lock);
   while (w->n >= QUEUE)
     pthread_cond_wait(&w->changed, &w->lock);
@@ -208,8 +209,7 @@ lrp_status writer_drain(run_job *j)
 void writer_close(run_job *j)
 {
   writer *w = j->writer;
-  if (!w)
-    return;
+  if (!w) return;
   pthread_mutex_lock(&w->lock);
   w->quit = true;
   pthread_cond_broadcast(&w->changed);

@@ -18,20 +18,21 @@ static bool bytes_of(const char *text, size_t *out)
   const double v = strtod(text, &end);
   const int unit = toupper((unsigned char)*end);
   const double scale = unit == 'K' ? 1024. : unit == 'M' ? 1048576. : unit == 'G' ? 1073741824. : 1;
-  if (errno || end == text || (*end && end[1]) || (*end && scale == 1) || !(v > 0 && v * scale < 1e18))
+  if (errno || end == text || (*end && end[1]) || (*end && scale == 1) ||
+      !(v > 0 && v * scale < 1e18))
     return false;
   *out = (size_t)(v * scale);
   return true;
 }
 
-lrp_status cli_session(const char *const *plugins, int n, const char *threads, const char *memory, lrp_ctx **out)
+lrp_status cli_session(const char *const *plugins, int n, const char *threads, const char *memory,
+                       lrp_ctx **out)
 {
   static const cli_option THREADS = {"threads", 0, "N", ""};
   int64_t n_thread = 0;
   size_t bytes = 0;
   *out = NULL;
-  if (threads && !cli_int(&THREADS, threads, 1, 1024, &n_thread))
-    return LRP_E_ARG;
+  if (threads && !cli_int(&THREADS, threads, 1, 1024, &n_thread)) return LRP_E_ARG;
   if (memory && !bytes_of(memory, &bytes)) {
     cli_error("--memory %s: a size as 512M or 4G was expected", memory);
     return LRP_E_ARG;
@@ -43,10 +44,8 @@ lrp_status cli_session(const char *const *plugins, int n, const char *threads, c
     return st;
   }
   lrp_on_warning(ctx, warn, NULL);
-  if (n_thread || !getenv("LRP_THREADS"))
-    lrp_set_threads((int)n_thread);
-  if (bytes)
-    lrp_set_memory_limit(ctx, bytes);
+  if (n_thread || !getenv("LRP_THREADS")) lrp_set_threads((int)n_thread);
+  if (bytes) lrp_set_memory_limit(ctx, bytes);
   st = lrp_plugins_open(ctx);
   for (int i = 0; !st && i < n; i++)
     st = lrp_plugin_open(ctx, plugins[i], NULL);

@@ -15,71 +15,94 @@ static const cli_option OPTIONS[] = {
     [O_CLASS] = {"class", 'c', "CLASS", "of a named query: only this class, a label or an index"},
     {0}};
 static int run_sql(const cli_command *c, int argc, char **argv);
-const cli_command CLI_SQL = {
-    "sql", "ask the database of explanations", "[QUERY | @NAME [A B] | -] [OPTION ...]", OPTIONS, -1,
-    "  lrp sql                                   what can be asked\n"
-    "  lrp sql @top-words --class spam\n"
-    "  lrp sql @disagreement epsilon gradient\n"
-    "  lrp sql \"SELECT * FROM v_explanation\" --format csv\n"
-    "  lrp sql @leaks --show\n"
-    "  lrp sql - < question.sql\n",
-    run_sql};
+const cli_command CLI_SQL = {"sql",
+                             "ask the database of explanations",
+                             "[QUERY | @NAME [A B] | -] [OPTION ...]",
+                             OPTIONS,
+                             -1,
+                             "  lrp sql                                   what can be asked\n"
+                             "  lrp sql @top-words --class spam\n"
+                             "  lrp sql @disagreement epsilon gradient\n"
+                             "  lrp sql \"SELECT * FROM v_explanation\" --format csv\n"
+                             "  lrp sql @leaks --show\n"
+                             "  lrp sql - < question.sql\n",
+                             run_sql};
 
 /* ---- named queries ---- */
 
 /* The first sentence of the comment that begins each table and view. */
-static const char SQL_TABLES[] =
-    "WITH c AS (\n"
-    "  SELECT name, type, substr(sql, instr(sql, '--') + 3) || char(10) AS comment FROM sqlite_schema\n"
-    "  WHERE type IN ('table', 'view') AND instr(sql, '--') AND name NOT LIKE 'input\\_fts%' ESCAPE '\\'),\n"
-    "l AS (SELECT name, type, substr(comment, 1, instr(comment, char(10)) - 1) || '  ' AS line FROM c)\n"
-    "SELECT name, type, substr(line, 1, instr(line, '  ') - 1) AS meaning FROM l ORDER BY type DESC, name";
+static const char SQL_TABLES[] = "WITH c AS (\n"
+                                 "  SELECT name, type, substr(sql, instr(sql, '--') + 3) || "
+                                 "char(10) AS comment FROM sqlite_schema\n"
+                                 "  WHERE type IN ('table', 'view') AND instr(sql, '--') AND name "
+                                 "NOT LIKE 'input\\_fts%' ESCAPE '\\'),\n"
+                                 "l AS (SELECT name, type, substr(comment, 1, instr(comment, "
+                                 "char(10)) - 1) || '  ' AS line FROM c)\n"
+                                 "SELECT name, type, substr(line, 1, instr(line, '  ') - 1) AS "
+                                 "meaning FROM l ORDER BY type DESC, name";
 
 static const struct {
   const char *name, *doc, *sql;
 } NAMED[] = {
     {"explanations", "the latest explanations",
-     "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, target, composite,\n"
+     "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, "
+     "target, composite,\n"
      "  value, sum, residual\n"
      "FROM v_explanation ORDER BY explanation_id DESC LIMIT 50"},
     {"top-words", "the ten words that speak most for each class, over all texts (--class: for one)",
      "WITH w AS (\n"
-     "  SELECT coalesce(k.label, CAST(v.target_class AS TEXT)) AS class, v.composite, lower(v.word) AS word,\n"
+     "  SELECT coalesce(k.label, CAST(v.target_class AS TEXT)) AS class, v.composite, "
+     "lower(v.word) AS word,\n"
      "    avg(v.relevance) AS relevance, count(*) AS n\n"
      "  FROM v_word v JOIN run r USING (run_id)\n"
      "    LEFT JOIN class k ON k.model_id = r.model_id AND k.class_index = v.target_class\n"
      "  WHERE v.contrast_class IS NULL\n"
-     "    AND (:class IS NULL OR k.label = :class OR CAST(v.target_class AS TEXT) = :class) GROUP BY 1, 2, 3)\n"
+     "    AND (:class IS NULL OR k.label = :class OR CAST(v.target_class AS TEXT) = :class) GROUP "
+     "BY 1, 2, 3)\n"
      "SELECT class, composite, word, relevance, n FROM (\n"
-     "  SELECT *, row_number() OVER (PARTITION BY class, composite ORDER BY relevance DESC, word) AS place FROM w)\n"
+     "  SELECT *, row_number() OVER (PARTITION BY class, composite ORDER BY relevance DESC, word) "
+     "AS place FROM w)\n"
      "WHERE place <= 10 ORDER BY class, composite, place"},
-    {"shortcut-words", "words that are the strongest ones in wrong predictions, where true labels are known",
+    {"shortcut-words",
+     "words that are the strongest ones in wrong predictions, where true labels are known",
      "WITH t AS (\n"
-     "  SELECT v.explanation_id, v.run_id, v.input_id, v.composite, v.target_class, v.word, v.relevance,\n"
+     "  SELECT v.explanation_id, v.run_id, v.input_id, v.composite, v.target_class, v.word, "
+     "v.relevance,\n"
      "    row_number() OVER (PARTITION BY v.explanation_id ORDER BY v.relevance DESC) AS place\n"
      "  FROM v_word v JOIN input i USING (input_id)\n"
      "  WHERE v.contrast_class IS NULL AND i.true_label IS NOT NULL)\n"
-     "SELECT coalesce(k.label, CAST(t.target_class AS TEXT)) AS predicted, t.composite, lower(t.word) AS word,\n"
-     "  sum(i.true_label <> coalesce(k.label, CAST(t.target_class AS TEXT))) AS wrong, count(*) AS n,\n"
+     "SELECT coalesce(k.label, CAST(t.target_class AS TEXT)) AS predicted, t.composite, "
+     "lower(t.word) AS word,\n"
+     "  sum(i.true_label <> coalesce(k.label, CAST(t.target_class AS TEXT))) AS wrong, count(*) AS "
+     "n,\n"
      "  avg(t.relevance) AS relevance\n"
      "FROM t JOIN input i USING (input_id) JOIN run r USING (run_id)\n"
-     "  JOIN prediction p ON p.run_id = t.run_id AND p.input_id = t.input_id AND p.predicted = t.target_class\n"
+     "  JOIN prediction p ON p.run_id = t.run_id AND p.input_id = t.input_id AND p.predicted = "
+     "t.target_class\n"
      "  LEFT JOIN class k ON k.model_id = r.model_id AND k.class_index = t.target_class\n"
-     "WHERE t.place = 1 AND (:class IS NULL OR k.label = :class OR CAST(t.target_class AS TEXT) = :class)\n"
+     "WHERE t.place = 1 AND (:class IS NULL OR k.label = :class OR CAST(t.target_class AS TEXT) = "
+     ":class)\n"
      "GROUP BY 1, 2, 3 HAVING wrong > 0 ORDER BY wrong DESC, n, word LIMIT 30"},
     {"disagreement", "A B: the inputs on which two composites (or methods) agree least",
-     "SELECT CASE x.dtype WHEN 'f64' THEN f64_cos(p.ra, p.rb) ELSE f32_cos(p.ra, p.rb) END AS cosine,\n"
-     "  CASE x.dtype WHEN 'f64' THEN f64_topk_jaccard(p.ra, p.rb, 5) ELSE f32_topk_jaccard(p.ra, p.rb, 5) END AS top5,\n"
+     "SELECT CASE x.dtype WHEN 'f64' THEN f64_cos(p.ra, p.rb) ELSE f32_cos(p.ra, p.rb) END AS "
+     "cosine,\n"
+     "  CASE x.dtype WHEN 'f64' THEN f64_topk_jaccard(p.ra, p.rb, 5) ELSE f32_topk_jaccard(p.ra, "
+     "p.rb, 5) END AS top5,\n"
      "  p.a, p.b, v.target, v.input\n"
-     "FROM v_pair p JOIN v_explanation v ON v.explanation_id = p.a JOIN explanation x ON x.explanation_id = p.a\n"
+     "FROM v_pair p JOIN v_explanation v ON v.explanation_id = p.a JOIN explanation x ON "
+     "x.explanation_id = p.a\n"
      "WHERE p.rule_a = :a AND p.rule_b = :b AND length(p.ra) = length(p.rb)\n"
      "ORDER BY cosine IS NULL, cosine LIMIT 20"},
     {"runs", "all runs, the latest first",
-     "SELECT run_id, experiment, model, composite, status, started_at, round(seconds, 2) AS seconds,\n"
+     "SELECT run_id, experiment, model, composite, status, started_at, round(seconds, 2) AS "
+     "seconds,\n"
      "  explanations, errors\n"
      "FROM v_run ORDER BY run_id DESC"},
-    {"conservation", "how much relevance was lost on the way, for each composite; worst: the explanation to look at",
-     "SELECT composite, count(*) AS n, avg(rel) AS mean, max(rel) AS largest, explanation_id AS worst\n"
+    {"conservation",
+     "how much relevance was lost on the way, for each composite; worst: the explanation to look "
+     "at",
+     "SELECT composite, count(*) AS n, avg(rel) AS mean, max(rel) AS largest, explanation_id AS "
+     "worst\n"
      "FROM v_conservation GROUP BY composite ORDER BY mean"},
     {"leaks", "the layers that lose most, and to what; shares of the explained value",
      "SELECT layer, op, composite, rule, n, total, bias, stabiliser, gate, leak FROM (\n"
@@ -92,7 +115,8 @@ static const struct {
      "  GROUP BY 1, 2, 3, 4)\n"
      "ORDER BY total DESC LIMIT 30"},
     {"wrong", "wrong predictions of high probability, where true labels are known",
-     "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, composite\n"
+     "SELECT explanation_id AS id, input, label, predicted, round(probability, 4) AS probability, "
+     "composite\n"
      "FROM v_explanation WHERE label <> predicted ORDER BY probability DESC LIMIT 50"},
     {"errors", "what could not be explained, and why",
      "SELECT run_id, at, code, message FROM error ORDER BY error_id DESC LIMIT 100"}};
@@ -101,8 +125,7 @@ enum { N_NAMED = sizeof NAMED / sizeof *NAMED };
 static const char *find_named(const char *name)
 {
   for (int i = 0; i < N_NAMED; i++)
-    if (!strcmp(NAMED[i].name, name))
-      return NAMED[i].sql;
+    if (!strcmp(NAMED[i].name, name)) return NAMED[i].sql;
   cli_error("sql: there is no query @%s; lrp sql lists them", name);
   return NULL;
 }
@@ -111,8 +134,7 @@ static bool append(char **text, size_t *n, size_t *room, const char *from, size_
 {
   if (*n + count >= *room) {
     char *grown = realloc(*text, 2 * (*n + count) + 1);
-    if (!grown)
-      return false;
+    if (!grown) return false;
     *text = grown;
     *room = 2 * (*n + count) + 1;
   }
@@ -125,19 +147,21 @@ static bool append(char **text, size_t *n, size_t *room, const char *from, size_
 /* 'text' with its quotes doubled, or NULL. */
 static bool append_literal(char **text, size_t *n, size_t *room, const char *value)
 {
-  if (!value)
-    return append(text, n, room, "NULL", 4);
+  if (!value) return append(text, n, room, "NULL", 4);
   bool ok = append(text, n, room, "'", 1);
   for (const char *p = value; ok && *p; p++)
     ok = append(text, n, room, *p == '\'' ? "''" : p, *p == '\'' ? 2 : 1);
   return ok && append(text, n, room, "'", 1);
 }
 
-/* The query with its :names replaced, so that --show prints what can be run; the caller frees.  NULL: a sentence. */
-static char *fill_named(const char *sql, const char *class, const char *const *operand, int n_operand)
+/* The query with its :names replaced, so that --show prints what can be run; the caller frees.
+ * NULL: a sentence. */
+static char *fill_named(const char *sql, const char *class, const char *const *operand,
+                        int n_operand)
 {
   static const char *const NAMES[] = {":class", ":a", ":b"};
-  const char *value[] = {class, n_operand > 0 ? operand[0] : NULL, n_operand > 1 ? operand[1] : NULL};
+  const char *value[] = {class, n_operand > 0 ? operand[0] : NULL,
+                         n_operand > 1 ? operand[1] : NULL};
   bool used[3] = {false};
   char *text = NULL;
   size_t n = 0, room = 0;
@@ -150,16 +174,17 @@ static char *fill_named(const char *sql, const char *class, const char *const *o
         which = i;
         len = strlen(NAMES[i]);
       }
-    ok = which < 0 ? append(&text, &n, &room, p, 1) : append_literal(&text, &n, &room, value[which]);
-    if (which >= 0)
-      used[which] = true;
+    ok =
+        which < 0 ? append(&text, &n, &room, p, 1) : append_literal(&text, &n, &room, value[which]);
+    if (which >= 0) used[which] = true;
     p += len;
   }
   const int wanted = used[2] ? 2 : 0;
   if (!ok)
     cli_error("no memory");
   else if (n_operand != wanted)
-    cli_error(wanted ? "sql: this query needs two names of composites or methods: @disagreement A B" : "sql: this query takes no more words");
+    cli_error(wanted ? "sql: this query needs two names of composites or methods: @disagreement A B"
+                     : "sql: this query takes no more words");
   else if (class && !used[0])
     cli_error("sql: this query knows no --class");
   else
@@ -174,9 +199,11 @@ static void list_named(FILE *out)
   for (int i = 0; i < N_NAMED; i++)
     fprintf(out, "  lrp sql @%-14s %s\n", NAMED[i].name, NAMED[i].doc);
   fputs("\nexamples\n"
-        "  lrp sql \"SELECT token, relevance FROM v_token WHERE explanation_id = 1 ORDER BY position\"\n"
+        "  lrp sql \"SELECT token, relevance FROM v_token WHERE explanation_id = 1 ORDER BY "
+        "position\"\n"
         "  lrp sql \"SELECT * FROM v_flow WHERE explanation_id = 1 ORDER BY ordinal DESC\"\n"
-        "  lrp sql \"SELECT input_id, text FROM input WHERE input_id IN (SELECT rowid FROM input_fts('excellent'))\"\n",
+        "  lrp sql \"SELECT input_id, text FROM input WHERE input_id IN (SELECT rowid FROM "
+        "input_fts('excellent'))\"\n",
         out);
 }
 
@@ -188,8 +215,7 @@ static char *read_query(FILE *in)
   char *text = malloc(room + 1);
   while (text) {
     n += fread(text + n, 1, room - n, in);
-    if (n < room || n >= STDIN_MAX)
-      break;
+    if (n < room || n >= STDIN_MAX) break;
     char *grown = realloc(text, 2 * room + 1);
     if (!grown) {
       free(text);
@@ -198,8 +224,7 @@ static char *read_query(FILE *in)
     text = grown;
     room *= 2;
   }
-  if (text)
-    text[n] = '\0';
+  if (text) text[n] = '\0';
   return text;
 }
 
@@ -215,8 +240,7 @@ static bool parse_format(const char *text, int32_t *out)
       *out = i;
       return true;
     }
-  if (text)
-    cli_error("sql: --format %s: table, csv, json or markdown was expected", text);
+  if (text) cli_error("sql: --format %s: table, csv, json or markdown was expected", text);
   return !text;
 }
 
@@ -224,11 +248,9 @@ static bool parse_timeout(const char *text, double *out)
 {
   char *end;
   *out = TIMEOUT_S;
-  if (!text)
-    return true;
+  if (!text) return true;
   *out = strtod(text, &end);
-  if (end != text && !*end && *out >= 0 && *out < 1e9)
-    return true;
+  if (end != text && !*end && *out >= 0 && *out < 1e9) return true;
   cli_error("sql: --timeout %s: a number of seconds was expected", text);
   return false;
 }
@@ -254,11 +276,11 @@ static int ask(const question *q)
     cli_error("no memory");
     return 1;
   }
-  const lrp_status st = lrp_store_query(ctx, q->db, q->sql, q->format, q->seconds, write_out, stdout);
+  const lrp_status st =
+      lrp_store_query(ctx, q->db, q->sql, q->format, q->seconds, write_out, stdout);
   const int exit_status = st ? cli_fail(ctx, st) : 0;
   lrp_ctx_free(ctx);
-  if (!st && q->overview && q->format == LRP_FORMAT_TABLE)
-    list_named(stdout);
+  if (!st && q->overview && q->format == LRP_FORMAT_TABLE) list_named(stdout);
   return exit_status;
 }
 
@@ -267,7 +289,8 @@ static int answer(const cli_args *a)
   const char *env = getenv("LRP_DB"), *operand = a->n_operand ? a->operand[0] : NULL;
   question q = {.db = a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db"};
   char *read = NULL;
-  if (!parse_format(a->value[O_FORMAT], &q.format) || !parse_timeout(a->value[O_TIMEOUT], &q.seconds))
+  if (!parse_format(a->value[O_FORMAT], &q.format) ||
+      !parse_timeout(a->value[O_TIMEOUT], &q.seconds))
     return 2;
   q.overview = !operand;
   if (!operand)
@@ -278,8 +301,7 @@ static int answer(const cli_args *a)
     q.sql = operand;
   else if ((q.sql = find_named(operand + 1)) != NULL)
     q.sql = read = fill_named(q.sql, a->value[O_CLASS], a->operand + 1, a->n_operand - 1);
-  if (!q.sql)
-    return operand && *operand == '@' ? 2 : 1;
+  if (!q.sql) return operand && *operand == '@' ? 2 : 1;
   int status = 0;
   if (a->value[O_SHOW])
     printf("%s;\n", q.sql);

@@ -20,7 +20,8 @@ bool cli_is_quiet(void)
   return quiet;
 }
 
-/* Lines of ours, in which names and texts of strangers may stand: all but the line ends is escaped. */
+/* Lines of ours, in which names and texts of strangers may stand: all but the line ends is
+ * escaped. */
 static void put_lines(FILE *f, const char *text)
 {
   for (const char *line = text; *line;) {
@@ -49,8 +50,7 @@ void cli_error(const char *fmt, ...)
 
 void cli_note(const char *fmt, ...)
 {
-  if (quiet)
-    return;
+  if (quiet) return;
   va_list ap;
   va_start(ap, fmt);
   put_message("", fmt, ap);
@@ -70,10 +70,8 @@ static int flush_error;
 bool cli_flush(void)
 {
   errno = 0;
-  if (!fflush(stdout) && !ferror(stdout))
-    return true;
-  if (!flush_error)
-    flush_error = errno ? errno : EIO;
+  if (!fflush(stdout) && !ferror(stdout)) return true;
+  if (!flush_error) flush_error = errno ? errno : EIO;
   return false;
 }
 
@@ -85,8 +83,7 @@ int cli_flush_error(void)
 int cli_columns(FILE *f)
 {
   struct winsize size = {0};
-  if (!isatty(fileno(f)))
-    return 0;
+  if (!isatty(fileno(f))) return 0;
   return !ioctl(fileno(f), TIOCGWINSZ, &size) && size.ws_col >= 20 ? size.ws_col : 80;
 }
 
@@ -96,13 +93,13 @@ int cli_color(const char *when, FILE *f)
 {
   const char *no = getenv("NO_COLOR"), *term = getenv("TERM"), *true_color = getenv("COLORTERM");
   const bool always = when && !strcmp(when, "always");
-  if (when && !strcmp(when, "never"))
-    return CLI_COLOR_NONE;
+  if (when && !strcmp(when, "never")) return CLI_COLOR_NONE;
   if (!always && ((no && *no) || !term || !strcmp(term, "dumb") || !isatty(fileno(f))))
     return CLI_COLOR_NONE;
-  if (always && !true_color)
-    return CLI_COLOR_TRUE;
-  return true_color && (!strcmp(true_color, "truecolor") || !strcmp(true_color, "24bit")) ? CLI_COLOR_TRUE : CLI_COLOR_256;
+  if (always && !true_color) return CLI_COLOR_TRUE;
+  return true_color && (!strcmp(true_color, "truecolor") || !strcmp(true_color, "24bit"))
+             ? CLI_COLOR_TRUE
+             : CLI_COLOR_256;
 }
 
 /* coolwarm after Moreland 2009 by five anchors; bwr is linear from blue over white to red. */
@@ -110,13 +107,13 @@ cli_rgb cli_map(int map, double v)
 {
   static const double COOLWARM[5][3] = {
       {59, 76, 192}, {141, 176, 254}, {221, 221, 221}, {244, 154, 123}, {180, 4, 38}};
-  static const double BWR[5][3] = {{0, 0, 255}, {128, 128, 255}, {255, 255, 255}, {255, 128, 128}, {255, 0, 0}};
+  static const double BWR[5][3] = {
+      {0, 0, 255}, {128, 128, 255}, {255, 255, 255}, {255, 128, 128}, {255, 0, 0}};
   const double(*m)[3] = map == CLI_MAP_BWR ? BWR : COOLWARM;
   v = v < -1 ? -1 : v > 1 ? 1 : v;
   const double x = (v + 1) * 2;
   int i = (int)x;
-  if (i > 3)
-    i = 3;
+  if (i > 3) i = 3;
   const double t = x - i;
   double c[3];
   for (int k = 0; k < 3; k++)
@@ -139,8 +136,7 @@ static int cube(int v)
 static int to_256(cli_rgb c)
 {
   const int spread = abs(c.r - c.g) + abs(c.g - c.b);
-  if (spread < 12)
-    return c.r < 8 ? 16 : c.r > 246 ? 231 : 232 + (c.r - 8) * 23 / 239;
+  if (spread < 12) return c.r < 8 ? 16 : c.r > 246 ? 231 : 232 + (c.r - 8) * 23 / 239;
   return 16 + 36 * cube(c.r) + 6 * cube(c.g) + cube(c.b);
 }
 
@@ -164,14 +160,12 @@ void cli_foreground(FILE *f, int color, cli_rgb c)
 
 void cli_reset(FILE *f, int color)
 {
-  if (color)
-    fputs("\033[0m", f);
+  if (color) fputs("\033[0m", f);
 }
 
 void cli_bold(FILE *f, int color, bool on)
 {
-  if (color)
-    fputs(on ? "\033[1m" : "\033[22m", f);
+  if (color) fputs(on ? "\033[1m" : "\033[22m", f);
 }
 
 /* ---- text of strangers ---- */
@@ -179,15 +173,17 @@ void cli_bold(FILE *f, int color, bool on)
 static bool harmless(utf8proc_int32_t c)
 {
   const utf8proc_category_t k = utf8proc_category(c);
-  return k != UTF8PROC_CATEGORY_CC && k != UTF8PROC_CATEGORY_CF && k != UTF8PROC_CATEGORY_CS && k != UTF8PROC_CATEGORY_ZL &&
-         k != UTF8PROC_CATEGORY_ZP;
+  return k != UTF8PROC_CATEGORY_CC && k != UTF8PROC_CATEGORY_CF && k != UTF8PROC_CATEGORY_CS &&
+         k != UTF8PROC_CATEGORY_ZL && k != UTF8PROC_CATEGORY_ZP;
 }
 
-/* Next piece of s: its length, and how it is written; code points that a terminal may obey are spelt out. */
+/* Next piece of s: its length, and how it is written; code points that a terminal may obey are
+ * spelt out. */
 static size_t piece(const char *s, size_t n, char *out, size_t size, int *width)
 {
   utf8proc_int32_t c;
-  const utf8proc_ssize_t len = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &c);
+  const utf8proc_ssize_t len =
+      utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &c);
   if (len <= 0) {
     *width = snprintf(out, size, "\\x%02X", (unsigned char)*s);
     return 1;

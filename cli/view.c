@@ -1,4 +1,5 @@
-/* view.c - an explanation for people: what was predicted, what is explained, and where the relevance went. */
+/* view.c - an explanation for people: what was predicted, what is explained, and where the
+ * relevance went. */
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -8,8 +9,7 @@ const char *cli_label(const lrp_model *model, int64_t index, char *buffer, size_
 {
   const lrp_model_info *about = lrp_model_about(model);
   if (about->labels && index >= 0 && index < about->n_label && about->labels[index]) {
-    if (snprintf(buffer, n, "%s", about->labels[index]) < (int)n)
-      return buffer;
+    if (snprintf(buffer, n, "%s", about->labels[index]) < (int)n) return buffer;
     size_t cut = n - 1; /* not in the middle of a character */
     while (cut && ((unsigned char)about->labels[index][cut] & 0xC0) == 0x80)
       cut--;
@@ -52,8 +52,7 @@ int64_t cli_second(const cli_view *v)
 {
   int64_t best = -1;
   for (int64_t i = 0; i < v->n_class; i++)
-    if (i != v->predicted && (best < 0 || v->scores[i] > v->scores[best]))
-      best = i;
+    if (i != v->predicted && (best < 0 || v->scores[i] > v->scores[best])) best = i;
   return best;
 }
 
@@ -123,9 +122,9 @@ static void put_line(FILE *f, const char *name, double part, double whole, const
 {
   char percent[32] = "";
   const int places = cli_decimals(fabs(whole));
-  if (fabs(whole) > 1e-12)
-    cli_percent(part / whole, percent, sizeof percent);
-  fprintf(f, "  %-12s %10.*f %9s%s\n", name, places, fabs(part) < 0.5 * pow(10, -places) ? 0 : part, percent, doc);
+  if (fabs(whole) > 1e-12) cli_percent(part / whole, percent, sizeof percent);
+  fprintf(f, "  %-12s %10.*f %9s%s\n", name, places, fabs(part) < 0.5 * pow(10, -places) ? 0 : part,
+          percent, doc);
 }
 
 static void put_balance(FILE *f, const cli_view *v)
@@ -142,8 +141,7 @@ static void put_balance(FILE *f, const cli_view *v)
   put_line(f, "  biases", l.bias, value, "");
   put_line(f, "  stabilizer", l.stab, value, "");
   put_line(f, "  rules", l.gate, value, "");
-  if (fabs(rest) > 1e-4 * fabs(value) + 1e-9)
-    put_line(f, "  elsewhere", rest, value, "");
+  if (fabs(rest) > 1e-4 * fabs(value) + 1e-9) put_line(f, "  elsewhere", rest, value, "");
 }
 
 /* A name in a column of this width, cut where it is longer. */
@@ -164,8 +162,8 @@ static void put_cell(FILE *f, const char *s, int width)
 static void put_ledger(FILE *f, const cli_view *v)
 {
   const int64_t batch = lrp_graph_n_batch(v->graph);
-  fprintf(f, "\n  %-28s  %-12s %11s %11s %11s %11s %11s  %s\n", "node", "layer", "R above", "R below", "to bias", "stabilizer",
-          "by rule", "rule");
+  fprintf(f, "\n  %-28s  %-12s %11s %11s %11s %11s %11s  %s\n", "node", "layer", "R above",
+          "R below", "to bias", "stabilizer", "by rule", "rule");
   for (int64_t i = lrp_graph_n_node(v->graph); i-- > 0;) {
     const lrp_node_view n = lrp_graph_node(v->graph, i);
     const lrp_ledger *l = &v->r->ledger[i * batch + v->sample];
@@ -173,7 +171,8 @@ static void put_ledger(FILE *f, const cli_view *v)
     put_cell(f, n.name, 28);
     fputs("  ", f);
     put_cell(f, n.layer->name, 12);
-    fprintf(f, " %11.5g %11.5g %11.4g %11.4g %11.4g  ", l->r_out, l->r_in, l->bias, l->stab, l->gate);
+    fprintf(f, " %11.5g %11.5g %11.4g %11.4g %11.4g  ", l->r_out, l->r_in, l->bias, l->stab,
+            l->gate);
     cli_escape(f, n.rule, strlen(n.rule));
     fputc('\n', f);
   }
@@ -203,6 +202,5 @@ void cli_show(FILE *f, int color, const cli_view *v, bool ledger)
     cli_show_bytes(f, color, v);
   else if (v->rel)
     put_tensor(f, v);
-  if (ledger)
-    put_ledger(f, v);
+  if (ledger) put_ledger(f, v);
 }

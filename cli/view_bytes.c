@@ -1,4 +1,5 @@
-/* view_bytes.c - the bytes of a file that a model read, in rows of 16 as hexadecimal and as text, coloured by relevance. */
+/* view_bytes.c - the bytes of a file that a model read, in rows of 16 as hexadecimal and as text,
+ * coloured by relevance. */
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -17,8 +18,7 @@ cli_byte *cli_bytes(const cli_view *v, int64_t *n, double *padding)
   int64_t found = 0;
   *n = 0;
   *padding = 0;
-  if (!list)
-    return NULL;
+  if (!list) return NULL;
   for (int64_t i = 0; i < in->n_byte && i < v->n_rel; i++)
     if (in->byte_at[i] < 0)
       *padding += (double)v->rel[i];
@@ -78,7 +78,8 @@ static void put_row(FILE *f, int color, const cli_byte *b, int64_t n, double lar
     } else {
       fputc(' ', f);
     }
-  fprintf(f, "|%*s %*.*f\n", (int)(ROW - 1 - b[n - 1].at % ROW), "", 10, cli_decimals(largest), sum);
+  fprintf(f, "|%*s %*.*f\n", (int)(ROW - 1 - b[n - 1].at % ROW), "", 10, cli_decimals(largest),
+          sum);
 }
 
 /* The largest sum of a row; rows below a part of it are left out of long files. */
@@ -109,13 +110,11 @@ static void put_rows(FILE *f, int color, const cli_byte *b, int64_t n, double la
       hidden += next - i;
       continue;
     }
-    if (hidden)
-      fprintf(f, "  ... %lld bytes with less\n", (long long)hidden);
+    if (hidden) fprintf(f, "  ... %lld bytes with less\n", (long long)hidden);
     hidden = 0;
     put_row(f, color, b + i, next - i, largest);
   }
-  if (hidden)
-    fprintf(f, "  ... %lld bytes with less\n", (long long)hidden);
+  if (hidden) fprintf(f, "  ... %lld bytes with less\n", (long long)hidden);
 }
 
 static int by_size(const void *a, const void *b)
@@ -149,7 +148,8 @@ void cli_show_bytes(FILE *f, int color, const cli_view *v)
     fputc('\n', f);
     put_rows(f, color, b, n, largest);
     put_strongest(f, b, n, cli_decimals(largest));
-    fprintf(f, "  where the file has no bytes: %+.*f\n  above 0 speaks for ", cli_decimals(largest), padding);
+    fprintf(f, "  where the file has no bytes: %+.*f\n  above 0 speaks for ", cli_decimals(largest),
+            padding);
     cli_escape(f, v->target_text, strlen(v->target_text));
     fputs(", below 0 against; right of each row its sum\n", f);
   }

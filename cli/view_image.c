@@ -1,4 +1,5 @@
-/* view_image.c - a picture and its heatmap in a terminal: half blocks in colour, characters without. */
+/* view_image.c - a picture and its heatmap in a terminal: half blocks in colour, characters
+ * without. */
 #include "cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ lrp_real *cli_pixels(const cli_view *v, int64_t *h, int64_t *w)
   return sum;
 }
 
-/* Cells of step_x times step_y pixels: relevance is summed, so that the total is kept; colours are averaged. */
+/* Cells of step_x times step_y pixels: relevance is summed, so that the total is kept; colours are
+ * averaged. */
 typedef struct cells {
   int64_t h, w, step_x, step_y; /* h, w in cells */
   lrp_real *heat;
@@ -48,7 +50,8 @@ static cli_rgb mean_color(const cells *c, const lrp_input *in, int64_t row, int6
       for (int k = 0; k < 3; k++)
         sum[k] += p[in->image_c >= 3 ? k : 0];
     }
-  return n ? (cli_rgb){(uint8_t)(sum[0] / n), (uint8_t)(sum[1] / n), (uint8_t)(sum[2] / n)} : (cli_rgb){0, 0, 0};
+  return n ? (cli_rgb){(uint8_t)(sum[0] / n), (uint8_t)(sum[1] / n), (uint8_t)(sum[2] / n)}
+           : (cli_rgb){0, 0, 0};
 }
 
 static bool make_cells(const cli_view *v, const lrp_real *rel, int64_t h, int64_t w, cells *c)
@@ -57,8 +60,7 @@ static bool make_cells(const cli_view *v, const lrp_real *rel, int64_t h, int64_
   c->h = (h + c->step_y - 1) / c->step_y;
   c->w = (w + c->step_x - 1) / c->step_x;
   c->heat = calloc((size_t)(c->h * c->w) + 1, sizeof *c->heat);
-  if (!c->heat)
-    return false;
+  if (!c->heat) return false;
   sum_heat(c, rel, h, w);
   if (in->pixels && in->image_w == w && in->image_h == h)
     c->input = calloc((size_t)(c->h * c->w) + 1, sizeof *c->input);
@@ -67,7 +69,8 @@ static bool make_cells(const cli_view *v, const lrp_real *rel, int64_t h, int64_
   return true;
 }
 
-/* ---- colour: a character shows two cells, the upper one as foreground, the lower one as background ---- */
+/* ---- colour: a character shows two cells, the upper one as foreground, the lower one as
+ * background ---- */
 
 static cli_rgb heat_color(const cells *c, int64_t i)
 {
@@ -79,8 +82,7 @@ static void put_row(FILE *f, int color, const cells *c, int64_t row, bool input)
   for (int64_t x = 0; x < c->w; x++) {
     const int64_t top = row * c->w + x, low = top + c->w;
     cli_foreground(f, color, input ? c->input[top] : heat_color(c, top));
-    if (row + 1 < c->h)
-      cli_background(f, color, input ? c->input[low] : heat_color(c, low));
+    if (row + 1 < c->h) cli_background(f, color, input ? c->input[low] : heat_color(c, low));
     fputs("▀", f);
   }
   cli_reset(f, color);

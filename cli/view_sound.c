@@ -1,4 +1,5 @@
-/* view_sound.c - a frame of sound: its waveform and where the relevance is, in slices of time or as a picture. */
+/* view_sound.c - a frame of sound: its waveform and where the relevance is, in slices of time or as
+ * a picture. */
 #include "cli.h"
 #include <math.h>
 #include <stdlib.h>
@@ -43,8 +44,8 @@ static void put_slices(FILE *f, int color, const cli_view *v, double rate)
   for (int64_t k = 0; k < slices; k++) {
     const int64_t from = (k * n + slices - 1) / slices, to = ((k + 1) * n + slices - 1) / slices;
     const int high = loud > 0 ? (int)lround(LEVEL * loudest(v->input, from, to) / loud) : 0;
-    fprintf(f, "  %7.4f s  %-*.*s  %11.*f  ", (double)(v->input->sound_at + from) / rate, LEVEL, high, "##########",
-            cli_decimals(largest), (double)sum[k]);
+    fprintf(f, "  %7.4f s  %-*.*s  %11.*f  ", (double)(v->input->sound_at + from) / rate, LEVEL,
+            high, "##########", cli_decimals(largest), (double)sum[k]);
     put_bar(f, color, largest > 0 ? (double)sum[k] / largest : 0, BAR);
     fputc('\n', f);
   }
@@ -64,9 +65,11 @@ void cli_show_sound(FILE *f, int color, const cli_view *v)
 
 /* ---- as a picture: the relevance of each column as its colour, the waveform over it ---- */
 
-static void put_column(uint8_t *rgb, int64_t w, int64_t h, int64_t x, cli_rgb heat, double low, double high)
+static void put_column(uint8_t *rgb, int64_t w, int64_t h, int64_t x, cli_rgb heat, double low,
+                       double high)
 {
-  const int64_t top = (int64_t)lround((1 - high) / 2 * (double)(h - 1)), foot = (int64_t)lround((1 - low) / 2 * (double)(h - 1));
+  const int64_t top = (int64_t)lround((1 - high) / 2 * (double)(h - 1)),
+                foot = (int64_t)lround((1 - low) / 2 * (double)(h - 1));
   for (int64_t y = 0; y < h; y++) {
     const cli_rgb c = y >= top && y <= foot ? (cli_rgb){30, 30, 30} : heat;
     memcpy(rgb + (y * w + x) * 3, (const uint8_t[]){c.r, c.g, c.b}, 3);
@@ -89,13 +92,15 @@ uint8_t *cli_sound_pixels(const cli_view *v, int64_t *w, int64_t *h, double *lar
     sum[i * columns / n] += v->rel[i];
   *largest = cli_largest(sum, columns);
   for (int64_t x = 0; x < columns; x++) {
-    const int64_t from = (x * n + columns - 1) / columns, to = ((x + 1) * n + columns - 1) / columns;
+    const int64_t from = (x * n + columns - 1) / columns,
+                  to = ((x + 1) * n + columns - 1) / columns;
     double low = level(v->input, from), high = low;
     for (int64_t i = from > 0 ? from - 1 : 0; i < to; i++) { /* joined to the column before */
       low = fmin(low, level(v->input, i));
       high = fmax(high, level(v->input, i));
     }
-    put_column(rgb, columns, HEIGHT, x, cli_map(CLI_MAP_BWR, *largest > 0 ? (double)sum[x] / *largest : 0),
+    put_column(rgb, columns, HEIGHT, x,
+               cli_map(CLI_MAP_BWR, *largest > 0 ? (double)sum[x] / *largest : 0),
                loud > 0 ? low / loud : 0, loud > 0 ? high / loud : 0);
   }
   free(sum);

@@ -16,7 +16,10 @@ typedef struct flow {
   FILE *f;
   int color, at, columns; /* at: column of the cursor; columns 0: no limit */
 } flow;
-enum { INDENT = 2, SCREENS = 2000 }; /* SCREENS: tokens of a few pages, the most that a terminal is given */
+enum {
+  INDENT = 2,
+  SCREENS = 2000
+}; /* SCREENS: tokens of a few pages, the most that a terminal is given */
 
 static void new_line(flow *w)
 {
@@ -54,15 +57,16 @@ static void put_gap(flow *w, const char *s, size_t n)
 static void put_token(flow *w, const char *s, size_t n, double v)
 {
   const cli_rgb c = cli_map(CLI_MAP_COOLWARM, v);
-  const int color = digit(v) ? w->color : CLI_COLOR_NONE; /* next to nothing: plain letters, calmer than grey boxes */
+  const int color =
+      digit(v) ? w->color
+               : CLI_COLOR_NONE; /* next to nothing: plain letters, calmer than grey boxes */
   if (color) {
     cli_background(w->f, color, c);
     cli_foreground(w->f, color, cli_dark(c) ? (cli_rgb){255, 255, 255} : (cli_rgb){0, 0, 0});
   }
   cli_escape(w->f, s, n);
   cli_reset(w->f, color);
-  if (!w->color && digit(v))
-    fprintf(w->f, "[%+d]", digit(v));
+  if (!w->color && digit(v)) fprintf(w->f, "[%+d]", digit(v));
   w->at += token_width(w, s, n, v);
 }
 
@@ -71,13 +75,13 @@ static int word_width(const flow *w, const cli_view *v, int64_t i, double larges
 {
   const lrp_input *in = v->input;
   int sum = 0;
-  for (size_t at = in->token[i].begin; i < in->n_token && i < v->n_rel && (!w->columns || sum < w->columns); i++) {
+  for (size_t at = in->token[i].begin;
+       i < in->n_token && i < v->n_rel && (!w->columns || sum < w->columns); i++) {
     const lrp_token *t = &in->token[i];
-    if (t->begin >= t->end || t->begin < at)
-      continue;
-    if (t->begin > at)
-      break;
-    sum += token_width(w, in->text + t->begin, t->end - t->begin, largest > 0 ? (double)v->rel[i] / largest : 0);
+    if (t->begin >= t->end || t->begin < at) continue;
+    if (t->begin > at) break;
+    sum += token_width(w, in->text + t->begin, t->end - t->begin,
+                       largest > 0 ? (double)v->rel[i] / largest : 0);
     at = t->end;
   }
   return sum;
@@ -87,18 +91,20 @@ static void put_flow(FILE *f, int color, const cli_view *v, double largest)
 {
   const lrp_input *in = v->input;
   flow w = {.f = f, .color = color, .columns = cli_columns(f)};
-  const int64_t n = in->n_token < v->n_rel ? in->n_token : v->n_rel, shown = w.columns && n > SCREENS ? SCREENS : n;
+  const int64_t n = in->n_token < v->n_rel ? in->n_token : v->n_rel,
+                shown = w.columns && n > SCREENS ? SCREENS : n;
   size_t at = 0;
   new_line(&w);
   for (int64_t i = 0; i < shown; i++) {
     const lrp_token *t = &in->token[i];
-    if (t->begin >= t->end || t->begin < at)
-      continue;
+    if (t->begin >= t->end || t->begin < at) continue;
     const bool blank = t->begin > at;
     put_gap(&w, in->text + at, t->begin - at);
-    if (w.columns && w.at > INDENT && (blank || w.at >= w.columns) && w.at + word_width(&w, v, i, largest) > w.columns)
+    if (w.columns && w.at > INDENT && (blank || w.at >= w.columns) &&
+        w.at + word_width(&w, v, i, largest) > w.columns)
       new_line(&w);
-    put_token(&w, in->text + t->begin, t->end - t->begin, largest > 0 ? (double)v->rel[i] / largest : 0);
+    put_token(&w, in->text + t->begin, t->end - t->begin,
+              largest > 0 ? (double)v->rel[i] / largest : 0);
     at = t->end;
   }
   if (shown < n)
@@ -143,15 +149,15 @@ static void put_bar(FILE *f, int color, double v)
   cli_reset(f, color);
 }
 
-/* A token as it stands in the text; special ones as the tokenizer calls them.  Long ones are cut. */
+/* A token as it stands in the text; special ones as the tokenizer calls them.  Long ones are
+ * cut. */
 static void put_name(FILE *f, const cli_view *v, int64_t i)
 {
   const lrp_token *t = &v->input->token[i];
   const bool special = t->begin >= t->end;
   const char *s = special ? t->text : v->input->text + t->begin;
   size_t n = special ? strlen(t->text) : t->end - t->begin;
-  if (n > 4096)
-    n = 4096;
+  if (n > 4096) n = 4096;
   const bool cut = cli_width(s, n) > TOKEN_COLUMNS;
   while (cut && n && (cli_width(s, n) > TOKEN_COLUMNS - 1 || ((unsigned char)s[n] & 0xC0) == 0x80))
     n--;
@@ -165,8 +171,7 @@ static void put_row(FILE *f, int color, const cli_view *v, int64_t i, double lar
 {
   char percent[32] = "";
   const double r = (double)v->rel[i], value = v->r->value[v->sample];
-  if (fabs(value) > 1e-12)
-    cli_percent(r / value, percent, sizeof percent);
+  if (fabs(value) > 1e-12) cli_percent(r / value, percent, sizeof percent);
   fputs("  ", f);
   put_name(f, v, i);
   fprintf(f, " %+10.*f %9s", cli_decimals(largest), r, percent);
@@ -199,8 +204,7 @@ static void put_table(FILE *f, int color, const cli_view *v, double largest)
     fprintf(f, "\n  %-*s %10s %9s\n", TOKEN_COLUMNS, "token", "relevance", "share");
     for (int64_t k = 0; k < n && k < MOST; k++)
       put_row(f, color, v, order[k].i, largest);
-    if (n > MOST)
-      fprintf(f, "  ... and %lld more; --json lists all\n", (long long)(n - MOST));
+    if (n > MOST) fprintf(f, "  ... and %lld more; --json lists all\n", (long long)(n - MOST));
   }
   free(order);
 }
@@ -212,6 +216,6 @@ void cli_show_text(FILE *f, int color, const cli_view *v)
   put_legend(f, color, v, largest);
   put_table(f, color, v, largest);
   if (v->input->n_dropped)
-    fprintf(f, "  %lld more tokens were cut off: the model reads %lld\n", (long long)v->input->n_dropped,
-            (long long)v->input->n_token);
+    fprintf(f, "  %lld more tokens were cut off: the model reads %lld\n",
+            (long long)v->input->n_dropped, (long long)v->input->n_token);
 }

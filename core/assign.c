@@ -1,4 +1,5 @@
-/* assign.c - gives every step of a graph its rule: the first line of a composite whose matchers all fit. */
+/* assign.c - gives every step of a graph its rule: the first line of a composite whose matchers all
+ * fit. */
 #include "composite.h"
 #include "table.h"
 #include <fnmatch.h>
@@ -14,8 +15,7 @@ static void depths(const lrp_graph *g, double *depth)
     double d = 0;
     for (uint32_t i = 0; i < s->n_in; i++) {
       const int32_t by = s->in[i] >= 0 ? g->edge[s->in[i]].step : -1;
-      if (by >= 0 && depth[by] + 1 > d)
-        d = depth[by] + 1;
+      if (by >= 0 && depth[by] + 1 > d) d = depth[by] + 1;
     }
     depth[g->order[k]] = d;
     most = d > most ? d : most;
@@ -44,8 +44,10 @@ static bool plain_match(const lrp_matcher *m, const lrp_step *s, double depth)
   }
 }
 
-/* FIRST: matches, and no step on the way from an input matches.  LAST: no step on the way to the scores. */
-static void mark_first(const lrp_graph *g, const lrp_matcher *of, const double *depth, bool *first, bool *behind)
+/* FIRST: matches, and no step on the way from an input matches.  LAST: no step on the way to the
+ * scores. */
+static void mark_first(const lrp_graph *g, const lrp_matcher *of, const double *depth, bool *first,
+                       bool *behind)
 {
   for (int32_t k = 0; k < g->n_order; k++) {
     const int32_t id = g->order[k];
@@ -61,7 +63,8 @@ static void mark_first(const lrp_graph *g, const lrp_matcher *of, const double *
   }
 }
 
-static void mark_last(const lrp_graph *g, const lrp_matcher *of, const double *depth, bool *last, bool *before)
+static void mark_last(const lrp_graph *g, const lrp_matcher *of, const double *depth, bool *last,
+                      bool *before)
 {
   for (int32_t k = g->n_order; k-- > 0;) {
     const int32_t id = g->order[k];
@@ -70,15 +73,14 @@ static void mark_last(const lrp_graph *g, const lrp_matcher *of, const double *d
     last[id] = m && !before[id];
     for (uint32_t i = 0; i < s->n_in; i++) {
       const int32_t by = s->in[i] >= 0 ? g->edge[s->in[i]].step : -1;
-      if (by >= 0)
-        before[by] = before[by] || before[id] || m;
+      if (by >= 0) before[by] = before[by] || before[id] || m;
     }
   }
 }
 
 /* A line fits those steps that all its matchers fit. */
-static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite_rule *line, const double *depth,
-                           bool *fits)
+static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite_rule *line,
+                           const double *depth, bool *fits)
 {
   const size_t n = (size_t)g->n_step + 1;
   memset(fits, 1, n * sizeof *fits);
@@ -88,8 +90,7 @@ static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite
     if (m->of) {
       set = lrp_arena_alloc(&ctx->scratch, n * sizeof *set);
       aux = lrp_arena_alloc(&ctx->scratch, n * sizeof *aux);
-      if (!set || !aux)
-        return lrp_nomem(ctx, "a composite");
+      if (!set || !aux) return lrp_nomem(ctx, "a composite");
       (m->what == LRP_MATCH_FIRST ? mark_first : mark_last)(g, m->of, depth, set, aux);
     }
     for (int32_t k = 0; k < g->n_order; k++) {
@@ -101,17 +102,16 @@ static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite
 }
 
 /* Freeze bits of the intermediates that the line names; false: the layer has none of that name. */
-static bool freeze_bits(const lrp_composite_rule *line, const lrp_layer_type *type, uint32_t *bits, const char **missing)
+static bool freeze_bits(const lrp_composite_rule *line, const lrp_layer_type *type, uint32_t *bits,
+                        const char **missing)
 {
   *bits = 0;
   for (int64_t i = 0; i < line->n_freeze; i++) {
     uint32_t bit = 32;
     for (uint32_t k = 0; type->freezable && type->freezable[k]; k++)
-      if (!strcmp(type->freezable[k], line->freeze[i]))
-        bit = k;
+      if (!strcmp(type->freezable[k], line->freeze[i])) bit = k;
     *missing = line->freeze[i];
-    if (bit == 32)
-      return false;
+    if (bit == 32) return false;
     *bits |= UINT32_C(1) << bit;
   }
   return true;
@@ -122,8 +122,8 @@ static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_compos
   const char *missing = "";
   uint32_t bits;
   if (!freeze_bits(line, s->type, &bits, &missing))
-    return lrp_fail(ctx, LRP_E_ARG, "node \"%s\": layer \"%s\" has nothing to freeze named \"%s\"", s->name, s->type->name,
-                    missing);
+    return lrp_fail(ctx, LRP_E_ARG, "node \"%s\": layer \"%s\" has nothing to freeze named \"%s\"",
+                    s->name, s->type->name, missing);
   s->rule = line->rule;
   s->rule_args = line->args;
   s->freeze = bits;
@@ -132,7 +132,8 @@ static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_compos
   return s->rule_text && s->matcher ? LRP_OK : lrp_nomem(ctx, "a composite");
 }
 
-/* Wanted steps without a rule, all of them, in one message; rearrangements are exact without one. */
+/* Wanted steps without a rule, all of them, in one message; rearrangements are exact without
+ * one. */
 static lrp_status check_all(lrp_ctx *ctx, lrp_graph *g)
 {
   char list[LRP_MESSAGE_MAX - 512] = "";
@@ -140,21 +141,21 @@ static lrp_status check_all(lrp_ctx *ctx, lrp_graph *g)
   int64_t missing = 0;
   for (int32_t k = 0; k < g->n_order; k++) {
     lrp_step *s = &g->step[g->order[k]];
-    if (!s->wanted || s->rule)
-      continue;
+    if (!s->wanted || s->rule) continue;
     if (s->type->kind == LRP_KIND_RESHAPE) {
       s->rule_text = "exact";
       continue;
     }
     missing++;
     if (used + 256 < sizeof list)
-      used += (size_t)snprintf(list + used, sizeof list - used, "\n  node \"%.60s\" (%.40s): layer:%.40s, kind:%s", s->name,
-                               s->op, s->type->name, lrp_kind_name(s->type->kind));
+      used += (size_t)snprintf(list + used, sizeof list - used,
+                               "\n  node \"%.60s\" (%.40s): layer:%.40s, kind:%s", s->name, s->op,
+                               s->type->name, lrp_kind_name(s->type->kind));
   }
-  if (!missing)
-    return LRP_OK;
+  if (!missing) return LRP_OK;
   return lrp_fail(ctx, LRP_E_UNSUPPORTED,
-                  "the composite gives no rule to %lld node%s:%s\nadd a line for them, as \"kind:%s -> RULE\" (lrp rules)",
+                  "the composite gives no rule to %lld node%s:%s\nadd a line for them, as "
+                  "\"kind:%s -> RULE\" (lrp rules)",
                   (long long)missing, missing == 1 ? "" : "s", list, "elementwise");
 }
 
@@ -172,20 +173,17 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
     g->step[i].rule_text = g->step[i].matcher = "";
     lrp_constant_drop(&g->step[i]);
   }
-  if (!st)
-    depths(g, depth);
+  if (!st) depths(g, depth);
   for (int64_t i = 0; !st && i < c->n_line; i++) {
     const lrp_mark inner = lrp_arena_mark(&ctx->scratch);
     st = fit_line(ctx, g, &c->line[i], depth, fits);
     for (int32_t k = 0; !st && k < g->n_order; k++) {
       lrp_step *s = &g->step[g->order[k]];
-      if (s->wanted && !s->rule && fits[g->order[k]])
-        st = give(ctx, g, s, &c->line[i]);
+      if (s->wanted && !s->rule && fits[g->order[k]]) st = give(ctx, g, s, &c->line[i]);
     }
     lrp_arena_release(&ctx->scratch, inner);
   }
-  if (!st)
-    st = check_all(ctx, g);
+  if (!st) st = check_all(ctx, g);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }

@@ -1,5 +1,5 @@
-/* canonize.c - graph passes that make rules mean what their papers say.  Each pass is one function with its pattern drawn
- * above it; `--canonize none` leaves all out, a list names those wanted. */
+/* canonize.c - graph passes that make rules mean what their papers say.  Each pass is one function
+ * with its pattern drawn above it; `--canonize none` leaves all out, a list names those wanted. */
 #include "fuse.h"
 #include "kernel.h"
 #include <stdio.h>
@@ -10,8 +10,9 @@
  *     x -> [layer with fold()] -> z -> [layer with affine()] -> y        z read by nobody else
  *  =>  x -> [layer, parameters folded] ----------------------> y
  *
- * Batch normalisation and constant scales and shifts go into the linear layer before them, found by the graph (zennit
- * merges by order of registration, its issue 63).  Channels are the last axis on both sides. */
+ * Batch normalisation and constant scales and shifts go into the linear layer before them, found by
+ * the graph (zennit merges by order of registration, its issue 63).  Channels are the last axis on
+ * both sides. */
 
 static int32_t readers(const lrp_graph *g, int32_t edge)
 {
@@ -32,7 +33,8 @@ static lrp_status vector(lrp_ctx *ctx, lrp_graph *g, int64_t n, lrp_tensor *out)
 }
 
 /* Room for the new parameters: as the old ones, a missing BIAS as (C). */
-static lrp_status new_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int64_t c, lrp_tensor *out)
+static lrp_status new_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int64_t c,
+                             lrp_tensor *out)
 {
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && i < s->n_param; i++) {
@@ -40,8 +42,7 @@ static lrp_status new_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int6
     out[i] = s->param[i];
     out[i].host = NULL;
     if (!out[i].data) {
-      if (s->type->param[i].role == LRP_PORT_BIAS)
-        st = vector(ctx, g, c, &out[i]);
+      if (s->type->param[i].role == LRP_PORT_BIAS) st = vector(ctx, g, c, &out[i]);
       continue;
     }
     st = lrp_tensor_bytes(ctx, &out[i], &bytes);
@@ -57,30 +58,24 @@ static lrp_status fold_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *before, lrp_st
   const lrp_tensor *z = &before->out_t[0];
   const int64_t c = z->rank ? z->shape[z->rank - 1] : 1;
   lrp_tensor *param = lrp_arena_alloc(&g->arena, (before->n_param + 1) * sizeof *param);
-  if (!param)
-    return lrp_nomem(ctx, "merged parameters");
+  if (!param) return lrp_nomem(ctx, "merged parameters");
   lrp_status st = vector(ctx, g, c, &scale);
-  if (!st)
-    st = vector(ctx, g, c, &shift);
+  if (!st) st = vector(ctx, g, c, &shift);
   if (!st) {
     lrp_step_bind(g, s);
     st = s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, &scale, &shift);
-    if (st == LRP_E_UNSUPPORTED)
-      return LRP_OK; /* not one value for each channel */
+    if (st == LRP_E_UNSUPPORTED) return LRP_OK; /* not one value for each channel */
   }
-  if (!st)
-    st = new_params(ctx, g, before, c, param);
+  if (!st) st = new_params(ctx, g, before, c, param);
   if (!st) {
     lrp_step_bind(g, before);
     st = before->type->fold(&lrp_the_host, ctx, before->inst, &before->call, &scale, &shift, param);
-    if (st == LRP_E_UNSUPPORTED)
-      return LRP_OK;
+    if (st == LRP_E_UNSUPPORTED) return LRP_OK;
   }
   for (uint32_t i = 0; !st && i < before->n_param; i++) {
     lrp_pack_free(&before->param[i]);
     before->param[i] = param[i];
-    if (param[i].data)
-      st = lrp_pack_attach(ctx, &before->param[i]);
+    if (param[i].data) st = lrp_pack_attach(ctx, &before->param[i]);
   }
   *done = !st;
   return st;
@@ -106,10 +101,10 @@ static lrp_status merge_affine(lrp_ctx *ctx, lrp_graph *g)
   lrp_status st = LRP_OK;
   for (int32_t k = 0; !st && k < g->n_order; k++) {
     lrp_step *s = &g->step[g->order[k]];
-    if (s->dead || !s->type->affine || s->n_in != 1 || s->n_out != 1 || s->in[0] < 0)
-      continue;
+    if (s->dead || !s->type->affine || s->n_in != 1 || s->n_out != 1 || s->in[0] < 0) continue;
     const int32_t before = g->edge[s->in[0]].step;
-    if (before < 0 || !g->step[before].type->fold || g->step[before].n_out != 1 || readers(g, s->in[0]) != 1)
+    if (before < 0 || !g->step[before].type->fold || g->step[before].n_out != 1 ||
+        readers(g, s->in[0]) != 1)
       continue;
     bool done = false;
     st = fold_into(ctx, g, &g->step[before], s, &done);
@@ -129,12 +124,12 @@ static lrp_status merge_affine(lrp_ctx *ctx, lrp_graph *g)
  * The scores are what is explained: a probability mixes in the other classes and saturates. */
 enum { MOST_REARRANGED = 16 };
 
-/* The input that a rearrangement moves, if all others are constant; -1: it is no plain rearrangement. */
+/* The input that a rearrangement moves, if all others are constant; -1: it is no plain
+ * rearrangement. */
 static int32_t moved_input(const lrp_graph *g, const lrp_step *s)
 {
   int32_t found = -1;
-  if (s->type->kind != LRP_KIND_RESHAPE || s->n_out != 1 || s->n_param)
-    return -1;
+  if (s->type->kind != LRP_KIND_RESHAPE || s->n_out != 1 || s->n_param) return -1;
   for (uint32_t i = 0; i < s->n_in; i++) {
     const bool data = lrp_port_of(s, i)->role == LRP_PORT_DATA;
     if (s->in[i] < 0 ? s->carrier_of[i] >= 0 : data ? found >= 0 : !g->edge[s->in[i]].is_const)
@@ -145,11 +140,12 @@ static int32_t moved_input(const lrp_graph *g, const lrp_step *s)
 }
 
 /* The step once more, on another edge; *out: what it gives. */
-static lrp_status do_again(lrp_ctx *ctx, lrp_graph *g, int32_t id, int32_t port, int32_t in, int32_t *out)
+static lrp_status do_again(lrp_ctx *ctx, lrp_graph *g, int32_t id, int32_t port, int32_t in,
+                           int32_t *out)
 {
-  const int32_t again = lrp_step_new(ctx, g), e = again < 0 ? -1 : lrp_edge_new(ctx, g, g->edge[g->step[id].out[0]].name);
-  if (e < 0)
-    return LRP_E_NOMEM;
+  const int32_t again = lrp_step_new(ctx, g),
+                e = again < 0 ? -1 : lrp_edge_new(ctx, g, g->edge[g->step[id].out[0]].name);
+  if (e < 0) return LRP_E_NOMEM;
   lrp_step *s = &g->step[again], *from = &g->step[id];
   s->type = from->type;
   s->op = from->op;
@@ -162,8 +158,7 @@ static lrp_status do_again(lrp_ctx *ctx, lrp_graph *g, int32_t id, int32_t port,
     st = s->type->create(&lrp_the_host, ctx, s->args, &s->inst);
   else if (!st)
     s->inst = from->inst;
-  if (st)
-    return st;
+  if (st) return st;
   memcpy(s->in, from->in, s->n_in * sizeof *s->in);
   s->in[port] = in;
   s->out[0] = e;
@@ -183,8 +178,7 @@ static lrp_status final_softmax(lrp_ctx *ctx, lrp_graph *g)
     chain[n] = by;
     by = g->edge[g->step[by].in[port[n++]]].step;
   }
-  if (by < 0 || g->step[by].type->kind != LRP_KIND_SOFTMAX || g->step[by].in[0] < 0)
-    return LRP_OK;
+  if (by < 0 || g->step[by].type->kind != LRP_KIND_SOFTMAX || g->step[by].in[0] < 0) return LRP_OK;
   int32_t scores = g->step[by].in[0];
   lrp_status st = LRP_OK;
   while (!st && n-- > 0)
@@ -208,8 +202,7 @@ static bool listed(const char *list, const char *name)
 {
   const size_t n = strlen(name);
   for (const char *p = list; (p = strstr(p, name)); p += n)
-    if ((p == list || p[-1] == ',') && (p[n] == 0 || p[n] == ','))
-      return true;
+    if ((p == list || p[-1] == ',') && (p[n] == 0 || p[n] == ',')) return true;
   return false;
 }
 
@@ -221,8 +214,10 @@ static lrp_status check_list(lrp_ctx *ctx, const char *list)
     for (int i = 0; i < N_PASS; i++)
       known = known || (strlen(PASSES[i].name) == n && !strncmp(PASSES[i].name, p, n));
     if (!known)
-      return lrp_fail(ctx, LRP_E_ARG, "canonizer \"%.*s\" is not known; all, none, fuse, merge_affine and final_softmax are", (int)n,
-                      p);
+      return lrp_fail(
+          ctx, LRP_E_ARG,
+          "canonizer \"%.*s\" is not known; all, none, fuse, merge_affine and final_softmax are",
+          (int)n, p);
     p += n + (p[n] == ',');
   }
   return LRP_OK;
@@ -230,12 +225,10 @@ static lrp_status check_list(lrp_ctx *ctx, const char *list)
 
 lrp_status lrp_canonize(lrp_ctx *ctx, lrp_graph *g, const char *which)
 {
-  if (which && !strcmp(which, "none"))
-    return LRP_OK;
+  if (which && !strcmp(which, "none")) return LRP_OK;
   const bool all = !which || !*which || !strcmp(which, "all");
   lrp_status st = all ? LRP_OK : check_list(ctx, which);
   for (int i = 0; !st && i < N_PASS; i++)
-    if (all || listed(which, PASSES[i].name))
-      st = PASSES[i].run(ctx, g);
+    if (all || listed(which, PASSES[i].name)) st = PASSES[i].run(ctx, g);
   return st;
 }

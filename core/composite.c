@@ -1,5 +1,5 @@
-/* composite.c - reads composites: one rule a line, "matcher -> rule(arguments)", first match wins.  The language is told
- * in rules/README.md. */
+/* composite.c - reads composites: one rule a line, "matcher -> rule(arguments)", first match wins.
+ * The language is told in rules/README.md. */
 #include "composite.h"
 #include "where.h"
 #include <ctype.h>
@@ -24,7 +24,8 @@ typedef struct reader {
   bool inline_text;
 } reader;
 
-static lrp_status complain(const reader *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static lrp_status complain(const reader *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 static lrp_status complain(const reader *r, const char *fmt, ...)
 {
   char text[1024];
@@ -46,8 +47,7 @@ static lrp_status copy(const reader *r, const char *s, size_t n, const char **ou
 static bool starts(const char **s, const char *prefix)
 {
   const size_t n = strlen(prefix);
-  if (strncmp(*s, prefix, n))
-    return false;
+  if (strncmp(*s, prefix, n)) return false;
   *s += n;
   return true;
 }
@@ -69,8 +69,7 @@ static lrp_status kind_by_name(const reader *r, const char *name, uint32_t *kind
 static bool layer_of_name(const lrp_ctx *ctx, const char *name)
 {
   for (int64_t i = 0; i < lrp_n_layer(ctx); i++)
-    if (!strcmp(lrp_layer_at(ctx, i)->name, name))
-      return true;
+    if (!strcmp(lrp_layer_at(ctx, i)->name, name)) return true;
   return false;
 }
 
@@ -114,13 +113,15 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
   } else if (inner_of(s)) {
     m->what = *s == 'f' ? LRP_MATCH_FIRST : LRP_MATCH_LAST;
     lrp_matcher *of = lrp_arena_alloc(&r->c->arena, sizeof *of);
-    if (!of)
-      return lrp_nomem(r->ctx, "a composite");
+    if (!of) return lrp_nomem(r->ctx, "a composite");
     m->of = of;
     st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first: and last: do not nest", word)
                                : parse_matcher(r, inner_of(s), of);
   } else if (strchr(s, ':')) {
-    st = complain(r, "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, depth:A..B or *", word);
+    st = complain(r,
+                  "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, "
+                  "depth:A..B or *",
+                  word);
   } else {
     m->what = LRP_MATCH_KIND;
     st = kind_by_name(r, s, &m->kind);
@@ -137,8 +138,7 @@ static lrp_status parse_left(const reader *r, char *left, lrp_composite_rule *li
   enum { MOST = 32 };
   lrp_matcher *m = lrp_arena_alloc(&r->c->arena, MOST * sizeof *m);
   const char **freeze = lrp_arena_alloc(&r->c->arena, MOST * sizeof *freeze);
-  if (!m || !freeze)
-    return lrp_nomem(r->ctx, "a composite");
+  if (!m || !freeze) return lrp_nomem(r->ctx, "a composite");
   line->matcher = m;
   line->freeze = freeze;
   char *rest = left, *word;
@@ -148,8 +148,7 @@ static lrp_status parse_left(const reader *r, char *left, lrp_composite_rule *li
     const bool freezes = !strncmp(word, "freeze=", 7);
     const lrp_status st = freezes ? copy(r, word + 7, strlen(word + 7), &freeze[line->n_freeze])
                                   : parse_matcher(r, word, &m[line->n_matcher]);
-    if (st)
-      return st;
+    if (st) return st;
     if (freezes)
       line->n_freeze++;
     else
@@ -160,13 +159,16 @@ static lrp_status parse_left(const reader *r, char *left, lrp_composite_rule *li
 
 /* ---- rules and arguments ---- */
 
-/* The model's input box in units of its tensor, per channel: (0 - mean) / std and (1 - mean) / std. */
+/* The model's input box in units of its tensor, per channel: (0 - mean) / std and (1 - mean) /
+ * std. */
 static lrp_status box_text(const reader *r, bool high, char *out, size_t n)
 {
   const lrp_preprocess *p = r->model ? lrp_model_about(r->model)->preprocess : NULL;
   if (!p)
-    return complain(r, "the word \"model\" stands for the bounds of the model's inputs, which come from "
-                       "preprocessor_config.json in its folder; give numbers instead, as in zbox(low=-3, high=3)");
+    return complain(
+        r,
+        "the word \"model\" stands for the bounds of the model's inputs, which come from "
+        "preprocessor_config.json in its folder; give numbers instead, as in zbox(low=-3, high=3)");
   size_t used = 0;
   const int64_t channels = p->channels > 0 ? p->channels : 3;
   const double top = p->do_rescale ? 255 * p->rescale : 255;
@@ -174,8 +176,7 @@ static lrp_status box_text(const reader *r, bool high, char *out, size_t n)
     const double raw = high ? top : 0;
     const double v = p->do_normalize && p->std[c] != 0 ? (raw - p->mean[c]) / p->std[c] : raw;
     const int w = snprintf(out + used, n - used, "%s%.9g", c ? "/" : "", v);
-    if (w < 0 || (size_t)w >= n - used)
-      return complain(r, "the model's bounds are too long");
+    if (w < 0 || (size_t)w >= n - used) return complain(r, "the model's bounds are too long");
     used += (size_t)w;
   }
   return LRP_OK;
@@ -190,38 +191,33 @@ static lrp_status substitute(const reader *r, const char *args, char *out, size_
     if (low || high) {
       used += (size_t)snprintf(out + used, n - used, low ? "low=" : "high=");
       const lrp_status st = box_text(r, high, out + used, n - used);
-      if (st)
-        return st;
+      if (st) return st;
       used += strlen(out + used);
       args += low ? 9 : 10;
     } else {
       out[used++] = *args++;
     }
-    if (used + 16 > n)
-      return complain(r, "the arguments are longer than %zu characters", n);
+    if (used + 16 > n) return complain(r, "the arguments are longer than %zu characters", n);
   }
   out[used] = 0;
   return LRP_OK;
 }
 
-static lrp_status parse_args(const reader *r, const lrp_rule *rule, const char *text, lrp_composite_rule *line)
+static lrp_status parse_args(const reader *r, const lrp_rule *rule, const char *text,
+                             lrp_composite_rule *line)
 {
   char args[2048], printed[2048];
   lrp_status st = substitute(r, text, args, sizeof args);
-  if (st)
-    return st;
+  if (st) return st;
   const uint32_t n = rule->args ? lrp_args_count(rule->args) : 0;
   lrp_value *v = lrp_arena_alloc(&r->c->arena, (n + 1) * sizeof *v);
-  if (!v)
-    return lrp_nomem(r->ctx, "a composite");
+  if (!v) return lrp_nomem(r->ctx, "a composite");
   lrp_arena *const keep = r->ctx->keep;
   r->ctx->keep = &r->c->arena;
   st = rule->args || *args ? lrp_args_parse(r->ctx, rule->name, rule->args, args, v) : LRP_OK;
-  if (!st && rule->check)
-    st = rule->check(&lrp_the_host, r->ctx, v);
+  if (!st && rule->check) st = rule->check(&lrp_the_host, r->ctx, v);
   r->ctx->keep = keep;
-  if (st)
-    return lrp_fail_at(r->ctx, st, "%s: line %lld: ", r->source, (long long)r->line);
+  if (st) return lrp_fail_at(r->ctx, st, "%s: line %lld: ", r->source, (long long)r->line);
   line->args = v;
   const int len = rule->args ? lrp_args_print(rule->args, v, printed, sizeof printed) : 0;
   char whole[2304];
@@ -271,13 +267,10 @@ static lrp_status parse_line(reader *r, char *text)
   *arrow = 0;
   if (r->c->n_line == r->c->cap_line) {
     const int64_t cap = r->c->cap_line ? 2 * r->c->cap_line : 32;
-    if (cap > MAX_LINES)
-      return complain(r, "more than %d lines", MAX_LINES);
+    if (cap > MAX_LINES) return complain(r, "more than %d lines", MAX_LINES);
     lrp_composite_rule *grown = lrp_arena_alloc(&r->c->arena, (size_t)cap * sizeof *grown);
-    if (!grown)
-      return lrp_nomem(r->ctx, "a composite");
-    if (r->c->n_line)
-      memcpy(grown, r->c->line, (size_t)r->c->n_line * sizeof *grown);
+    if (!grown) return lrp_nomem(r->ctx, "a composite");
+    if (r->c->n_line) memcpy(grown, r->c->line, (size_t)r->c->n_line * sizeof *grown);
     r->c->line = grown;
     r->c->cap_line = cap;
   }
@@ -285,10 +278,8 @@ static lrp_status parse_line(reader *r, char *text)
   *line = (lrp_composite_rule){0};
   char *left = trim(text);
   lrp_status st = copy(r, left, strlen(left), &line->matcher_text);
-  if (!st)
-    st = parse_left(r, left, line);
-  if (!st)
-    st = parse_right(r, trim(right), line);
+  if (!st) st = parse_left(r, left, line);
+  if (!st) st = parse_right(r, trim(right), line);
   r->c->n_line += !st;
   return st;
 }
@@ -307,15 +298,16 @@ static lrp_status read_line(reader *r, char *text)
 {
   cut_comment(text);
   char *s = trim(text);
-  if (!*s)
-    return LRP_OK;
+  if (!*s) return LRP_OK;
   if (!strncmp(s, "include", 7) && isspace((unsigned char)s[7])) {
     if (r->depth >= MAX_DEPTH)
-      return complain(r, "includes nest deeper than %d: does a composite include itself?", MAX_DEPTH);
+      return complain(r, "includes nest deeper than %d: does a composite include itself?",
+                      MAX_DEPTH);
     reader inner = *r;
     inner.depth++;
     const lrp_status st = read_named(&inner, trim(s + 7));
-    return st ? lrp_fail_at(r->ctx, st, "%s: line %lld: include: ", r->source, (long long)r->line) : LRP_OK;
+    return st ? lrp_fail_at(r->ctx, st, "%s: line %lld: include: ", r->source, (long long)r->line)
+              : LRP_OK;
   }
   return parse_line(r, s);
 }
@@ -327,15 +319,13 @@ static lrp_status read_text(reader *r, const char *text)
   for (const char *p = text; *p;) {
     const size_t n = strcspn(p, ends);
     char *line = malloc(n + 1);
-    if (!line)
-      return lrp_nomem(r->ctx, "a composite");
+    if (!line) return lrp_nomem(r->ctx, "a composite");
     memcpy(line, p, n);
     line[n] = 0;
     r->line++;
     const lrp_status st = read_line(r, line);
     free(line);
-    if (st)
-      return st;
+    if (st) return st;
     p += n + (p[n] != 0);
   }
   return LRP_OK;
@@ -347,24 +337,20 @@ static lrp_status read_file(reader *r, const char *path)
 {
   lrp_file f;
   lrp_status st = lrp_file_open(r->ctx, path, "composite", MAX_TEXT, &f);
-  if (st)
-    return st == LRP_E_INPUT ? LRP_E_ARG : st;
+  if (st) return st == LRP_E_INPUT ? LRP_E_ARG : st;
   char *text = malloc(f.size + 1);
-  if (text && f.size)
-    memcpy(text, f.data, f.size);
+  if (text && f.size) memcpy(text, f.data, f.size);
   const bool has_nul = f.size && memchr(f.data, 0, f.size);
   const size_t n = f.size;
   lrp_file_close(&f);
-  if (!text)
-    return lrp_nomem(r->ctx, "a composite");
+  if (!text) return lrp_nomem(r->ctx, "a composite");
   text[n] = 0;
   const char *slash = strrchr(path, '/');
   const char *folder = NULL, *source = NULL;
   r->inline_text = false;
   st = has_nul ? lrp_fail(r->ctx, LRP_E_ARG, "%s: not a text file: it holds a zero byte", path)
                : copy(r, path, slash ? (size_t)(slash - path) : 0, &folder);
-  if (!st)
-    st = copy(r, path, strlen(path), &source);
+  if (!st) st = copy(r, path, strlen(path), &source);
   if (!st) {
     r->folder = slash ? folder : ".";
     r->source = source;
@@ -377,17 +363,16 @@ static lrp_status read_file(reader *r, const char *path)
 const char *lrp_preset_dirs(lrp_ctx *ctx)
 {
   char own[4096];
-  if (ctx->preset_dirs[0])
-    return ctx->preset_dirs;
+  if (ctx->preset_dirs[0]) return ctx->preset_dirs;
 #ifdef LRP_DATA_DIR
   const char *installed = LRP_DATA_DIR "/presets";
 #else
   const char *installed = "presets";
 #endif
   const char *env = lrp_trusted_env("LRP_PRESET_PATH");
-  if (!lrp_own_folder("presets", installed, own, sizeof own))
-    own[0] = 0;
-  snprintf(ctx->preset_dirs, sizeof ctx->preset_dirs, "%s%s%s", env ? env : "", env && *env ? ":" : "", own);
+  if (!lrp_own_folder("presets", installed, own, sizeof own)) own[0] = 0;
+  snprintf(ctx->preset_dirs, sizeof ctx->preset_dirs, "%s%s%s", env ? env : "",
+           env && *env ? ":" : "", own);
   return ctx->preset_dirs;
 }
 
@@ -395,15 +380,16 @@ const char *lrp_preset_dirs(lrp_ctx *ctx)
 static bool find_preset(const reader *r, const char *name, char *path, size_t n)
 {
   char file[256];
-  if (strlen(name) > 200 || strchr(name, '/'))
-    return false;
+  if (strlen(name) > 200 || strchr(name, '/')) return false;
   snprintf(file, sizeof file, "%s", name);
   for (int dashed = 0; dashed < 2; dashed++) {
-    if (r->folder && (size_t)snprintf(path, n, "%s/%s.composite", r->folder, file) < n && !access(path, R_OK))
+    if (r->folder && (size_t)snprintf(path, n, "%s/%s.composite", r->folder, file) < n &&
+        !access(path, R_OK))
       return true;
     for (const char *d = lrp_preset_dirs(r->ctx); *d;) {
       const size_t len = strcspn(d, ":");
-      if (len && (size_t)snprintf(path, n, "%.*s/%s.composite", (int)len, d, file) < n && !access(path, R_OK))
+      if (len && (size_t)snprintf(path, n, "%.*s/%s.composite", (int)len, d, file) < n &&
+          !access(path, R_OK))
         return true;
       d += len + (d[len] == ':');
     }
@@ -416,12 +402,13 @@ static bool find_preset(const reader *r, const char *name, char *path, size_t n)
 static lrp_status read_named(reader *r, const char *what)
 {
   char path[4400];
-  if (find_preset(r, what, path, sizeof path))
-    return read_file(r, path);
+  if (find_preset(r, what, path, sizeof path)) return read_file(r, path);
   if (strchr(what, '/') || strstr(what, ".composite") || !access(what, R_OK))
     return read_file(r, what);
-  return lrp_fail(r->ctx, LRP_E_ARG,
-                  "composite \"%s\" is neither a preset (lrp rules lists them), a file, nor text with \"->\"", what);
+  return lrp_fail(
+      r->ctx, LRP_E_ARG,
+      "composite \"%s\" is neither a preset (lrp rules lists them), a file, nor text with \"->\"",
+      what);
 }
 
 /* ---- whole ---- */
@@ -432,34 +419,30 @@ static lrp_status complete(lrp_ctx *ctx, lrp_composite *c)
   for (int64_t i = 0; i < c->n_line; i++)
     n += strlen(c->line[i].matcher_text) + strlen(c->line[i].rule_text) + 8;
   c->text = lrp_arena_alloc(&c->arena, n);
-  if (!c->text)
-    return lrp_nomem(ctx, "a composite");
+  if (!c->text) return lrp_nomem(ctx, "a composite");
   size_t used = 0;
   for (int64_t i = 0; i < c->n_line; i++)
-    used += (size_t)snprintf(c->text + used, n - used, "%s -> %s\n", c->line[i].matcher_text, c->line[i].rule_text);
+    used += (size_t)snprintf(c->text + used, n - used, "%s -> %s\n", c->line[i].matcher_text,
+                             c->line[i].rule_text);
   lrp_sha256(c->text, used, c->sha256);
   return LRP_OK;
 }
 
-lrp_status lrp_composite_open(lrp_ctx *ctx, const char *what, const lrp_model *model, lrp_composite **out)
+lrp_status lrp_composite_open(lrp_ctx *ctx, const char *what, const lrp_model *model,
+                              lrp_composite **out)
 {
   *out = NULL;
   lrp_composite *c = calloc(1, sizeof *c);
-  if (!c)
-    return lrp_nomem(ctx, "a composite");
+  if (!c) return lrp_nomem(ctx, "a composite");
   reader r = {.ctx = ctx, .c = c, .model = model, .source = "--rules"};
   const bool text = strstr(what, "->") || strchr(what, ';') || !strncmp(what, "include ", 8) ||
                     (strchr(what, '=') && access(what, R_OK));
   r.inline_text = text;
   lrp_status st = copy(&r, what, strlen(what), &c->name);
-  if (!st && !*what)
-    st = lrp_fail(ctx, LRP_E_ARG, "the composite is empty");
-  if (!st)
-    st = text ? read_text(&r, what) : read_named(&r, what);
-  if (!st && !c->n_line)
-    st = lrp_fail(ctx, LRP_E_ARG, "%s: the composite has no line", what);
-  if (!st)
-    st = complete(ctx, c);
+  if (!st && !*what) st = lrp_fail(ctx, LRP_E_ARG, "the composite is empty");
+  if (!st) st = text ? read_text(&r, what) : read_named(&r, what);
+  if (!st && !c->n_line) st = lrp_fail(ctx, LRP_E_ARG, "%s: the composite has no line", what);
+  if (!st) st = complete(ctx, c);
   if (st) {
     lrp_composite_free(c);
     return st;
@@ -470,8 +453,7 @@ lrp_status lrp_composite_open(lrp_ctx *ctx, const char *what, const lrp_model *m
 
 void lrp_composite_free(lrp_composite *c)
 {
-  if (!c)
-    return;
+  if (!c) return;
   lrp_arena_free(&c->arena);
   free(c);
 }
@@ -496,8 +478,8 @@ int64_t lrp_composite_n_line(const lrp_composite *c)
   return c->n_line;
 }
 
-void lrp_composite_line(const lrp_composite *c, int64_t i, const char **matcher, const lrp_rule **rule,
-                        const lrp_value **args)
+void lrp_composite_line(const lrp_composite *c, int64_t i, const char **matcher,
+                        const lrp_rule **rule, const lrp_value **args)
 {
   *matcher = c->line[i].matcher_text;
   *rule = c->line[i].rule;

@@ -1,4 +1,5 @@
-/* explain.c - what is explained (targets, seeds) and by which method; LRP itself is in relprop.c. */
+/* explain.c - what is explained (targets, seeds) and by which method; LRP itself is in
+ * relprop.c. */
 #include "graph.h"
 #include <errno.h>
 #include <math.h>
@@ -19,8 +20,7 @@ static int64_t class_of(const lrp_model_info *about, int64_t classes, const char
   for (int64_t i = 0; about && about->labels && i < about->n_label && i < classes; i++)
     if (about->labels[i] && strlen(about->labels[i]) == n && !strncmp(about->labels[i], text, n))
       return i;
-  if (!n || n > 18 || strspn(text, "0123456789") < n)
-    return -2;
+  if (!n || n > 18 || strspn(text, "0123456789") < n) return -2;
   const int64_t i = strtoll(text, NULL, 10);
   return i < classes ? i : -2;
 }
@@ -31,8 +31,7 @@ static int64_t argmax(const lrp_tensor *scores, int64_t sample)
   const lrp_real *v = lrp_reals(scores) + sample * c;
   int64_t best = 0;
   for (int64_t i = 1; i < c; i++)
-    if (v[i] > v[best])
-      best = i;
+    if (v[i] > v[best]) best = i;
   return best;
 }
 
@@ -42,34 +41,30 @@ static int64_t runner_up(const lrp_tensor *scores, int64_t sample)
   const lrp_real *v = lrp_reals(scores) + sample * c;
   int64_t second = best ? 0 : 1;
   for (int64_t i = 0; i < c; i++)
-    if (i != best && v[i] > v[second])
-      second = i;
+    if (i != best && v[i] > v[second]) second = i;
   return second;
 }
 
 /* One side of a target: a label or index first, then the words that stand for a class. */
-static int64_t side_of(const lrp_model_info *about, const lrp_tensor *scores, int64_t sample, const char *text, size_t n)
+static int64_t side_of(const lrp_model_info *about, const lrp_tensor *scores, int64_t sample,
+                       const char *text, size_t n)
 {
   const int64_t c = class_of(about, n_class(scores), text, n);
-  if (c != -2)
-    return c;
-  if (n == 6 && !strncmp(text, "argmax", n))
-    return argmax(scores, sample);
+  if (c != -2) return c;
+  if (n == 6 && !strncmp(text, "argmax", n)) return argmax(scores, sample);
   if (n == 8 && !strncmp(text, "runnerup", n) && n_class(scores) > 1)
     return runner_up(scores, sample);
   return -2;
 }
 
-lrp_status lrp_target_parse(lrp_ctx *ctx, const lrp_model *model, const char *text, const lrp_tensor *scores,
-                            int64_t sample, lrp_target *out)
+lrp_status lrp_target_parse(lrp_ctx *ctx, const lrp_model *model, const char *text,
+                            const lrp_tensor *scores, int64_t sample, lrp_target *out)
 {
   const lrp_model_info *about = model ? lrp_model_about(model) : NULL;
   *out = (lrp_target){.plus = -1, .minus = -1};
-  if (!text || !*text)
-    text = "argmax";
+  if (!text || !*text) text = "argmax";
   out->plus = side_of(about, scores, sample, text, strlen(text));
-  if (out->plus >= 0)
-    return LRP_OK;
+  if (out->plus >= 0) return LRP_OK;
   if (!strcmp(text, "all")) {
     out->plus = -1;
     return LRP_OK;
@@ -77,15 +72,16 @@ lrp_status lrp_target_parse(lrp_ctx *ctx, const lrp_model *model, const char *te
   for (const char *dash = strchr(text, '-'); dash; dash = strchr(dash + 1, '-')) {
     out->plus = side_of(about, scores, sample, text, (size_t)(dash - text));
     out->minus = side_of(about, scores, sample, dash + 1, strlen(dash + 1));
-    if (out->plus >= 0 && out->minus >= 0 && out->plus != out->minus)
-      return LRP_OK;
+    if (out->plus >= 0 && out->minus >= 0 && out->plus != out->minus) return LRP_OK;
   }
   return lrp_fail(ctx, LRP_E_ARG,
-                  "target \"%s\": argmax, runnerup, all, a label, an index from 0 to %lld, or two of them as A-B was expected",
+                  "target \"%s\": argmax, runnerup, all, a label, an index from 0 to %lld, or two "
+                  "of them as A-B was expected",
                   text, (long long)n_class(scores) - 1);
 }
 
-void lrp_seed_fill(const lrp_tensor *scores, const lrp_target *target, int64_t n, int32_t seed_kind, lrp_real *out)
+void lrp_seed_fill(const lrp_tensor *scores, const lrp_target *target, int64_t n, int32_t seed_kind,
+                   lrp_real *out)
 {
   const int64_t c = n_class(scores);
   const lrp_real *v = lrp_reals(scores);
@@ -100,8 +96,8 @@ void lrp_seed_fill(const lrp_tensor *scores, const lrp_target *target, int64_t n
 
 /* ---- methods ---- */
 
-static lrp_status run_back(lrp_ctx *ctx, lrp_graph *g, const lrp_target *targets, int32_t seed_kind, const char *at,
-                           const lrp_relevance **out)
+static lrp_status run_back(lrp_ctx *ctx, lrp_graph *g, const lrp_target *targets, int32_t seed_kind,
+                           const char *at, const lrp_relevance **out)
 {
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   lrp_tensor seed;
@@ -123,14 +119,14 @@ static void times_input(lrp_graph *g, const lrp_input *input)
     const lrp_real *x = input->tensor[i].dtype == LRP_REAL ? lrp_reals(&input->tensor[i]) : NULL;
     for (int64_t k = 0, n = lrp_count(r); r->data && x && k < n; k++)
       lrp_reals(r)[k] *= x[k];
-    if (r->data)
-      lrp_sum_samples(r, lrp_reals(r), g->batch, g->sum);
+    if (r->data) lrp_sum_samples(r, lrp_reals(r), g->batch, g->sum);
   }
 }
 
 /* The mean gradient on the way from zero, right Riemann sum: alpha = 1/n ... 1. */
-static lrp_status mean_gradient(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input, const lrp_target *targets,
-                                int64_t n_step, lrp_input *scaled, lrp_real *const *mean, const lrp_relevance **out)
+static lrp_status mean_gradient(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
+                                const lrp_target *targets, int64_t n_step, lrp_input *scaled,
+                                lrp_real *const *mean, const lrp_relevance **out)
 {
   lrp_status st = LRP_OK;
   for (int64_t s = 1; !st && s <= n_step; s++) {
@@ -139,58 +135,58 @@ static lrp_status mean_gradient(lrp_ctx *ctx, lrp_graph *g, const lrp_input *inp
         lrp_reals(&scaled->tensor[i])[k] =
             (lrp_real)((double)lrp_reals(&input->tensor[i])[k] * (double)s / (double)n_step);
     st = lrp_graph_forward(ctx, g, scaled);
-    if (!st)
-      st = run_back(ctx, g, targets, LRP_SEED_ONE, NULL, out);
+    if (!st) st = run_back(ctx, g, targets, LRP_SEED_ONE, NULL, out);
     for (int32_t i = 0; !st && i < g->n_input; i++)
       for (int64_t k = 0, n = lrp_count(&input->tensor[i]); g->result_tensor[i].data && k < n; k++)
         mean[i][k] += lrp_reals(&g->result_tensor[i])[k] / (lrp_real)n_step;
   }
   for (int32_t i = 0; !st && i < g->n_input; i++)
     if (g->result_tensor[i].data)
-      memcpy(g->result_tensor[i].data, mean[i], (size_t)lrp_count(&input->tensor[i]) * sizeof(lrp_real));
+      memcpy(g->result_tensor[i].data, mean[i],
+             (size_t)lrp_count(&input->tensor[i]) * sizeof(lrp_real));
   return st;
 }
 
-static lrp_status integrated(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input, const lrp_target *targets,
-                             int64_t n_step, const lrp_relevance **out)
+static lrp_status integrated(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
+                             const lrp_target *targets, int64_t n_step, const lrp_relevance **out)
 {
   lrp_input scaled = *input;
   lrp_real **mean = lrp_arena_alloc(&ctx->scratch, ((size_t)g->n_input + 1) * sizeof *mean);
   scaled.tensor = lrp_arena_alloc(&ctx->scratch, ((size_t)g->n_input + 1) * sizeof *scaled.tensor);
-  if (!mean || !scaled.tensor)
-    return lrp_nomem(ctx, "integrated gradients");
+  if (!mean || !scaled.tensor) return lrp_nomem(ctx, "integrated gradients");
   lrp_status st = LRP_OK;
   for (int32_t i = 0; !st && i < g->n_input; i++) {
     lrp_tensor sum;
     if (input->tensor[i].dtype != LRP_REAL)
       return lrp_fail(ctx, LRP_E_UNSUPPORTED,
-                      "integrated gradients: input %d holds integers, which cannot be scaled towards a baseline", i);
+                      "integrated gradients: input %d holds integers, which cannot be scaled "
+                      "towards a baseline",
+                      i);
     st = lrp_the_host.scratch(ctx, &input->tensor[i], &scaled.tensor[i]);
-    if (!st)
-      st = lrp_the_host.scratch(ctx, &input->tensor[i], &sum);
+    if (!st) st = lrp_the_host.scratch(ctx, &input->tensor[i], &sum);
     mean[i] = st ? NULL : lrp_reals(&sum);
   }
-  if (!st)
-    st = mean_gradient(ctx, g, input, targets, n_step, &scaled, mean, out);
+  if (!st) st = mean_gradient(ctx, g, input, targets, n_step, &scaled, mean, out);
   for (int32_t i = 0; i < g->n_input; i++)
     g->edge[g->input[i]].t.data = input->tensor[i].data;
   return st;
 }
 
-lrp_status lrp_graph_explain(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input, const lrp_target *targets,
-                             int32_t seed_kind, int32_t method, int64_t n_step, const char *at, const lrp_relevance **out)
+lrp_status lrp_graph_explain(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
+                             const lrp_target *targets, int32_t seed_kind, int32_t method,
+                             int64_t n_step, const char *at, const lrp_relevance **out)
 {
-  if (method == LRP_METHOD_LRP)
-    return run_back(ctx, g, targets, seed_kind, at, out);
+  if (method == LRP_METHOD_LRP) return run_back(ctx, g, targets, seed_kind, at, out);
   if (method == LRP_METHOD_INTEGRATED_GRADIENTS && n_step < 1)
-    return lrp_fail(ctx, LRP_E_ARG, "integrated gradients: %lld steps, at least 1 was expected", (long long)n_step);
+    return lrp_fail(ctx, LRP_E_ARG, "integrated gradients: %lld steps, at least 1 was expected",
+                    (long long)n_step);
   g->plain = true; /* vjp everywhere, whatever the composite says */
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  lrp_status st = method == LRP_METHOD_INTEGRATED_GRADIENTS ? integrated(ctx, g, input, targets, n_step, out)
-                                                            : run_back(ctx, g, targets, LRP_SEED_ONE, at, out);
+  lrp_status st = method == LRP_METHOD_INTEGRATED_GRADIENTS
+                      ? integrated(ctx, g, input, targets, n_step, out)
+                      : run_back(ctx, g, targets, LRP_SEED_ONE, at, out);
   g->plain = false;
   lrp_arena_release(&ctx->scratch, mark);
-  if (!st && method != LRP_METHOD_GRADIENT)
-    times_input(g, input);
+  if (!st && method != LRP_METHOD_GRADIENT) times_input(g, input);
   return st;
 }

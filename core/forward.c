@@ -10,8 +10,9 @@ static lrp_status same_shape(lrp_ctx *ctx, const lrp_edge *e, const lrp_tensor *
   if (e->t.rank == given->rank && e->t.dtype == given->dtype &&
       !memcmp(e->t.shape, given->shape, (size_t)given->rank * sizeof given->shape[0]))
     return LRP_OK;
-  return lrp_fail(ctx, LRP_E_SHAPE, "input \"%s\" has shape %s, the graph was built for %s", e->name,
-                  lrp_shape_text(given, have, sizeof have), lrp_shape_text(&e->t, want, sizeof want));
+  return lrp_fail(ctx, LRP_E_SHAPE, "input \"%s\" has shape %s, the graph was built for %s",
+                  e->name, lrp_shape_text(given, have, sizeof have),
+                  lrp_shape_text(&e->t, want, sizeof want));
 }
 
 /* Scores must be numbers; where they are not, name the first node that writes NaN or infinity. */
@@ -25,16 +26,17 @@ static lrp_status check_scores(lrp_ctx *ctx, const lrp_graph *g)
     const lrp_step *st = &g->step[g->order[k]];
     for (uint32_t j = 0; j < st->n_out; j++) {
       const lrp_tensor *t = st->out[j] >= 0 ? &g->edge[st->out[j]].t : NULL;
-      if (!t || t->dtype != LRP_REAL || !t->data)
-        continue;
+      if (!t || t->dtype != LRP_REAL || !t->data) continue;
       for (int64_t i = 0, n = lrp_count(t); i < n; i++)
         if (isnan(lrp_reals(t)[i]) || lrp_reals(t)[i] == (lrp_real)INFINITY)
           return lrp_fail(ctx, LRP_E_NUMERIC,
-                          "node \"%s\" (%s) gives %g at element %lld: the input or the weights are out of range",
+                          "node \"%s\" (%s) gives %g at element %lld: the input or the weights are "
+                          "out of range",
                           st->name, st->op, (double)lrp_reals(t)[i], (long long)i);
     }
   }
-  return finite ? LRP_OK : lrp_fail(ctx, LRP_E_NUMERIC, "the model's scores are not finite for this input");
+  return finite ? LRP_OK
+                : lrp_fail(ctx, LRP_E_NUMERIC, "the model's scores are not finite for this input");
 }
 
 static void bind_outputs(lrp_graph *g)
@@ -46,7 +48,8 @@ static void bind_outputs(lrp_graph *g)
 lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
 {
   if (input->n_tensor != g->n_input)
-    return lrp_fail(ctx, LRP_E_INPUT, "the model has %d inputs, %d were given", g->n_input, input->n_tensor);
+    return lrp_fail(ctx, LRP_E_INPUT, "the model has %d inputs, %d were given", g->n_input,
+                    input->n_tensor);
   lrp_status st = LRP_OK;
   for (int32_t i = 0; !st && i < g->n_input; i++) {
     lrp_edge *e = &g->edge[g->input[i]];
@@ -57,11 +60,9 @@ lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
     lrp_edge_release(g, i);
   for (int32_t k = 0; !st && k < g->n_order; k++)
     st = lrp_step_run(ctx, g, &g->step[g->order[k]]);
-  if (!st)
-    st = check_scores(ctx, g);
+  if (!st) st = check_scores(ctx, g);
   g->ran = !st;
-  if (!st)
-    bind_outputs(g);
+  if (!st) bind_outputs(g);
   return st;
 }
 

@@ -10,8 +10,7 @@ int32_t lrp_edge_new(lrp_ctx *ctx, lrp_graph *g, const char *name)
   if (g->n_edge == g->cap_edge) {
     const int32_t cap = g->cap_edge ? 2 * g->cap_edge : 128;
     lrp_edge *grown = realloc(g->edge, (size_t)cap * sizeof *grown);
-    if (!grown)
-      return (void)lrp_nomem(ctx, "the graph"), -1;
+    if (!grown) return (void)lrp_nomem(ctx, "the graph"), -1;
     g->edge = grown;
     g->cap_edge = cap;
   }
@@ -24,17 +23,18 @@ int32_t lrp_step_new(lrp_ctx *ctx, lrp_graph *g)
   if (g->n_step == g->cap_step) {
     const int32_t cap = g->cap_step ? 2 * g->cap_step : 128;
     lrp_step *grown = realloc(g->step, (size_t)cap * sizeof *grown);
-    if (!grown)
-      return (void)lrp_nomem(ctx, "the graph"), -1;
+    if (!grown) return (void)lrp_nomem(ctx, "the graph"), -1;
     g->step = grown;
     g->cap_step = cap;
   }
-  g->step[g->n_step] = (lrp_step){.name = "", .op = "", .note = "", .args_text = "", .rule_text = "", .matcher = ""};
+  g->step[g->n_step] =
+      (lrp_step){.name = "", .op = "", .note = "", .args_text = "", .rule_text = "", .matcher = ""};
   return g->n_step++;
 }
 
 /* Room for a step's ports. */
-lrp_status lrp_step_ports(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, uint32_t n_in, uint32_t n_param, uint32_t n_out)
+lrp_status lrp_step_ports(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, uint32_t n_in, uint32_t n_param,
+                          uint32_t n_out)
 {
   lrp_arena *a = &g->arena;
   s->n_in = n_in;
@@ -49,7 +49,8 @@ lrp_status lrp_step_ports(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, uint32_t n_in
   s->in_t = lrp_arena_alloc(a, (n_in + 1) * sizeof *s->in_t);
   s->out_t = lrp_arena_alloc(a, (n_out + 1) * sizeof *s->out_t);
   s->variant = lrp_arena_alloc(a, (n_param + 1) * sizeof *s->variant);
-  if (!s->in || !s->carrier_of || !s->out || !s->param || !s->saved || !s->in_t || !s->out_t || !s->variant)
+  if (!s->in || !s->carrier_of || !s->out || !s->param || !s->saved || !s->in_t || !s->out_t ||
+      !s->variant)
     return lrp_nomem(ctx, "the graph");
   for (uint32_t i = 0; i < n_in; i++)
     s->in[i] = s->carrier_of[i] = -1;
@@ -58,7 +59,8 @@ lrp_status lrp_step_ports(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, uint32_t n_in
   return LRP_OK;
 }
 
-/* The call sees copies of the edges' tensors; a carrier looks like ones in the shape of its ids, data NULL meaning 1. */
+/* The call sees copies of the edges' tensors; a carrier looks like ones in the shape of its ids,
+ * data NULL meaning 1. */
 void lrp_step_bind(lrp_graph *g, lrp_step *s)
 {
   for (uint32_t i = 0; i < s->n_in; i++) {
@@ -82,12 +84,13 @@ void lrp_step_bind(lrp_graph *g, lrp_step *s)
                        .saved = s->saved};
 }
 
-static lrp_status check_inferred(lrp_ctx *ctx, const lrp_step *s, const lrp_tensor *t, const char *what)
+static lrp_status check_inferred(lrp_ctx *ctx, const lrp_step *s, const lrp_tensor *t,
+                                 const char *what)
 {
   size_t bytes;
   if (t->rank < 0 || t->rank > LRP_MAX_RANK)
-    return lrp_fail(ctx, LRP_E_SHAPE, "layer \"%s\" gives %s of rank %d, at most %d is possible", s->type->name, what,
-                    t->rank, LRP_MAX_RANK);
+    return lrp_fail(ctx, LRP_E_SHAPE, "layer \"%s\" gives %s of rank %d, at most %d is possible",
+                    s->type->name, what, t->rank, LRP_MAX_RANK);
   return lrp_tensor_bytes(ctx, t, &bytes);
 }
 
@@ -107,8 +110,7 @@ static lrp_status buffer_for(lrp_ctx *ctx, lrp_graph *g, lrp_tensor *t)
 {
   size_t bytes;
   const lrp_status st = lrp_tensor_bytes(ctx, t, &bytes);
-  if (st)
-    return st;
+  if (st) return st;
   t->data = lrp_pool_get(ctx, g->pool, bytes, false);
   return t->data ? LRP_OK : LRP_E_NOMEM;
 }
@@ -125,10 +127,8 @@ lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
     }
   }
   for (uint32_t i = 0; !st && i < s->n_saved; i++)
-    if (!s->saved[i].data)
-      st = buffer_for(ctx, g, &s->saved[i]);
-  if (st)
-    return st;
+    if (!s->saved[i].data) st = buffer_for(ctx, g, &s->saved[i]);
+  if (st) return st;
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   st = s->type->forward(&lrp_the_host, ctx, s->inst, &s->call);
   lrp_arena_release(&ctx->scratch, mark);
@@ -157,10 +157,8 @@ static void mark_needed(lrp_graph *g, bool *needed, int32_t *stack)
 {
   int32_t n = 0;
   for (int32_t i = 0; i < g->n_output; i++)
-    if (g->edge[g->output[i]].step >= 0)
-      stack[n++] = g->edge[g->output[i]].step;
-  if (g->score >= 0 && g->edge[g->score].step >= 0)
-    stack[n++] = g->edge[g->score].step;
+    if (g->edge[g->output[i]].step >= 0) stack[n++] = g->edge[g->output[i]].step;
+  if (g->score >= 0 && g->edge[g->score].step >= 0) stack[n++] = g->edge[g->score].step;
   for (int32_t i = 0; i < n; i++)
     needed[stack[i]] = true;
   while (n > 0) {
@@ -175,17 +173,15 @@ static void mark_needed(lrp_graph *g, bool *needed, int32_t *stack)
   }
 }
 
-/* A step's outputs are live where an input that may carry relevance is: DATA from a live edge, or a carrier. */
+/* A step's outputs are live where an input that may carry relevance is: DATA from a live edge, or a
+ * carrier. */
 static bool step_live(const lrp_graph *g, const lrp_step *s)
 {
   for (uint32_t i = 0; i < s->n_in; i++) {
-    if (s->carrier_of[i] >= 0 && g->edge[s->carrier_of[i]].live)
-      return true;
+    if (s->carrier_of[i] >= 0 && g->edge[s->carrier_of[i]].live) return true;
     const lrp_edge *e = s->in[i] >= 0 ? &g->edge[s->in[i]] : NULL;
-    if (!e || !e->live || lrp_port_of(s, i)->role != LRP_PORT_DATA)
-      continue;
-    if (e->t.dtype == LRP_REAL || s->type->kind == LRP_KIND_RESHAPE)
-      return true;
+    if (!e || !e->live || lrp_port_of(s, i)->role != LRP_PORT_DATA) continue;
+    if (e->t.dtype == LRP_REAL || s->type->kind == LRP_KIND_RESHAPE) return true;
   }
   return false;
 }
@@ -198,8 +194,7 @@ static void mark_live(lrp_graph *g)
     const lrp_step *s = &g->step[g->order[k]];
     const bool live = step_live(g, s);
     for (uint32_t i = 0; i < s->n_out; i++)
-      if (s->out[i] >= 0)
-        g->edge[s->out[i]].live = live;
+      if (s->out[i] >= 0) g->edge[s->out[i]].live = live;
   }
 }
 
@@ -212,8 +207,7 @@ static void mark_wanted(lrp_graph *g, bool *edge_wanted)
   for (int32_t k = g->n_order; k-- > 0;) {
     lrp_step *s = &g->step[g->order[k]];
     for (uint32_t i = 0; i < s->n_out; i++)
-      if (s->out[i] >= 0 && edge_wanted[s->out[i]] && g->edge[s->out[i]].live)
-        s->wanted = true;
+      if (s->out[i] >= 0 && edge_wanted[s->out[i]] && g->edge[s->out[i]].live) s->wanted = true;
     for (uint32_t i = 0; s->wanted && i < s->n_in; i++)
       if (s->in[i] >= 0 && g->edge[s->in[i]].live && lrp_port_of(s, i)->role == LRP_PORT_DATA)
         edge_wanted[s->in[i]] = true;
@@ -222,18 +216,19 @@ static void mark_wanted(lrp_graph *g, bool *edge_wanted)
   }
 }
 
-/* The step that must run before s and is not in order[] yet, -1: none.  waiting[] is false for those that are. */
+/* The step that must run before s and is not in order[] yet, -1: none.  waiting[] is false for
+ * those that are. */
 static int32_t runs_before(const lrp_graph *g, const lrp_step *s, const bool *waiting)
 {
   for (uint32_t i = 0; i < s->n_in; i++) {
     const int32_t by = s->in[i] >= 0 ? g->edge[s->in[i]].step : -1;
-    if (by >= 0 && waiting[by])
-      return by;
+    if (by >= 0 && waiting[by]) return by;
   }
   return -1;
 }
 
-/* Put a step into order[], what it reads first: a fused step is made last, but stands where its parts were. */
+/* Put a step into order[], what it reads first: a fused step is made last, but stands where its
+ * parts were. */
 static void put_in_order(lrp_graph *g, int32_t id, bool *waiting, int32_t *stack)
 {
   int32_t n = 0;
@@ -250,7 +245,8 @@ static void put_in_order(lrp_graph *g, int32_t id, bool *waiting, int32_t *stack
   }
 }
 
-/* Steps are made in an order that is already topological, but for those that canonizers add at the end. */
+/* Steps are made in an order that is already topological, but for those that canonizers add at the
+ * end. */
 lrp_status lrp_graph_sort(lrp_ctx *ctx, lrp_graph *g)
 {
   const size_t n = (size_t)g->n_step + 1;
@@ -259,8 +255,7 @@ lrp_status lrp_graph_sort(lrp_ctx *ctx, lrp_graph *g)
   int32_t *stack = lrp_arena_alloc(&ctx->scratch, n * sizeof *stack + 64 * sizeof(int32_t));
   bool *edge_wanted = lrp_arena_alloc(&ctx->scratch, (size_t)g->n_edge + 1);
   int32_t *order = realloc(g->order, n * sizeof *order);
-  if (order)
-    g->order = order;
+  if (order) g->order = order;
   if (!needed || !stack || !edge_wanted || !order) {
     lrp_arena_release(&ctx->scratch, mark);
     return lrp_nomem(ctx, "the graph");
@@ -272,8 +267,7 @@ lrp_status lrp_graph_sort(lrp_ctx *ctx, lrp_graph *g)
     needed[i] = !g->step[i].dead; /* from here on: waiting */
   }
   for (int32_t i = 0; i < g->n_step; i++)
-    if (needed[i])
-      put_in_order(g, i, needed, stack);
+    if (needed[i]) put_in_order(g, i, needed, stack);
   mark_live(g);
   mark_wanted(g, edge_wanted);
   lrp_arena_release(&ctx->scratch, mark);
@@ -287,16 +281,14 @@ static void step_free(lrp_graph *g, lrp_step *s)
   lrp_step_params_free(s);
   for (uint32_t i = 0; i < s->n_param; i++)
     lrp_pack_free(&s->param[i]);
-  if (s->inst && s->type->destroy)
-    s->type->destroy(s->inst);
+  if (s->inst && s->type->destroy) s->type->destroy(s->inst);
   s->inst = NULL;
   (void)g;
 }
 
 void lrp_graph_free(lrp_graph *g)
 {
-  if (!g)
-    return;
+  if (!g) return;
   for (int32_t i = 0; i < g->n_step; i++)
     step_free(g, &g->step[i]);
   lrp_pool_free(g->pool);
@@ -307,8 +299,8 @@ void lrp_graph_free(lrp_graph *g)
   free(g);
 }
 
-lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input *input, const char *canonize,
-                           lrp_graph **out)
+lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input *input,
+                           const char *canonize, lrp_graph **out)
 {
   *out = NULL;
   lrp_graph *g = calloc(1, sizeof *g);
@@ -321,14 +313,10 @@ lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input
   lrp_arena *const keep = ctx->keep;
   ctx->keep = &g->arena;
   lrp_status st = lrp_import(ctx, g, &model->onnx, input);
-  if (!st)
-    st = lrp_graph_sort(ctx, g);
-  if (!st)
-    st = lrp_canonize(ctx, g, canonize);
-  if (!st)
-    st = lrp_graph_sort(ctx, g);
-  if (!st)
-    st = lrp_graph_results(ctx, g);
+  if (!st) st = lrp_graph_sort(ctx, g);
+  if (!st) st = lrp_canonize(ctx, g, canonize);
+  if (!st) st = lrp_graph_sort(ctx, g);
+  if (!st) st = lrp_graph_results(ctx, g);
   ctx->keep = keep;
   lrp_arena_release(&ctx->scratch, (lrp_mark){0});
   if (st) {

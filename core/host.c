@@ -1,4 +1,5 @@
-/* host.c - the table that plugins are given: evaluation of layers for rules, reading of nodes for operators, kernels. */
+/* host.c - the table that plugins are given: evaluation of layers for rules, reading of nodes for
+ * operators, kernels. */
 #include "graph.h"
 #include "kernel.h"
 #include "params.h"
@@ -23,8 +24,7 @@ static lrp_status host_scratch(lrp_ctx *ctx, const lrp_tensor *like, lrp_tensor 
 {
   size_t bytes;
   const lrp_status st = lrp_tensor_bytes(ctx, like, &bytes);
-  if (st)
-    return st;
+  if (st) return st;
   *out = *like;
   out->flags = 0;
   out->host = NULL;
@@ -34,15 +34,15 @@ static lrp_status host_scratch(lrp_ctx *ctx, const lrp_tensor *like, lrp_tensor 
 
 /* ---- evaluation for rules ---- */
 
-/* Room for outputs and saved tensors in the shapes of the genuine call; frozen intermediates are taken from it. */
+/* Room for outputs and saved tensors in the shapes of the genuine call; frozen intermediates are
+ * taken from it. */
 static lrp_status fresh_call(lrp_ctx *ctx, const lrp_site *site, lrp_call **out)
 {
   const lrp_call *genuine = site->call;
   lrp_call *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
   lrp_tensor *o = lrp_arena_alloc(&ctx->scratch, (genuine->n_out + 1) * sizeof *o);
   lrp_tensor *s = lrp_arena_alloc(&ctx->scratch, (genuine->n_saved + 1) * sizeof *s);
-  if (!c || !o || !s)
-    return lrp_nomem(ctx, "a rule");
+  if (!c || !o || !s) return lrp_nomem(ctx, "a rule");
   *c = *genuine;
   c->out = o;
   c->saved = s;
@@ -60,8 +60,8 @@ static lrp_status fresh_call(lrp_ctx *ctx, const lrp_site *site, lrp_call **out)
   return st;
 }
 
-static lrp_status host_forward(lrp_ctx *ctx, const lrp_site *site, const lrp_tensor *in, const lrp_tensor *param,
-                               const lrp_call **out)
+static lrp_status host_forward(lrp_ctx *ctx, const lrp_site *site, const lrp_tensor *in,
+                               const lrp_tensor *param, const lrp_call **out)
 {
   if (!in && !param) {
     *out = site->call;
@@ -69,8 +69,7 @@ static lrp_status host_forward(lrp_ctx *ctx, const lrp_site *site, const lrp_ten
   }
   lrp_call *c = NULL;
   lrp_status st = fresh_call(ctx, site, &c);
-  if (st)
-    return st;
+  if (st) return st;
   c->in = in ? in : site->call->in;
   c->param = param ? param : site->call->param;
   st = site->type->forward(&lrp_the_host, ctx, site->inst, c);
@@ -78,38 +77,42 @@ static lrp_status host_forward(lrp_ctx *ctx, const lrp_site *site, const lrp_ten
   return st;
 }
 
-static lrp_status host_vjp(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call, const lrp_tensor *out_bar,
-                           const lrp_tensor **in_bar)
+static lrp_status host_vjp(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
+                           const lrp_tensor *out_bar, const lrp_tensor **in_bar)
 {
   if (!site->type->vjp)
-    return lrp_fail(ctx, LRP_E_UNSUPPORTED, "layer \"%s\" cannot pass relevance: it has no vjp", site->type->name);
+    return lrp_fail(ctx, LRP_E_UNSUPPORTED, "layer \"%s\" cannot pass relevance: it has no vjp",
+                    site->type->name);
   lrp_tensor *bar = lrp_arena_alloc(&ctx->scratch, (call->n_in + 1) * sizeof *bar);
-  if (!bar)
-    return lrp_nomem(ctx, "a rule");
+  if (!bar) return lrp_nomem(ctx, "a rule");
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && i < call->n_in; i++)
-    if (site->r_in[i].data)
-      st = host_scratch(ctx, &site->r_in[i], &bar[i]);
-  if (!st)
-    st = site->type->vjp(&lrp_the_host, ctx, site->inst, call, out_bar, bar);
+    if (site->r_in[i].data) st = host_scratch(ctx, &site->r_in[i], &bar[i]);
+  if (!st) st = site->type->vjp(&lrp_the_host, ctx, site->inst, call, out_bar, bar);
   *in_bar = bar;
   return st;
 }
 
-static lrp_status host_params(lrp_ctx *ctx, const lrp_site *site, double a, double b, int part, int keep_bias,
-                              const lrp_tensor **param)
+static lrp_status host_params(lrp_ctx *ctx, const lrp_site *site, double a, double b, int part,
+                              int keep_bias, const lrp_tensor **param)
 {
-  const lrp_pass pass = {.w_part = (uint32_t)part, .b_part = (uint32_t)part, .w_a = a, .w_b = b,
-                         .b_a = keep_bias ? a : 0, .b_b = keep_bias ? b : 0};
+  const lrp_pass pass = {.w_part = (uint32_t)part,
+                         .b_part = (uint32_t)part,
+                         .w_a = a,
+                         .w_b = b,
+                         .b_a = keep_bias ? a : 0,
+                         .b_b = keep_bias ? b : 0};
   lrp_tensor *p = lrp_arena_alloc(&ctx->scratch, (site->call->n_param + 1) * sizeof *p);
-  if (!p)
-    return lrp_nomem(ctx, "a rule");
+  if (!p) return lrp_nomem(ctx, "a rule");
   *param = p;
-  return site->host ? lrp_step_params(ctx, site->host, &pass, p) : lrp_params_scratch(ctx, site, &pass, p);
+  return site->host ? lrp_step_params(ctx, site->host, &pass, p)
+                    : lrp_params_scratch(ctx, site, &pass, p);
 }
 
-/* What an inner site needs dies with it: a layer that walks its steps comes here for each of them. */
-static lrp_status host_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args, const lrp_site *site)
+/* What an inner site needs dies with it: a layer that walks its steps comes here for each of
+ * them. */
+static lrp_status host_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args,
+                               const lrp_site *site)
 {
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   const lrp_status st = lrp_site_relprop(ctx, rule, args, site, NULL);
@@ -117,8 +120,10 @@ static lrp_status host_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_val
   return st;
 }
 
-/* The one division of the project: num / stabilised(den), 0/0 = 0; sgn(0) = +1 as in zennit's Stabilizer. */
-static void host_divide(const lrp_real *num, const lrp_real *den, int64_t n, uint32_t stab, double eps, lrp_real *out)
+/* The one division of the project: num / stabilised(den), 0/0 = 0; sgn(0) = +1 as in zennit's
+ * Stabilizer. */
+static void host_divide(const lrp_real *num, const lrp_real *den, int64_t n, uint32_t stab,
+                        double eps, lrp_real *out)
 {
   const lrp_real e = (lrp_real)eps;
 #pragma omp parallel for simd if (n > 65536)
@@ -138,8 +143,7 @@ static void host_divide(const lrp_real *num, const lrp_real *den, int64_t n, uin
 static const lrp_onnx_attr *attribute(const lrp_node *n, const char *name)
 {
   for (int32_t i = 0; i < n->onnx->n_attr; i++)
-    if (!strcmp(n->onnx->attr[i].name, name))
-      return &n->onnx->attr[i];
+    if (!strcmp(n->onnx->attr[i].name, name)) return &n->onnx->attr[i];
   return NULL;
 }
 
@@ -162,8 +166,7 @@ static uint32_t host_node_n_out(const lrp_node *n)
 {
   uint32_t used = 0;
   for (int32_t i = 0; i < n->onnx->n_out; i++)
-    if (n->onnx->out[i][0])
-      used = (uint32_t)i + 1;
+    if (n->onnx->out[i][0]) used = (uint32_t)i + 1;
   return used;
 }
 
@@ -178,8 +181,8 @@ static int64_t host_node_int(const lrp_node *n, const char *name, int64_t otherw
   return a && a->type == LRP_ATTR_INT ? a->i : otherwise;
 }
 
-/* An attribute is a float in the file, but stands for the decimal that somebody wrote: 0.1, not 0.100000001490116.  The
- * double build takes the shortest decimal that rounds to the float. */
+/* An attribute is a float in the file, but stands for the decimal that somebody wrote: 0.1, not
+ * 0.100000001490116.  The double build takes the shortest decimal that rounds to the float. */
 static double decimal_of(double v)
 {
 #ifdef LRP_REAL_DOUBLE
@@ -187,8 +190,7 @@ static double decimal_of(double v)
   for (int digits = 1; digits < 9; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, v);
     const double d = strtod(text, NULL);
-    if ((float)d == (float)v)
-      return d;
+    if ((float)d == (float)v) return d;
   }
 #endif
   return v;
@@ -197,7 +199,9 @@ static double decimal_of(double v)
 static double host_node_real(const lrp_node *n, const char *name, double otherwise)
 {
   const lrp_onnx_attr *a = attribute(n, name);
-  return a && a->type == LRP_ATTR_REAL ? decimal_of(a->real) : a && a->type == LRP_ATTR_INT ? (double)a->i : otherwise;
+  return a && a->type == LRP_ATTR_REAL  ? decimal_of(a->real)
+         : a && a->type == LRP_ATTR_INT ? (double)a->i
+                                        : otherwise;
 }
 
 static const char *host_node_text(const lrp_node *n, const char *name, const char *otherwise)
@@ -237,8 +241,7 @@ static lrp_value host_node_reals(const lrp_node *n, const char *name)
 static const lrp_tensor *host_node_tensor(lrp_ctx *ctx, const lrp_node *n, const char *name)
 {
   const lrp_onnx_attr *a = attribute(n, name);
-  if (!a || a->type != LRP_ATTR_TENSOR)
-    return NULL;
+  if (!a || a->type != LRP_ATTR_TENSOR) return NULL;
   lrp_tensor *t = lrp_arena_alloc(&n->graph->arena, sizeof *t);
   return t && !lrp_onnx_tensor_read(ctx, a->tensor, &n->graph->arena, t) ? t : NULL;
 }
@@ -264,9 +267,10 @@ static int32_t host_node_rank(const lrp_node *n, uint32_t i)
 static void *keep(lrp_ctx *ctx, int64_t n, size_t size)
 {
   size_t bytes;
-  void *p = n >= 0 && ctx->keep && lrp_mul_size((size_t)n, size, &bytes) ? lrp_arena_alloc(ctx->keep, bytes + size) : NULL;
-  if (!p)
-    lrp_nomem(ctx, "arguments");
+  void *p = n >= 0 && ctx->keep && lrp_mul_size((size_t)n, size, &bytes)
+                ? lrp_arena_alloc(ctx->keep, bytes + size)
+                : NULL;
+  if (!p) lrp_nomem(ctx, "arguments");
   return p;
 }
 
@@ -282,20 +286,21 @@ static lrp_real *host_keep_reals(lrp_ctx *ctx, int64_t n)
 
 /* ---- kernels ---- */
 
-static lrp_status host_matmul(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, const lrp_tensor *b, int trans_b,
-                              const lrp_tensor *bias, lrp_tensor *out)
+static lrp_status host_matmul(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, const lrp_tensor *b,
+                              int trans_b, const lrp_tensor *bias, lrp_tensor *out)
 {
-  return lrp_matmul(ctx, LRP_KERNEL_AUTO, a, trans_a, b, trans_b, bias && bias->data ? bias : NULL, out);
+  return lrp_matmul(ctx, LRP_KERNEL_AUTO, a, trans_a, b, trans_b, bias && bias->data ? bias : NULL,
+                    out);
 }
 
-static lrp_status host_conv(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x, const lrp_tensor *w,
-                            const lrp_tensor *b, lrp_tensor *y)
+static lrp_status host_conv(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x,
+                            const lrp_tensor *w, const lrp_tensor *b, lrp_tensor *y)
 {
   return lrp_conv_forward(ctx, LRP_KERNEL_AUTO, c, x, w, b && b->data ? b : NULL, y);
 }
 
-static lrp_status host_conv_vjp(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *w, const lrp_tensor *y_bar,
-                                lrp_tensor *x_bar)
+static lrp_status host_conv_vjp(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *w,
+                                const lrp_tensor *y_bar, lrp_tensor *x_bar)
 {
   return lrp_conv_backward(ctx, LRP_KERNEL_AUTO, c, w, y_bar, x_bar);
 }
@@ -303,8 +308,7 @@ static lrp_status host_conv_vjp(lrp_ctx *ctx, const lrp_conv *c, const lrp_tenso
 /* Inner steps of composite layers: kept for whoever asked through ctx->tap. */
 static void host_tap(lrp_ctx *ctx, const char *label, int64_t step, const lrp_tensor *relevance)
 {
-  if (ctx->tap)
-    ctx->tap(ctx->tap_user, label, step, relevance);
+  if (ctx->tap) ctx->tap(ctx->tap_user, label, step, relevance);
 }
 
 const lrp_host lrp_the_host = {.struct_size = sizeof(lrp_host),

@@ -1,7 +1,7 @@
-/* import.c - the nodes of an ONNX file become steps: a layer type that takes the operator is found, inputs are bound to
- * its ports, shapes inferred, and what depends on constants only is computed at once.  Knows no operator by name except
- * those of the format: Constant, which spells an initialiser, and If, whose branch takes its place once its condition is
- * known. */
+/* import.c - the nodes of an ONNX file become steps: a layer type that takes the operator is found,
+ * inputs are bound to its ports, shapes inferred, and what depends on constants only is computed at
+ * once.  Knows no operator by name except those of the format: Constant, which spells an
+ * initialiser, and If, whose branch takes its place once its condition is known. */
 #include "bind.h"
 #include "kernel.h"
 #include "names.h"
@@ -12,11 +12,11 @@ typedef struct importer {
   lrp_ctx *ctx;
   lrp_graph *g;
   const lrp_onnx *onnx;
-  lrp_names names;       /* tensor name -> edge */
-  char *refused;         /* the list of all unsupported nodes */
+  lrp_names names; /* tensor name -> edge */
+  char *refused;   /* the list of all unsupported nodes */
   size_t refused_n;
   int64_t n_refused;
-  lrp_names skipped;     /* tensors that only refused nodes write */
+  lrp_names skipped; /* tensors that only refused nodes write */
 } importer;
 
 /* A node's name, or what it writes where it has none. */
@@ -30,15 +30,16 @@ static const char *node_name(const lrp_onnx_node *node)
 static lrp_status add_name(importer *im, const char *name, int32_t edge)
 {
   if (lrp_names_find(&im->names, name) >= 0)
-    return lrp_fail(im->ctx, LRP_E_INPUT, "tensor \"%s\" is written twice; each name may be written once", name);
+    return lrp_fail(im->ctx, LRP_E_INPUT,
+                    "tensor \"%s\" is written twice; each name may be written once", name);
   return lrp_names_add(im->ctx, &im->names, name, edge);
 }
 
-static lrp_status add_constant(importer *im, const char *name, const lrp_onnx_tensor *t, int32_t *out)
+static lrp_status add_constant(importer *im, const char *name, const lrp_onnx_tensor *t,
+                               int32_t *out)
 {
   const int32_t e = lrp_edge_new(im->ctx, im->g, name);
-  if (e < 0)
-    return LRP_E_NOMEM;
+  if (e < 0) return LRP_E_NOMEM;
   im->g->edge[e].is_const = true;
   *out = e;
   const lrp_status st = lrp_onnx_tensor_read(im->ctx, t, &im->g->arena, &im->g->edge[e].t);
@@ -60,26 +61,22 @@ static lrp_status add_inputs(importer *im, const lrp_input *input)
   lrp_graph *g = im->g;
   const lrp_onnx_graph *og = &im->onnx->graph;
   if (input->n_tensor != og->n_input)
-    return lrp_fail(im->ctx, LRP_E_INPUT, "the model has %lld inputs, %d were given", (long long)og->n_input,
-                    input->n_tensor);
+    return lrp_fail(im->ctx, LRP_E_INPUT, "the model has %lld inputs, %d were given",
+                    (long long)og->n_input, input->n_tensor);
   g->input = lrp_arena_alloc(&g->arena, ((size_t)og->n_input + 1) * sizeof *g->input);
-  if (!g->input)
-    return lrp_nomem(im->ctx, "the graph");
+  if (!g->input) return lrp_nomem(im->ctx, "the graph");
   g->batch = 1;
   for (int32_t i = 0; i < og->n_input; i++) {
     const int32_t e = lrp_edge_new(im->ctx, g, og->input[i].name);
-    if (e < 0)
-      return LRP_E_NOMEM;
+    if (e < 0) return LRP_E_NOMEM;
     lrp_edge *edge = &g->edge[e];
     edge->is_input = true;
     edge->t = input->tensor[i];
     edge->t.data = edge->t.host = NULL;
     g->input[g->n_input++] = e;
-    if (i == 0 && edge->t.rank > 0)
-      g->batch = edge->t.shape[0];
+    if (i == 0 && edge->t.rank > 0) g->batch = edge->t.shape[0];
     const lrp_status st = add_name(im, og->input[i].name, e);
-    if (st)
-      return st;
+    if (st) return st;
   }
   return LRP_OK;
 }
@@ -89,16 +86,15 @@ static lrp_status add_inputs(importer *im, const lrp_input *input)
 static lrp_status bind_params(importer *im, lrp_step *s, const lrp_binding *b)
 {
   for (uint32_t i = 0; i < b->n_param; i++) {
-    if (b->param[i] < 0)
-      continue;
+    if (b->param[i] < 0) continue;
     s->param[i] = im->g->edge[b->param[i]].t;
     s->param[i].host = NULL;
     if (s->param[i].dtype != (int32_t)s->type->param[i].dtype)
-      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "parameter \"%s\" has another element type than the layer takes",
+      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED,
+                      "parameter \"%s\" has another element type than the layer takes",
                       s->type->param[i].name);
     const lrp_status st = lrp_pack_attach(im->ctx, &s->param[i]);
-    if (st)
-      return st;
+    if (st) return st;
   }
   return LRP_OK;
 }
@@ -106,8 +102,7 @@ static lrp_status bind_params(importer *im, lrp_step *s, const lrp_binding *b)
 static void bind_carriers(lrp_step *s)
 {
   for (uint32_t i = 1; i < s->n_in; i++)
-    if (lrp_port_of(s, i)->role == LRP_PORT_CARRIER)
-      s->carrier_of[i] = s->in[i - 1];
+    if (lrp_port_of(s, i)->role == LRP_PORT_CARRIER) s->carrier_of[i] = s->in[i - 1];
 }
 
 static lrp_status describe_args(importer *im, lrp_step *s)
@@ -125,21 +120,21 @@ static lrp_status describe_args(importer *im, lrp_step *s)
 typedef struct candidate {
   const lrp_onnx_node *node;
   int32_t opset;
-  const int32_t *edge;          /* of its inputs */
+  const int32_t *edge; /* of its inputs */
   const lrp_layer_type *type;
   const lrp_operator *op;
   lrp_binding bound;
-  int32_t step;                 /* the result */
-  bool moved;                   /* its outputs are channels-last */
+  int32_t step; /* the result */
+  bool moved;   /* its outputs are channels-last */
 } candidate;
 
-lrp_status lrp_import_values(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type, lrp_value **out)
+lrp_status lrp_import_values(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type,
+                             lrp_value **out)
 {
   const lrp_arg *decl = type->args;
   const uint32_t n = decl ? lrp_args_count(decl) : 0;
   lrp_value *args = lrp_arena_alloc(&g->arena, (n + 1) * sizeof *args);
-  if (!args)
-    return lrp_nomem(ctx, "the graph");
+  if (!args) return lrp_nomem(ctx, "the graph");
   for (uint32_t i = 0; i < n; i++)
     if (decl[i].type == LRP_ARG_REAL)
       args[i].real = decl[i].def;
@@ -154,10 +149,8 @@ static lrp_status make_args(importer *im, const candidate *c, lrp_value **out)
 {
   const lrp_node reader = {.onnx = c->node, .graph = im->g, .edge = c->edge, .opset = c->opset};
   lrp_status st = lrp_import_values(im->ctx, im->g, c->type, out);
-  if (!st && c->op->args)
-    st = c->op->args(&lrp_the_host, im->ctx, &reader, *out);
-  if (!st && c->type->args)
-    st = lrp_args_check(im->ctx, c->type->name, c->type->args, *out);
+  if (!st && c->op->args) st = c->op->args(&lrp_the_host, im->ctx, &reader, *out);
+  if (!st && c->type->args) st = lrp_args_check(im->ctx, c->type->name, c->type->args, *out);
   return st == LRP_E_ARG ? LRP_E_INPUT : st; /* the file's fault, not the user's */
 }
 
@@ -167,8 +160,7 @@ static const lrp_node *keep_node(importer *im, const candidate *c)
   const size_t n = (size_t)c->node->n_in;
   lrp_node *node = lrp_arena_alloc(&im->g->arena, sizeof *node);
   int32_t *edge = lrp_arena_alloc(&im->g->arena, (n + 1) * sizeof *edge);
-  if (!node || !edge)
-    return NULL;
+  if (!node || !edge) return NULL;
   memcpy(edge, c->edge, n * sizeof *edge);
   *node = (lrp_node){.onnx = c->node, .graph = im->g, .edge = edge, .opset = c->opset};
   return node;
@@ -177,24 +169,24 @@ static const lrp_node *keep_node(importer *im, const candidate *c)
 static lrp_status fill_step(importer *im, const candidate *c, lrp_step *s, const int32_t *in)
 {
   const uint32_t ports = lrp_count_ports(c->type->out);
-  const uint32_t n_out = c->node && (uint32_t)c->node->n_out > ports ? (uint32_t)c->node->n_out : ports;
+  const uint32_t n_out =
+      c->node && (uint32_t)c->node->n_out > ports ? (uint32_t)c->node->n_out : ports;
   lrp_status st = lrp_step_ports(im->ctx, im->g, s, c->bound.n_in, c->bound.n_param, n_out);
-  if (!st && c->type->create)
-    st = c->type->create(&lrp_the_host, im->ctx, s->args, &s->inst);
-  if (st)
-    return st;
+  if (!st && c->type->create) st = c->type->create(&lrp_the_host, im->ctx, s->args, &s->inst);
+  if (st) return st;
   memcpy(s->in, in, c->bound.n_in * sizeof *in);
   bind_carriers(s);
   st = bind_params(im, s, &c->bound);
-  if (!st)
-    st = lrp_step_infer(im->ctx, im->g, s);
+  if (!st) st = lrp_step_infer(im->ctx, im->g, s);
   return st ? st : describe_args(im, s);
 }
 
-/* The order of axes that the layer sees.  Element-wise layers broadcast parameters too: they are moved with the inputs. */
+/* The order of axes that the layer sees.  Element-wise layers broadcast parameters too: they are
+ * moved with the inputs. */
 static lrp_status apply_layout(importer *im, candidate *c, int32_t *in, lrp_value *args)
 {
-  const uint32_t n = c->bound.n_in, params = c->type->layout == LRP_LAYOUT_ANY ? c->bound.n_param : 0;
+  const uint32_t n = c->bound.n_in,
+                 params = c->type->layout == LRP_LAYOUT_ANY ? c->bound.n_param : 0;
   memcpy(in, c->bound.in, n * sizeof *in);
   memcpy(in + n, c->bound.param, params * sizeof *in);
   const lrp_status st = lrp_layout_apply(im->ctx, im->g, c->type, in, n + params, args, &c->moved);
@@ -207,30 +199,27 @@ void lrp_import_undo(lrp_graph *g, int32_t id)
   lrp_step *s = &g->step[id];
   for (uint32_t i = 0; s->param && i < s->n_param; i++)
     lrp_pack_free(&s->param[i]);
-  if (s->inst && s->type->destroy)
-    s->type->destroy(s->inst);
+  if (s->inst && s->type->destroy) s->type->destroy(s->inst);
   g->n_step = id;
 }
 
 /* Layout, instance, shapes. */
-static lrp_status make_step(importer *im, candidate *c, lrp_value *args, const char *name, const char *op)
+static lrp_status make_step(importer *im, candidate *c, lrp_value *args, const char *name,
+                            const char *op)
 {
   lrp_graph *g = im->g;
   int32_t *in = lrp_arena_alloc(&g->arena, (c->bound.n_in + c->bound.n_param + 1) * sizeof *in);
-  if (!in)
-    return lrp_nomem(im->ctx, "the graph");
+  if (!in) return lrp_nomem(im->ctx, "the graph");
   lrp_status st = apply_layout(im, c, in, args);
   const int32_t id = st ? -1 : lrp_step_new(im->ctx, g);
-  if (id < 0)
-    return st ? st : LRP_E_NOMEM;
+  if (id < 0) return st ? st : LRP_E_NOMEM;
   lrp_step *s = &g->step[id];
   s->type = c->type;
   s->op = op;
   s->args = args;
   s->name = name;
   st = fill_step(im, c, s, in);
-  if (st)
-    lrp_import_undo(g, id);
+  if (st) lrp_import_undo(g, id);
   c->step = id;
   return st;
 }
@@ -240,20 +229,18 @@ static lrp_status try_type(importer *im, candidate *c)
 {
   lrp_value *args = NULL;
   lrp_status st = make_args(im, c, &args);
-  if (!st)
-    st = make_step(im, c, args, node_name(c->node), c->node->op);
-  if (!st && !(im->g->step[c->step].node = keep_node(im, c)))
-    st = lrp_nomem(im->ctx, "the graph");
+  if (!st) st = make_step(im, c, args, node_name(c->node), c->node->op);
+  if (!st && !(im->g->step[c->step].node = keep_node(im, c))) st = lrp_nomem(im->ctx, "the graph");
   return st;
 }
 
-lrp_status lrp_import_layer(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type, const lrp_binding *b,
-                            lrp_value *args, const char *name, const char *op, int32_t *step, bool *moved)
+lrp_status lrp_import_layer(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type,
+                            const lrp_binding *b, lrp_value *args, const char *name, const char *op,
+                            int32_t *step, bool *moved)
 {
   importer im = {.ctx = ctx, .g = g};
   candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
-  if (!c)
-    return lrp_nomem(ctx, "the graph");
+  if (!c) return lrp_nomem(ctx, "the graph");
   *c = (candidate){.type = type, .bound = *b};
   const lrp_status st = make_step(&im, c, args, name, op);
   *step = c->step;
@@ -265,14 +252,12 @@ static lrp_status add_outputs(importer *im, const lrp_onnx_node *node, int32_t i
 {
   lrp_graph *g = im->g;
   for (int32_t i = 0; i < node->n_out; i++) {
-    if (!node->out[i][0])
-      continue;
+    if (!node->out[i][0]) continue;
     if ((uint32_t)i >= g->step[id].n_out)
-      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "output %d (\"%s\") is not given by layer \"%s\"", i, node->out[i],
-                      g->step[id].type->name);
+      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "output %d (\"%s\") is not given by layer \"%s\"",
+                      i, node->out[i], g->step[id].type->name);
     const int32_t e = lrp_edge_new(im->ctx, g, node->out[i]);
-    if (e < 0)
-      return LRP_E_NOMEM;
+    if (e < 0) return LRP_E_NOMEM;
     g->edge[e].step = id;
     g->edge[e].port = i;
     g->edge[e].t = g->step[id].out_t[i];
@@ -280,8 +265,7 @@ static lrp_status add_outputs(importer *im, const lrp_onnx_node *node, int32_t i
     g->edge[e].moved = moved && g->edge[e].t.rank >= 3;
     g->step[id].out[i] = e;
     const lrp_status st = add_name(im, node->out[i], e);
-    if (st)
-      return st;
+    if (st) return st;
   }
   return LRP_OK;
 }
@@ -298,16 +282,13 @@ static lrp_status fold(importer *im, int32_t id)
   }
   lrp_status st = lrp_step_run(im->ctx, g, s);
   for (uint32_t i = 0; !st && i < s->n_out; i++) {
-    if (s->out[i] < 0)
-      continue;
+    if (s->out[i] < 0) continue;
     lrp_edge *e = &g->edge[s->out[i]];
     size_t bytes;
     st = lrp_tensor_bytes(im->ctx, &e->t, &bytes);
     void *copy = st ? NULL : lrp_arena_alloc(&g->arena, bytes + 1);
-    if (!st && !copy)
-      st = lrp_nomem(im->ctx, "constants");
-    if (!st)
-      memcpy(copy, e->t.data, bytes);
+    if (!st && !copy) st = lrp_nomem(im->ctx, "constants");
+    if (!st) memcpy(copy, e->t.data, bytes);
     lrp_edge_release(g, s->out[i]);
     e->t.data = copy;
     e->is_const = true;
@@ -325,14 +306,12 @@ static lrp_status fold(importer *im, int32_t id)
 static lrp_status node_constant(importer *im, const lrp_onnx_node *node, bool *done)
 {
   *done = !strcmp(node->op, "Constant") && !node->domain[0] && node->n_out == 1;
-  if (!*done)
-    return LRP_OK;
+  if (!*done) return LRP_OK;
   lrp_onnx_tensor t = {.name = node->out[0]};
   int32_t e;
   for (int32_t i = 0; i < node->n_attr; i++) {
     const lrp_onnx_attr *a = &node->attr[i];
-    if (a->type == LRP_ATTR_TENSOR)
-      return add_constant(im, node->out[0], a->tensor, &e);
+    if (a->type == LRP_ATTR_TENSOR) return add_constant(im, node->out[0], a->tensor, &e);
     if (a->type == LRP_ATTR_INT || a->type == LRP_ATTR_INTS) {
       t.type = LRP_ONNX_INT64;
       t.rank = a->type == LRP_ATTR_INTS;
@@ -345,17 +324,18 @@ static lrp_status node_constant(importer *im, const lrp_onnx_node *node, bool *d
       const int32_t edge = lrp_edge_new(im->ctx, im->g, node->out[0]);
       const int64_t n = a->type == LRP_ATTR_REALS ? a->n : 1;
       lrp_real *v = edge < 0 ? NULL : lrp_arena_alloc(&im->g->arena, ((size_t)n + 1) * sizeof *v);
-      if (!v)
-        return lrp_nomem(im->ctx, "constants");
+      if (!v) return lrp_nomem(im->ctx, "constants");
       for (int64_t k = 0; k < n; k++)
         v[k] = a->type == LRP_ATTR_REALS ? a->reals[k] : (lrp_real)a->real;
       lrp_edge *ed = &im->g->edge[edge];
       ed->is_const = true;
-      ed->t = (lrp_tensor){.data = v, .dtype = LRP_REAL, .rank = a->type == LRP_ATTR_REALS, .shape = {n}};
+      ed->t = (lrp_tensor){
+          .data = v, .dtype = LRP_REAL, .rank = a->type == LRP_ATTR_REALS, .shape = {n}};
       return add_name(im, node->out[0], edge);
     }
   }
-  return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "a constant without numbers (text or sparse) is not supported");
+  return lrp_fail(im->ctx, LRP_E_UNSUPPORTED,
+                  "a constant without numbers (text or sparse) is not supported");
 }
 
 /* ---- one node ---- */
@@ -364,8 +344,7 @@ static lrp_status skip_outputs(importer *im, const lrp_onnx_node *node)
 {
   lrp_status st = LRP_OK;
   for (int32_t i = 0; !st && i < node->n_out; i++)
-    if (node->out[i][0])
-      st = lrp_names_add(im->ctx, &im->skipped, node->out[i], 0);
+    if (node->out[i][0]) st = lrp_names_add(im->ctx, &im->skipped, node->out[i], 0);
   return st;
 }
 
@@ -374,8 +353,7 @@ static lrp_status refuse(importer *im, int64_t index, const lrp_onnx_node *node,
 {
   char line[768];
   const int n = snprintf(line, sizeof line, "\n  node %lld \"%s\" (%s%s%s): %s", (long long)index,
-                         node_name(node), node->domain,
-                         node->domain[0] ? "." : "", node->op, why);
+                         node_name(node), node->domain, node->domain[0] ? "." : "", node->op, why);
   im->n_refused++;
   const size_t add = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
   if (im->refused && im->refused_n + add < LRP_MESSAGE_MAX - 256) {
@@ -391,21 +369,21 @@ static lrp_status find_inputs(importer *im, const lrp_onnx_node *node, int32_t *
   *blocked = false;
   for (int32_t i = 0; i < node->n_in; i++) {
     edge[i] = -1;
-    if (!node->in[i][0])
-      continue;
+    if (!node->in[i][0]) continue;
     edge[i] = lrp_names_find(&im->names, node->in[i]);
-    if (edge[i] >= 0)
-      continue;
+    if (edge[i] >= 0) continue;
     if (lrp_names_find(&im->skipped, node->in[i]) >= 0)
       *blocked = true;
     else
-      return lrp_fail(im->ctx, LRP_E_INPUT, "input \"%s\" is written by no node, input or initialiser before it",
+      return lrp_fail(im->ctx, LRP_E_INPUT,
+                      "input \"%s\" is written by no node, input or initialiser before it",
                       node->in[i]);
   }
   return LRP_OK;
 }
 
-/* The best type that takes the node: most constants bound to parameters first.  *known: some type lists the operator. */
+/* The best type that takes the node: most constants bound to parameters first.  *known: some type
+ * lists the operator. */
 static lrp_status choose(importer *im, candidate *c, bool *known)
 {
   lrp_status st = LRP_E_UNSUPPORTED;
@@ -415,14 +393,12 @@ static lrp_status choose(importer *im, candidate *c, bool *known)
     for (int64_t k = 0; k < lrp_n_layer(im->ctx) && st == LRP_E_UNSUPPORTED; k++) {
       c->type = lrp_layer_at(im->ctx, k);
       for (c->op = c->type->operators; c->op && c->op->name && st == LRP_E_UNSUPPORTED; c->op++) {
-        if (!lrp_operator_fits(c->op, c->node, c->opset))
-          continue;
+        if (!lrp_operator_fits(c->op, c->node, c->opset)) continue;
         *known = true;
         if (lrp_bind(im->g, c->type, c->op, c->edge, (uint32_t)c->node->n_in, &c->bound) &&
             (int32_t)c->bound.consts == most) {
           st = try_type(im, c);
-          if (st != LRP_E_UNSUPPORTED)
-            return st;
+          if (st != LRP_E_UNSUPPORTED) return st;
         }
       }
     }
@@ -434,8 +410,7 @@ static bool operator_known(lrp_ctx *ctx, const lrp_onnx_node *node)
 {
   for (int64_t k = 0; k < lrp_n_layer(ctx); k++)
     for (const lrp_operator *op = lrp_layer_at(ctx, k)->operators; op && op->name; op++)
-      if (lrp_operator_fits(op, node, op->since))
-        return true;
+      if (lrp_operator_fits(op, node, op->since)) return true;
   return false;
 }
 
@@ -445,11 +420,13 @@ static lrp_status refuse_choice(importer *im, int64_t index, const candidate *c,
   char why[512];
   if (known)
     snprintf(why, sizeof why, "%.500s",
-             im->ctx->message[0] ? im->ctx->message : "no layer type takes this form of its inputs");
+             im->ctx->message[0] ? im->ctx->message
+                                 : "no layer type takes this form of its inputs");
   else if (operator_known(im->ctx, c->node))
     snprintf(why, sizeof why, "no layer type for this operator at opset %d", c->opset);
   else
-    snprintf(why, sizeof why, "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
+    snprintf(why, sizeof why,
+             "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
   return refuse(im, index, c->node, why);
 }
 
@@ -457,7 +434,9 @@ static lrp_status refuse_choice(importer *im, int64_t index, const candidate *c,
 static lrp_status skip_blocked(importer *im, int64_t index, const lrp_onnx_node *node)
 {
   if (!operator_known(im->ctx, node))
-    return refuse(im, index, node, "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
+    return refuse(
+        im, index, node,
+        "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
   return skip_outputs(im, node);
 }
 
@@ -467,27 +446,31 @@ static lrp_status import_graph(importer *im, const lrp_onnx_graph *og, int64_t i
 static const lrp_onnx_graph *branch_of(const lrp_onnx_node *node, bool holds)
 {
   for (int32_t i = 0; i < node->n_attr; i++)
-    if (node->attr[i].type == LRP_ATTR_GRAPH && !strcmp(node->attr[i].name, holds ? "then_branch" : "else_branch"))
+    if (node->attr[i].type == LRP_ATTR_GRAPH &&
+        !strcmp(node->attr[i].name, holds ? "then_branch" : "else_branch"))
       return node->attr[i].graph;
   return NULL;
 }
 
-/* The branch's nodes are imported where the If stands; the If's outputs are other names of the branch's. */
-static lrp_status import_branch(importer *im, int64_t index, const lrp_onnx_node *node, const lrp_onnx_graph *branch)
+/* The branch's nodes are imported where the If stands; the If's outputs are other names of the
+ * branch's. */
+static lrp_status import_branch(importer *im, int64_t index, const lrp_onnx_node *node,
+                                const lrp_onnx_graph *branch)
 {
   if (branch->n_output != node->n_out)
-    return lrp_fail(im->ctx, LRP_E_INPUT, "the branch has %lld outputs, the node %d", (long long)branch->n_output, node->n_out);
+    return lrp_fail(im->ctx, LRP_E_INPUT, "the branch has %lld outputs, the node %d",
+                    (long long)branch->n_output, node->n_out);
   lrp_status st = import_graph(im, branch, index);
   for (int32_t i = 0; !st && i < node->n_out; i++) {
-    if (!node->out[i][0])
-      continue;
+    if (!node->out[i][0]) continue;
     const int32_t e = lrp_names_find(&im->names, branch->output[i].name);
     if (e >= 0)
       st = add_name(im, node->out[i], e);
     else if (lrp_names_find(&im->skipped, branch->output[i].name) >= 0)
       st = lrp_names_add(im->ctx, &im->skipped, node->out[i], 0);
     else
-      st = lrp_fail(im->ctx, LRP_E_INPUT, "output \"%s\" of the branch is written by no node", branch->output[i].name);
+      st = lrp_fail(im->ctx, LRP_E_INPUT, "output \"%s\" of the branch is written by no node",
+                    branch->output[i].name);
   }
   return st;
 }
@@ -498,18 +481,19 @@ static lrp_status node_if(importer *im, int64_t index, const lrp_onnx_node *node
   bool blocked;
   int32_t edge[1];
   *done = !strcmp(node->op, "If") && !node->domain[0] && node->n_in == 1;
-  if (!*done)
-    return LRP_OK;
+  if (!*done) return LRP_OK;
   const lrp_status st = find_inputs(im, node, edge, &blocked);
-  if (st || blocked)
-    return st ? st : skip_outputs(im, node);
+  if (st || blocked) return st ? st : skip_outputs(im, node);
   const lrp_edge *c = edge[0] < 0 ? NULL : &im->g->edge[edge[0]];
   if (!c || !c->is_const)
-    return refuse(im, index, node, "its condition depends on the model's input; only one that is constant can be resolved");
+    return refuse(
+        im, index, node,
+        "its condition depends on the model's input; only one that is constant can be resolved");
   if (c->t.dtype != LRP_INDEX || lrp_count(&c->t) != 1)
     return lrp_fail(im->ctx, LRP_E_INPUT, "the condition is not one truth value");
   const lrp_onnx_graph *branch = branch_of(node, lrp_indices(&c->t)[0] != 0);
-  return branch ? import_branch(im, index, node, branch) : lrp_fail(im->ctx, LRP_E_INPUT, "the branch is missing");
+  return branch ? import_branch(im, index, node, branch)
+                : lrp_fail(im->ctx, LRP_E_INPUT, "the branch is missing");
 }
 
 static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *node)
@@ -517,26 +501,20 @@ static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *
   lrp_ctx *ctx = im->ctx;
   bool done, blocked, known;
   lrp_status st = node_constant(im, node, &done);
-  if (done || st)
-    return st == LRP_E_UNSUPPORTED ? refuse(im, index, node, ctx->message) : st;
+  if (done || st) return st == LRP_E_UNSUPPORTED ? refuse(im, index, node, ctx->message) : st;
   st = node_if(im, index, node, &done);
-  if (done || st)
-    return st;
+  if (done || st) return st;
   int32_t *edge = lrp_arena_alloc(&ctx->scratch, ((size_t)node->n_in + 1) * sizeof *edge);
   candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
-  if (!edge || !c)
-    return lrp_nomem(ctx, "the graph");
+  if (!edge || !c) return lrp_nomem(ctx, "the graph");
   st = find_inputs(im, node, edge, &blocked);
-  if (st || blocked)
-    return st ? st : skip_blocked(im, index, node);
+  if (st || blocked) return st ? st : skip_blocked(im, index, node);
   *c = (candidate){.node = node, .opset = lrp_onnx_opset_of(im->onnx, node->domain), .edge = edge};
   if (c->opset < 0)
     return refuse(im, index, node, "the model imports no operator set for its domain");
   st = choose(im, c, &known);
-  if (st == LRP_E_UNSUPPORTED)
-    return refuse_choice(im, index, c, known);
-  if (!st)
-    st = add_outputs(im, node, c->step, c->moved);
+  if (st == LRP_E_UNSUPPORTED) return refuse_choice(im, index, c, known);
+  if (!st) st = add_outputs(im, node, c->step, c->moved);
   if (st == LRP_E_UNSUPPORTED) {
     im->g->step[c->step].dead = true;
     return refuse(im, index, node, ctx->message);
@@ -544,7 +522,8 @@ static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *
   return st ? st : fold(im, c->step);
 }
 
-/* inside: the node whose branch this is, -1: the model itself; messages tell the nodes of the model. */
+/* inside: the node whose branch this is, -1: the model itself; messages tell the nodes of the
+ * model. */
 static lrp_status import_graph(importer *im, const lrp_onnx_graph *og, int64_t inside)
 {
   lrp_status st = add_initialisers(im, og);
@@ -564,23 +543,22 @@ static lrp_status find_outputs(importer *im)
   lrp_graph *g = im->g;
   const lrp_onnx_graph *og = &im->onnx->graph;
   g->output = lrp_arena_alloc(&g->arena, ((size_t)og->n_output + 1) * sizeof *g->output);
-  if (!g->output)
-    return lrp_nomem(im->ctx, "the graph");
+  if (!g->output) return lrp_nomem(im->ctx, "the graph");
   for (int64_t i = 0; i < og->n_output; i++) {
     int32_t e = lrp_names_find(&im->names, og->output[i].name);
     if (e < 0)
-      return lrp_fail(im->ctx, LRP_E_INPUT, "output \"%s\" is written by no node", og->output[i].name);
+      return lrp_fail(im->ctx, LRP_E_INPUT, "output \"%s\" is written by no node",
+                      og->output[i].name);
     if (g->edge[e].moved) /* given as in the file */
       e = lrp_layout_twin(im->ctx, g, e);
-    if (e < 0)
-      return LRP_E_NOMEM;
+    if (e < 0) return LRP_E_NOMEM;
     g->edge[e].is_output = true;
     g->output[g->n_output++] = e;
   }
-  if (!g->n_output)
-    return lrp_fail(im->ctx, LRP_E_INPUT, "the model has no output");
+  if (!g->n_output) return lrp_fail(im->ctx, LRP_E_INPUT, "the model has no output");
   if (g->edge[g->output[0]].t.dtype != LRP_REAL)
-    return lrp_fail(im->ctx, LRP_E_UNSUPPORTED, "output \"%s\" holds integers; scores of a floating type were expected",
+    return lrp_fail(im->ctx, LRP_E_UNSUPPORTED,
+                    "output \"%s\" holds integers; scores of a floating type were expected",
                     g->edge[g->output[0]].name);
   g->score = g->output[0];
   const lrp_tensor *scores = &g->edge[g->score].t;
@@ -594,15 +572,12 @@ lrp_status lrp_import(lrp_ctx *ctx, lrp_graph *g, const lrp_onnx *onnx, const lr
   importer im = {.ctx = ctx, .g = g, .onnx = onnx};
   im.refused = lrp_arena_alloc(&g->arena, LRP_MESSAGE_MAX);
   lrp_status st = im.refused ? LRP_OK : lrp_nomem(ctx, "the graph");
-  if (!st)
-    st = add_inputs(&im, input);
-  if (!st)
-    st = import_graph(&im, &onnx->graph, -1);
+  if (!st) st = add_inputs(&im, input);
+  if (!st) st = import_graph(&im, &onnx->graph, -1);
   if (!st && im.n_refused)
     st = lrp_fail(ctx, LRP_E_UNSUPPORTED, "%lld node%s cannot be used:%s", (long long)im.n_refused,
                   im.n_refused == 1 ? "" : "s", im.refused);
-  if (!st)
-    st = find_outputs(&im);
+  if (!st) st = find_outputs(&im);
   lrp_names_free(&im.names);
   lrp_names_free(&im.skipped);
   return st;

@@ -1,5 +1,6 @@
 /* input_bytes.c - the first and last bytes of a file become a model's input, as Magika reads them
- * (Fratantonio et al. 2025): white space around is skipped, a padding id stands where there are no bytes. */
+ * (Fratantonio et al. 2025): white space around is skipped, a padding id stands where there are no
+ * bytes. */
 #include "input.h"
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,8 @@ static void fill(const lrp_bytes_form *form, const uint8_t *data, int64_t n, lrp
   }
 }
 
-static lrp_status make(lrp_ctx *ctx, const lrp_model *model, const char *name, const uint8_t *data, size_t n,
-                       lrp_input *input)
+static lrp_status make(lrp_ctx *ctx, const lrp_model *model, const char *name, const uint8_t *data,
+                       size_t n, lrp_input *input)
 {
   const lrp_bytes_form *form = lrp_model_about(model)->bytes;
   const lrp_signature *sig = lrp_model_input(model, 0);
@@ -49,20 +50,22 @@ static lrp_status make(lrp_ctx *ctx, const lrp_model *model, const char *name, c
   if (!input->byte_at || !input->byte) return lrp_nomem(ctx, name);
   fill(form, data, (int64_t)n, input);
   if (input->byte_at[form->least - 1] < 0)
-    return lrp_fail(ctx, LRP_E_INPUT, "%s: too short: the model %s wants at least %lld bytes behind white space", name,
-                    lrp_model_about(model)->name, (long long)form->least);
+    return lrp_fail(ctx, LRP_E_INPUT,
+                    "%s: too short: the model %s wants at least %lld bytes behind white space",
+                    name, lrp_model_about(model)->name, (long long)form->least);
   lrp_sha256(data, n, input->sha256);
   return LRP_OK;
 }
 
-lrp_status lrp_input_bytes(lrp_ctx *ctx, const lrp_model *model, const char *name, const void *data, size_t n,
-                           lrp_input **out)
+lrp_status lrp_input_bytes(lrp_ctx *ctx, const lrp_model *model, const char *name, const void *data,
+                           size_t n, lrp_input **out)
 {
   lrp_input *input = NULL;
   *out = NULL;
   if (!lrp_model_about(model)->bytes)
     return lrp_fail(ctx, LRP_E_INPUT,
-                    "%s: the model %s does not say how it reads the bytes of files; put a preprocessor_config.json with "
+                    "%s: the model %s does not say how it reads the bytes of files; put a "
+                    "preprocessor_config.json with "
                     "\"beg_size\" into its folder, or give the array as .npy",
                     name, lrp_model_about(model)->name);
   if (n > LRP_MAX_BYTES) return lrp_fail(ctx, LRP_E_INPUT, "%s: too large", name);

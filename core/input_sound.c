@@ -15,8 +15,10 @@ static frames frames_of(const lrp_sound_form *f, int64_t n)
 {
   if (!f->frame) return (frames){.length = n, .hop = 1, .n = 1};
   if (f->do_center)
-    return (frames){.length = f->frame, .hop = f->hop, .first = -(f->frame / 2), .n = 1 + n / f->hop};
-  return (frames){.length = f->frame, .hop = f->hop, .n = n > f->frame ? 1 + (n - f->frame) / f->hop : 1};
+    return (frames){
+        .length = f->frame, .hop = f->hop, .first = -(f->frame / 2), .n = 1 + n / f->hop};
+  return (frames){
+      .length = f->frame, .hop = f->hop, .n = n > f->frame ? 1 + (n - f->frame) / f->hop : 1};
 }
 
 /* The frame with the largest sum of squares, the first of equals; sums from running totals. */
@@ -41,12 +43,13 @@ static lrp_status loudest(lrp_ctx *ctx, const lrp_sound *s, const frames *f, int
   return LRP_OK;
 }
 
-static lrp_status nearest(lrp_ctx *ctx, const char *path, const lrp_sound *s, const frames *f, double seconds, int64_t *at)
+static lrp_status nearest(lrp_ctx *ctx, const char *path, const lrp_sound *s, const frames *f,
+                          double seconds, int64_t *at)
 {
   const double time = seconds * (double)s->rate;
   if (!(time <= (double)s->n))
-    return lrp_fail(ctx, LRP_E_ARG, "%s: %g s is asked for, but the sound ends at %.3f s", path, seconds,
-                    (double)s->n / (double)s->rate);
+    return lrp_fail(ctx, LRP_E_ARG, "%s: %g s is asked for, but the sound ends at %.3f s", path,
+                    seconds, (double)s->n / (double)s->rate);
   const double k = round((time - (double)f->first - (double)f->length / 2) / (double)f->hop);
   *at = f->first + (k < 0 ? 0 : k > (double)(f->n - 1) ? f->n - 1 : (int64_t)k) * f->hop;
   return LRP_OK;
@@ -66,7 +69,8 @@ static void fill(const lrp_sound_form *form, const float *x, int64_t n, lrp_real
     out[i] = (lrp_real)(form->do_normalize ? ((double)x[i] - mean) * scale : (double)x[i]);
 }
 
-static lrp_status make_tensor(lrp_ctx *ctx, const lrp_model *model, const char *path, const frames *f, lrp_input *input)
+static lrp_status make_tensor(lrp_ctx *ctx, const lrp_model *model, const char *path,
+                              const frames *f, lrp_input *input)
 {
   const lrp_signature *sig = lrp_model_input(model, 0);
   int64_t shape[3] = {1, 1, f->length};
@@ -87,13 +91,14 @@ static lrp_status make_tensor(lrp_ctx *ctx, const lrp_model *model, const char *
 }
 
 /* Takes the samples. */
-static lrp_status take(lrp_ctx *ctx, const lrp_model *model, const char *path, double seconds, lrp_sound *s,
-                       lrp_input *input)
+static lrp_status take(lrp_ctx *ctx, const lrp_model *model, const char *path, double seconds,
+                       lrp_sound *s, lrp_input *input)
 {
   const frames f = frames_of(lrp_model_about(model)->sound, s->n);
   lrp_status st = LRP_OK;
   if (f.n > 1)
-    st = seconds < 0 ? loudest(ctx, s, &f, &input->sound_at) : nearest(ctx, path, s, &f, seconds, &input->sound_at);
+    st = seconds < 0 ? loudest(ctx, s, &f, &input->sound_at)
+                     : nearest(ctx, path, s, &f, seconds, &input->sound_at);
   else
     input->sound_at = f.first;
   input->sound = s->sample;
@@ -101,7 +106,8 @@ static lrp_status take(lrp_ctx *ctx, const lrp_model *model, const char *path, d
   return st ? st : make_tensor(ctx, model, path, &f, input);
 }
 
-lrp_status lrp_input_sound(lrp_ctx *ctx, const lrp_model *model, const char *path, double seconds, lrp_input **out)
+lrp_status lrp_input_sound(lrp_ctx *ctx, const lrp_model *model, const char *path, double seconds,
+                           lrp_input **out)
 {
   const lrp_sound_form *form = lrp_model_about(model)->sound;
   lrp_input *input = NULL;
@@ -110,12 +116,13 @@ lrp_status lrp_input_sound(lrp_ctx *ctx, const lrp_model *model, const char *pat
   *out = NULL;
   if (!form)
     return lrp_fail(ctx, LRP_E_INPUT,
-                    "%s: a sound, but the model %s does not say how it reads sounds; put a preprocessor_config.json with "
+                    "%s: a sound, but the model %s does not say how it reads sounds; put a "
+                    "preprocessor_config.json with "
                     "\"sampling_rate\" into its folder, or give the array as .npy",
                     path, lrp_model_about(model)->name);
   if (seconds >= 0 && !form->frame)
-    return lrp_fail(ctx, LRP_E_ARG, "%s: a time was given, but the model %s takes whole sounds", path,
-                    lrp_model_about(model)->name);
+    return lrp_fail(ctx, LRP_E_ARG, "%s: a time was given, but the model %s takes whole sounds",
+                    path, lrp_model_about(model)->name);
   lrp_status st = lrp_file_open(ctx, path, "a sound", LRP_SOUND_FILE_MAX, &file);
   if (!st) st = lrp_sound_decode(ctx, path, file.data, file.size, &sound);
   lrp_file_close(&file);

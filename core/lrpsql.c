@@ -1,7 +1,8 @@
 /* lrpsql.c - SQL functions on BLOBs of reals, as explanation.r is one.
  *
- * f32_x reads little-endian float32, f64_x the same of float64.  A value that is no BLOB, a length that is no multiple of
- * the element's size, two lengths that differ, and results that are undefined (NaN) all give NULL.  STORE.md lists them. */
+ * f32_x reads little-endian float32, f64_x the same of float64.  A value that is no BLOB, a length
+ * that is no multiple of the element's size, two lengths that differ, and results that are
+ * undefined (NaN) all give NULL.  STORE.md lists them. */
 #include "lrpsql.h"
 #include "stat.h"
 #include <math.h>
@@ -25,13 +26,15 @@ static bool vector_of(sqlite3_context *c, sqlite3_value *value, vector *out)
 {
   const size_t width = width_of(c);
   if (sqlite3_value_type(value) != SQLITE_BLOB) return false;
-  const unsigned char *data = sqlite3_value_blob(value); /* before the length, which it may change */
+  const unsigned char *data =
+      sqlite3_value_blob(value); /* before the length, which it may change */
   const size_t bytes = (size_t)sqlite3_value_bytes(value);
   *out = (vector){data, bytes / width, width};
   return bytes % width == 0 && (data || !bytes);
 }
 
-/* Two vectors of one length as doubles, b behind a; NULL: there are none, and the result (NULL or an error) is set. */
+/* Two vectors of one length as doubles, b behind a; NULL: there are none, and the result (NULL or
+ * an error) is set. */
 static double *pair_of(sqlite3_context *c, sqlite3_value **arg, size_t *n)
 {
   vector a, b;
@@ -64,7 +67,8 @@ static void f_at(sqlite3_context *c, int n_arg, sqlite3_value **arg)
   (void)n_arg;
   if (sqlite3_value_type(arg[1]) != SQLITE_INTEGER || !vector_of(c, arg[0], &v)) return;
   const sqlite3_int64 i = sqlite3_value_int64(arg[1]);
-  if (i >= 0 && (uint64_t)i < v.n) sqlite3_result_double(c, lrp_sql_real(v.data, v.width, (size_t)i));
+  if (i >= 0 && (uint64_t)i < v.n)
+    sqlite3_result_double(c, lrp_sql_real(v.data, v.width, (size_t)i));
 }
 
 static void f_sum(sqlite3_context *c, int n_arg, sqlite3_value **arg)
@@ -78,7 +82,8 @@ static void f_sum(sqlite3_context *c, int n_arg, sqlite3_value **arg)
   sqlite3_result_double(c, sum); /* NaN becomes NULL */
 }
 
-/* JSON knows neither NaN nor infinity: both become null.  17 digits give back any double, 9 any float. */
+/* JSON knows neither NaN nor infinity: both become null.  17 digits give back any double, 9 any
+ * float. */
 static void f_json(sqlite3_context *c, int n_arg, sqlite3_value **arg)
 {
   vector v;
@@ -166,10 +171,14 @@ int lrp_sql_functions(sqlite3 *db)
     const char *name;
     int n_arg;
     void (*call)(sqlite3_context *, int, sqlite3_value **);
-  } table[] = {{"len", 1, f_len},           {"at", 2, f_at},
-               {"sum", 1, f_sum},           {"json", 1, f_json},
-               {"cos", 2, f_cos},           {"spearman", 2, f_spearman},
-               {"topk_jaccard", 3, f_topk_jaccard}, {"sign_agreement", 2, f_sign_agreement}};
+  } table[] = {{"len", 1, f_len},
+               {"at", 2, f_at},
+               {"sum", 1, f_sum},
+               {"json", 1, f_json},
+               {"cos", 2, f_cos},
+               {"spearman", 2, f_spearman},
+               {"topk_jaccard", 3, f_topk_jaccard},
+               {"sign_agreement", 2, f_sign_agreement}};
   int code = SQLITE_OK;
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     for (size_t width = 4; !code && width <= 8; width += 4) {

@@ -1,5 +1,6 @@
-/* lrpsql_aggregate.c - SQL aggregates: median(x), and the bootstrap interval of the mean, bootstrap_lo(x [, level [, seed]])
- * and bootstrap_hi().  NULLs and what is no number are left out. */
+/* lrpsql_aggregate.c - SQL aggregates: median(x), and the bootstrap interval of the mean,
+ * bootstrap_lo(x [, level [, seed]]) and bootstrap_hi().  NULLs and what is no number are left
+ * out. */
 #include "lrpsql.h"
 #include "stat.h"
 #include <math.h>
@@ -25,7 +26,8 @@ static bool add(sample *s, double x)
 {
   if (s->n == s->room) {
     const size_t room = s->room ? 2 * s->room : 64;
-    double *grown = room < SIZE_MAX / (2 * sizeof *grown) ? realloc(s->v, room * sizeof *grown) : NULL;
+    double *grown =
+        room < SIZE_MAX / (2 * sizeof *grown) ? realloc(s->v, room * sizeof *grown) : NULL;
     if (!grown) return false;
     s->v = grown;
     s->room = room;
@@ -73,11 +75,11 @@ int lrp_sql_aggregates(sqlite3 *db)
   enum { FLAGS = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS };
   int code = sqlite3_create_function_v2(db, "median", 1, FLAGS, NULL, NULL, step, end_median, NULL);
   for (int n_arg = 1; !code && n_arg <= 3; n_arg++) {
-    code =
-        sqlite3_create_function_v2(db, "bootstrap_lo", n_arg, FLAGS, NULL, NULL, step, end_bootstrap, NULL);
+    code = sqlite3_create_function_v2(db, "bootstrap_lo", n_arg, FLAGS, NULL, NULL, step,
+                                      end_bootstrap, NULL);
     if (!code)
-      code = sqlite3_create_function_v2(db, "bootstrap_hi", n_arg, FLAGS, (void *)(uintptr_t)1, NULL, step,
-                                        end_bootstrap, NULL);
+      code = sqlite3_create_function_v2(db, "bootstrap_hi", n_arg, FLAGS, (void *)(uintptr_t)1,
+                                        NULL, step, end_bootstrap, NULL);
   }
   return code;
 }

@@ -1,14 +1,14 @@
-/* lrpsql_each.c - the table functions f32_each(data [, ids]) and f64_each: a row for each element of a BLOB, with
- * position (from 0), value, and id, the element of the i32 BLOB ids at the same place.  No rows where data is no such
- * BLOB, or ids has another length. */
+/* lrpsql_each.c - the table functions f32_each(data [, ids]) and f64_each: a row for each element
+ * of a BLOB, with position (from 0), value, and id, the element of the i32 BLOB ids at the same
+ * place.  No rows where data is no such BLOB, or ids has another length. */
 #include "lrpsql.h"
 #include <stdbool.h>
 #ifdef LRPSQL_MODULE
 SQLITE_EXTENSION_INIT3
 #endif
 
-enum { POSITION, VALUE, ID, DATA, IDS };    /* columns; the last two are the arguments */
-enum { HAS_DATA = 1, HAS_IDS = 2 };         /* bits of a plan */
+enum { POSITION, VALUE, ID, DATA, IDS }; /* columns; the last two are the arguments */
+enum { HAS_DATA = 1, HAS_IDS = 2 };      /* bits of a plan */
 
 typedef struct table {
   sqlite3_vtab base;
@@ -21,8 +21,8 @@ typedef struct cursor {
   size_t n, at;
 } cursor;
 
-static int table_connect(sqlite3 *db, void *width, int n_arg, const char *const *arg, sqlite3_vtab **out,
-                         char **message)
+static int table_connect(sqlite3 *db, void *width, int n_arg, const char *const *arg,
+                         sqlite3_vtab **out, char **message)
 {
   (void)n_arg, (void)arg, (void)message;
   int code = sqlite3_declare_vtab(
@@ -50,7 +50,8 @@ static int table_plan(sqlite3_vtab *base, sqlite3_index_info *plan)
   for (int i = 0; i < plan->nConstraint; i++) {
     const int column = plan->aConstraint[i].iColumn;
     if (column < DATA || plan->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
-    if (!plan->aConstraint[i].usable) return SQLITE_CONSTRAINT; /* another order of the join will do */
+    if (!plan->aConstraint[i].usable)
+      return SQLITE_CONSTRAINT; /* another order of the join will do */
     at[column - DATA] = i;
   }
   int n = 0;
@@ -136,7 +137,8 @@ static int cursor_eof(sqlite3_vtab_cursor *base)
 static int32_t id_at(const unsigned char *ids, size_t i)
 {
   const unsigned char *p = ids + 4 * i;
-  const uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+  const uint32_t bits =
+      (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
   int32_t id;
   memcpy(&id, &bits, sizeof id);
   return id;
@@ -167,17 +169,13 @@ static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *out)
 
 int lrp_sql_each(sqlite3 *db)
 {
-  static const sqlite3_module module = {/* no xCreate: a function, not a table that can be made */
-                                        .xConnect = table_connect,
-                                        .xBestIndex = table_plan,
-                                        .xDisconnect = table_disconnect,
-                                        .xOpen = cursor_open,
-                                        .xClose = cursor_close,
-                                        .xFilter = cursor_filter,
-                                        .xNext = cursor_next,
-                                        .xEof = cursor_eof,
-                                        .xColumn = cursor_column,
-                                        .xRowid = cursor_rowid};
+  static const sqlite3_module module = {
+      /* no xCreate: a function, not a table that can be made */
+      .xConnect = table_connect, .xBestIndex = table_plan, .xDisconnect = table_disconnect,
+      .xOpen = cursor_open,      .xClose = cursor_close,   .xFilter = cursor_filter,
+      .xNext = cursor_next,      .xEof = cursor_eof,       .xColumn = cursor_column,
+      .xRowid = cursor_rowid};
   const int code = sqlite3_create_module_v2(db, "f32_each", &module, (void *)(uintptr_t)4, NULL);
-  return code ? code : sqlite3_create_module_v2(db, "f64_each", &module, (void *)(uintptr_t)8, NULL);
+  return code ? code
+              : sqlite3_create_module_v2(db, "f64_each", &module, (void *)(uintptr_t)8, NULL);
 }

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-/* FNV-1a over a keyed start, finished by a mix: enough against accidental and simple chosen collisions. */
+/* FNV-1a over a keyed start, finished by a mix: enough against accidental and simple chosen
+ * collisions. */
 static uint64_t hash(uint64_t key, const char *s)
 {
   uint64_t h = 0xcbf29ce484222325u ^ key;
@@ -32,11 +33,9 @@ static lrp_status grow(lrp_ctx *ctx, lrp_names *t)
     bigger.key = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)t;
   }
   bigger.slot = calloc(bigger.cap, sizeof *bigger.slot);
-  if (!bigger.slot)
-    return lrp_nomem(ctx, "names");
+  if (!bigger.slot) return lrp_nomem(ctx, "names");
   for (size_t i = 0; i < t->cap; i++)
-    if (t->slot[i].name)
-      *slot_for(&bigger, t->slot[i].name) = t->slot[i];
+    if (t->slot[i].name) *slot_for(&bigger, t->slot[i].name) = t->slot[i];
   free(t->slot);
   *t = bigger;
   return LRP_OK;
@@ -46,8 +45,7 @@ lrp_status lrp_names_add(lrp_ctx *ctx, lrp_names *t, const char *name, int32_t v
 {
   if (2 * (t->n + 1) > t->cap) {
     const lrp_status st = grow(ctx, t);
-    if (st)
-      return st;
+    if (st) return st;
   }
   struct lrp_name *s = slot_for(t, name);
   t->n += !s->name;
@@ -57,8 +55,7 @@ lrp_status lrp_names_add(lrp_ctx *ctx, lrp_names *t, const char *name, int32_t v
 
 int32_t lrp_names_find(const lrp_names *t, const char *name)
 {
-  if (!t->n)
-    return -1;
+  if (!t->n) return -1;
   const struct lrp_name *s = slot_for(t, name);
   return s->name ? s->value : -1;
 }

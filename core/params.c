@@ -1,4 +1,5 @@
-/* params.c - parameters as rules want them: a*w + b*part(w), made once for each layer and kept, with their packed forms. */
+/* params.c - parameters as rules want them: a*w + b*part(w), made once for each layer and kept,
+ * with their packed forms. */
 #include "params.h"
 #include "kernel.h"
 #include "table.h"
@@ -52,12 +53,12 @@ static void key_of(const lrp_pass *p, uint32_t role, double *a, double *b, int *
   canonical(a, b, part);
 }
 
-static lrp_status variant_make(lrp_ctx *ctx, const lrp_tensor *w, double a, double b, int part, lrp_variant **out)
+static lrp_status variant_make(lrp_ctx *ctx, const lrp_tensor *w, double a, double b, int part,
+                               lrp_variant **out)
 {
   size_t bytes;
   const lrp_status st = lrp_tensor_bytes(ctx, w, &bytes);
-  if (st)
-    return st;
+  if (st) return st;
   lrp_variant *v = calloc(1, sizeof *v);
   void *data = v ? aligned_alloc(64, bytes / 64 * 64 + 64) : NULL;
   if (!data) {
@@ -72,7 +73,8 @@ static lrp_status variant_make(lrp_ctx *ctx, const lrp_tensor *w, double a, doub
   return lrp_pack_attach(ctx, &v->t);
 }
 
-static lrp_status variant_get(lrp_ctx *ctx, lrp_step *s, uint32_t i, double a, double b, int part, lrp_tensor *out)
+static lrp_status variant_get(lrp_ctx *ctx, lrp_step *s, uint32_t i, double a, double b, int part,
+                              lrp_tensor *out)
 {
   lrp_variant *v = s->variant[i];
   while (v && !(v->a == a && v->b == b && v->part == part))
@@ -85,8 +87,7 @@ static lrp_status variant_get(lrp_ctx *ctx, lrp_step *s, uint32_t i, double a, d
       s->variant[i] = v;
     }
   }
-  if (!st)
-    *out = v->t;
+  if (!st) *out = v->t;
   return st;
 }
 
@@ -94,8 +95,7 @@ static lrp_status variant_get(lrp_ctx *ctx, lrp_step *s, uint32_t i, double a, d
 static bool as_it_is(const lrp_tensor *w, uint32_t role, double a, double b, lrp_tensor *out)
 {
   *out = *w;
-  if (!w->data || role == LRP_PORT_BUFFER || (a == 1 && b == 0))
-    return true;
+  if (!w->data || role == LRP_PORT_BUFFER || (a == 1 && b == 0)) return true;
   if (role == LRP_PORT_BIAS && a == 0 && b == 0) {
     out->data = out->host = NULL;
     return true;
@@ -110,27 +110,24 @@ lrp_status lrp_step_params(lrp_ctx *ctx, lrp_step *s, const lrp_pass *p, lrp_ten
     double a, b;
     int part;
     key_of(p, role, &a, &b, &part);
-    if (as_it_is(&s->param[i], role, a, b, &out[i]))
-      continue;
+    if (as_it_is(&s->param[i], role, a, b, &out[i])) continue;
     const lrp_status st = variant_get(ctx, s, i, a, b, part, &out[i]);
-    if (st)
-      return st;
+    if (st) return st;
   }
   return LRP_OK;
 }
 
-lrp_status lrp_params_scratch(lrp_ctx *ctx, const lrp_site *site, const lrp_pass *p, lrp_tensor *out)
+lrp_status lrp_params_scratch(lrp_ctx *ctx, const lrp_site *site, const lrp_pass *p,
+                              lrp_tensor *out)
 {
   for (uint32_t i = 0; i < site->call->n_param; i++) {
     const uint32_t role = site->type->param[i].role;
     double a, b;
     int part;
     key_of(p, role, &a, &b, &part);
-    if (as_it_is(&site->call->param[i], role, a, b, &out[i]))
-      continue;
+    if (as_it_is(&site->call->param[i], role, a, b, &out[i])) continue;
     const lrp_status st = lrp_the_host.scratch(ctx, &site->call->param[i], &out[i]);
-    if (st)
-      return st;
+    if (st) return st;
     fill(&site->call->param[i], a, b, part, lrp_reals(&out[i]));
   }
   return LRP_OK;
@@ -140,19 +137,19 @@ lrp_status lrp_params_scratch(lrp_ctx *ctx, const lrp_site *site, const lrp_pass
 
 static bool same_pass(const lrp_pass *a, const lrp_pass *b)
 {
-  return a->in == b->in && a->w_part == b->w_part && a->b_part == b->b_part && a->w_a == b->w_a && a->w_b == b->w_b &&
-         a->b_a == b->b_a && a->b_b == b->b_b;
+  return a->in == b->in && a->w_part == b->w_part && a->b_part == b->b_part && a->w_a == b->w_a &&
+         a->w_b == b->w_b && a->b_a == b->b_a && a->b_b == b->b_b;
 }
 
 const lrp_real *lrp_constant_find(const lrp_step *s, const lrp_pass *pass)
 {
   for (const lrp_constant *c = s->constant; c; c = c->next)
-    if (same_pass(&c->pass, pass))
-      return c->z;
+    if (same_pass(&c->pass, pass)) return c->z;
   return NULL;
 }
 
-lrp_status lrp_constant_keep(lrp_ctx *ctx, lrp_step *s, const lrp_pass *pass, const lrp_real *z, int64_t n)
+lrp_status lrp_constant_keep(lrp_ctx *ctx, lrp_step *s, const lrp_pass *pass, const lrp_real *z,
+                             int64_t n)
 {
   lrp_constant *c = calloc(1, sizeof *c);
   lrp_real *copy = c ? malloc((size_t)n * sizeof *copy + 1) : NULL;

@@ -1,4 +1,5 @@
-/* pool.c - aligned buffers for the tensors of a graph, handed back and used again; a best fit over a short list. */
+/* pool.c - aligned buffers for the tensors of a graph, handed back and used again; a best fit over
+ * a short list. */
 #include "graph.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ static buffer *pool_fit(lrp_pool *pool, size_t bytes)
   buffer *best = NULL;
   for (size_t i = 0; i < pool->n; i++) {
     buffer *b = &pool->buffer[i];
-    if (!b->busy && b->size >= bytes && b->size <= 2 * bytes + 4096 && (!best || b->size < best->size))
+    if (!b->busy && b->size >= bytes && b->size <= 2 * bytes + 4096 &&
+        (!best || b->size < best->size))
       best = b;
   }
   return best;
@@ -47,43 +49,37 @@ static void pool_drop_idle(lrp_pool *pool)
 static buffer *pool_grow(lrp_ctx *ctx, lrp_pool *pool, size_t bytes)
 {
   const size_t size = bytes / 64 * 64 + 64;
-  if (ctx->memory_limit && pool->total + size > ctx->memory_limit)
-    pool_drop_idle(pool);
+  if (ctx->memory_limit && pool->total + size > ctx->memory_limit) pool_drop_idle(pool);
   if (ctx->memory_limit && pool->total + size > ctx->memory_limit) {
     lrp_fail(ctx, LRP_E_NOMEM,
-             "the model's tensors need more than the memory limit of %zu MiB; give smaller inputs or raise the limit",
+             "the model's tensors need more than the memory limit of %zu MiB; give smaller inputs "
+             "or raise the limit",
              ctx->memory_limit >> 20);
     return NULL;
   }
   if (pool->n == pool->cap) {
     const size_t cap = pool->cap ? 2 * pool->cap : 64;
     buffer *grown = realloc(pool->buffer, cap * sizeof *grown);
-    if (!grown)
-      return lrp_nomem(ctx, "tensors"), NULL;
+    if (!grown) return lrp_nomem(ctx, "tensors"), NULL;
     pool->buffer = grown;
     pool->cap = cap;
   }
   buffer *b = &pool->buffer[pool->n];
   *b = (buffer){.data = aligned_alloc(64, size), .size = size};
-  if (!b->data)
-    return lrp_nomem(ctx, "tensors"), NULL;
+  if (!b->data) return lrp_nomem(ctx, "tensors"), NULL;
   pool->n++;
   pool->total += size;
-  if (pool->total > pool->peak)
-    pool->peak = pool->total;
+  if (pool->total > pool->peak) pool->peak = pool->total;
   return b;
 }
 
 void *lrp_pool_get(lrp_ctx *ctx, lrp_pool *pool, size_t bytes, bool zero)
 {
   buffer *b = pool_fit(pool, bytes);
-  if (!b)
-    b = pool_grow(ctx, pool, bytes);
-  if (!b)
-    return NULL;
+  if (!b) b = pool_grow(ctx, pool, bytes);
+  if (!b) return NULL;
   b->busy = true;
-  if (zero)
-    memset(b->data, 0, bytes);
+  if (zero) memset(b->data, 0, bytes);
   return b->data;
 }
 
@@ -98,8 +94,7 @@ void lrp_pool_put(lrp_pool *pool, void *data)
 
 void lrp_pool_free(lrp_pool *pool)
 {
-  if (!pool)
-    return;
+  if (!pool) return;
   for (size_t i = 0; i < pool->n; i++)
     free(pool->buffer[i].data);
   free(pool->buffer);

@@ -1,11 +1,13 @@
-/* relprop.c - walks a graph back: relevance of the scores to the inputs, and the ledger of where it went on the way. */
+/* relprop.c - walks a graph back: relevance of the scores to the inputs, and the ledger of where it
+ * went on the way. */
 #include "graph.h"
 #include "table.h"
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-/* Sum v over all axes but the first, for n samples; where the first axis is not the batch, samples share blocks. */
+/* Sum v over all axes but the first, for n samples; where the first axis is not the batch, samples
+ * share blocks. */
 void lrp_sum_samples(const lrp_tensor *t, const lrp_real *v, int64_t n, double *sum)
 {
   const int64_t all = lrp_count(t);
@@ -23,15 +25,15 @@ void lrp_sum_samples(const lrp_tensor *t, const lrp_real *v, int64_t n, double *
 
 static lrp_status exact(lrp_ctx *ctx, const lrp_site *site)
 {
-  if (site->type->route)
-    return site->type->route(&lrp_the_host, ctx, site);
+  if (site->type->route) return site->type->route(&lrp_the_host, ctx, site);
   if (!site->type->vjp)
-    return lrp_fail(ctx, LRP_E_UNSUPPORTED, "layer \"%s\" cannot pass relevance: it has no vjp", site->type->name);
+    return lrp_fail(ctx, LRP_E_UNSUPPORTED, "layer \"%s\" cannot pass relevance: it has no vjp",
+                    site->type->name);
   return site->type->vjp(&lrp_the_host, ctx, site->inst, site->call, site->r_out, site->r_in);
 }
 
-lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args, const lrp_site *site,
-                            lrp_loss *loss)
+lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args,
+                            const lrp_site *site, lrp_loss *loss)
 {
   if (site->type->relprop) {
     lrp_site inner = *site;
@@ -39,10 +41,8 @@ lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value 
     inner.rule_args = args;
     return site->type->relprop(&lrp_the_host, ctx, &inner);
   }
-  if (!rule)
-    return exact(ctx, site);
-  if (rule->relprop)
-    return rule->relprop(&lrp_the_host, ctx, args, site);
+  if (!rule) return exact(ctx, site);
+  if (rule->relprop) return rule->relprop(&lrp_the_host, ctx, args, site);
   lrp_table table = {.struct_size = sizeof table};
   rule->table(args, &table);
   return lrp_table_eval(ctx, site, &table, loss);
@@ -53,7 +53,7 @@ lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value 
 typedef struct walk {
   lrp_ctx *ctx;
   lrp_graph *g;
-  int32_t at;          /* edge whose relevance is wanted, -1 */
+  int32_t at; /* edge whose relevance is wanted, -1 */
   double *in, *stab, *gate;
 } walk;
 
@@ -65,16 +65,15 @@ static lrp_status give_buffers(walk *w, lrp_step *s, lrp_tensor *r_in)
     r_in[i].flags = 0;
     r_in[i].data = r_in[i].host = NULL;
     const uint32_t role = lrp_port_of(s, i)->role;
-    const int32_t e = role == LRP_PORT_CARRIER ? s->carrier_of[i] : role == LRP_PORT_DATA ? s->in[i] : -1;
-    if (e < 0 || !w->g->edge[e].live)
-      continue;
+    const int32_t e = role == LRP_PORT_CARRIER ? s->carrier_of[i]
+                      : role == LRP_PORT_DATA  ? s->in[i]
+                                               : -1;
+    if (e < 0 || !w->g->edge[e].live) continue;
     size_t bytes;
     lrp_status st = lrp_tensor_bytes(w->ctx, &r_in[i], &bytes);
-    if (st)
-      return st;
+    if (st) return st;
     r_in[i].data = lrp_pool_get(w->ctx, w->g->pool, bytes, true);
-    if (!r_in[i].data)
-      return LRP_E_NOMEM;
+    if (!r_in[i].data) return LRP_E_NOMEM;
   }
   return LRP_OK;
 }
@@ -100,16 +99,18 @@ static lrp_status collect(walk *w, lrp_step *s, lrp_tensor *r_in, double *sum)
 {
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; i < s->n_in; i++) {
-    if (!r_in[i].data)
-      continue;
+    if (!r_in[i].data) continue;
     lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), w->g->batch, sum);
-    deliver(w->g, s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i], &r_in[i]);
+    deliver(w->g,
+            s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i],
+            &r_in[i]);
   }
   for (int64_t k = 0; !st && k < w->g->batch; k++)
     if (!isfinite(sum[k]))
-      st = lrp_fail(w->ctx, LRP_E_NUMERIC,
-                    "node \"%s\" (%s): rule %s gives relevance that is not finite; a larger epsilon may help", s->name,
-                    s->op, s->rule ? s->rule_text : "exact");
+      st = lrp_fail(
+          w->ctx, LRP_E_NUMERIC,
+          "node \"%s\" (%s): rule %s gives relevance that is not finite; a larger epsilon may help",
+          s->name, s->op, s->rule ? s->rule_text : "exact");
   return st;
 }
 
@@ -133,8 +134,7 @@ static bool gather_above(walk *w, const lrp_step *s, lrp_tensor *r_out, double *
     r_out[i].flags = 0;
     r_out[i].data = s->out[i] >= 0 ? w->g->edge[s->out[i]].r : NULL;
     some = some || r_out[i].data;
-    if (r_out[i].data)
-      lrp_sum_samples(&r_out[i], lrp_reals(&r_out[i]), w->g->batch, sum);
+    if (r_out[i].data) lrp_sum_samples(&r_out[i], lrp_reals(&r_out[i]), w->g->batch, sum);
   }
   return some;
 }
@@ -166,18 +166,15 @@ static lrp_status step_back(walk *w, int32_t position)
   const size_t sums = (size_t)g->batch * sizeof(double);
   lrp_tensor *r_out = lrp_arena_alloc(&w->ctx->scratch, (s->n_out + 1) * sizeof *r_out);
   lrp_tensor *r_in = lrp_arena_alloc(&w->ctx->scratch, (s->n_in + 1) * sizeof *r_in);
-  if (!r_out || !r_in)
-    return lrp_nomem(w->ctx, "relevance");
+  if (!r_out || !r_in) return lrp_nomem(w->ctx, "relevance");
   memset(w->in, 0, sums);
   memset(w->stab, 0, sums);
-  if (!gather_above(w, s, r_out, w->in) || !s->wanted)
-    return LRP_OK;
+  if (!gather_above(w, s, r_out, w->in) || !s->wanted) return LRP_OK;
   for (int64_t k = 0; k < g->batch; k++)
     w->gate[k] = l[k].r_out = w->in[k];
   memset(w->in, 0, sums);
   lrp_status st = give_buffers(w, s, r_in);
-  if (!st)
-    st = apply_rule(w, s, r_out, r_in);
+  if (!st) st = apply_rule(w, s, r_out, r_in);
   if (st) {
     for (uint32_t i = 0; i < s->n_in; i++)
       lrp_pool_put(g->pool, r_in[i].data);
@@ -192,8 +189,7 @@ static void drop_relevance(walk *w, const lrp_step *s)
 {
   for (uint32_t i = 0; i < s->n_out; i++) {
     const int32_t e = s->out[i];
-    if (e < 0 || e == w->at || !w->g->edge[e].r)
-      continue;
+    if (e < 0 || e == w->at || !w->g->edge[e].r) continue;
     lrp_pool_put(w->g->pool, w->g->edge[e].r);
     w->g->edge[e].r = NULL;
   }
@@ -208,7 +204,8 @@ lrp_status lrp_graph_results(lrp_ctx *ctx, lrp_graph *g)
   if (!lrp_mul_size(n, steps, &cells) || !lrp_mul_size(cells, sizeof(lrp_ledger), &cells))
     return lrp_nomem(ctx, "the ledger");
   g->out_view = lrp_arena_alloc(&g->arena, ((size_t)g->n_output + 1) * sizeof *g->out_view);
-  g->result_tensor = lrp_arena_alloc(&g->arena, ((size_t)g->n_input + 1) * sizeof *g->result_tensor);
+  g->result_tensor =
+      lrp_arena_alloc(&g->arena, ((size_t)g->n_input + 1) * sizeof *g->result_tensor);
   g->value = lrp_arena_alloc(&g->arena, n * sizeof *g->value);
   g->sum = lrp_arena_alloc(&g->arena, n * sizeof *g->sum);
   g->ledger = lrp_arena_alloc(&g->arena, cells);
@@ -232,14 +229,12 @@ static lrp_status place_seed(walk *w, const lrp_tensor *seed)
   lrp_edge *e = &g->edge[g->score];
   size_t bytes;
   if (lrp_count(seed) != lrp_count(&e->t))
-    return lrp_fail(w->ctx, LRP_E_SHAPE, "the seed has %lld values, the scores %lld", (long long)lrp_count(seed),
-                    (long long)lrp_count(&e->t));
+    return lrp_fail(w->ctx, LRP_E_SHAPE, "the seed has %lld values, the scores %lld",
+                    (long long)lrp_count(seed), (long long)lrp_count(&e->t));
   lrp_status st = lrp_tensor_bytes(w->ctx, &e->t, &bytes);
-  if (st)
-    return st;
+  if (st) return st;
   e->r = lrp_pool_get(w->ctx, g->pool, bytes, false);
-  if (!e->r)
-    return LRP_E_NOMEM;
+  if (!e->r) return LRP_E_NOMEM;
   memcpy(e->r, seed->data, bytes);
   memset(g->value, 0, (size_t)g->batch * sizeof *g->value);
   lrp_sum_samples(&e->t, e->r, g->batch, g->value);
@@ -251,15 +246,16 @@ static lrp_status find_at(lrp_ctx *ctx, const lrp_graph *g, const char *at, int3
 {
   *out = -1;
   for (int32_t i = 0; at && i < g->n_edge; i++)
-    if (!strcmp(g->edge[i].name, at) && !g->edge[i].moved && (g->edge[i].step < 0 || !g->step[g->edge[i].step].dead))
+    if (!strcmp(g->edge[i].name, at) && !g->edge[i].moved &&
+        (g->edge[i].step < 0 || !g->step[g->edge[i].step].dead))
       *out = i;
   for (int32_t k = 0; at && *out < 0 && k < g->n_order; k++)
     if (!strcmp(g->step[g->order[k]].name, at) && g->step[g->order[k]].out[0] >= 0)
       *out = g->step[g->order[k]].out[0];
   for (int32_t i = 0; at && *out < 0 && i < g->n_edge; i++)
-    if (!strcmp(g->edge[i].name, at))
-      *out = i;
-  return !at || *out >= 0 ? LRP_OK : lrp_fail(ctx, LRP_E_ARG, "the model has no node or tensor \"%s\"", at);
+    if (!strcmp(g->edge[i].name, at)) *out = i;
+  return !at || *out >= 0 ? LRP_OK
+                          : lrp_fail(ctx, LRP_E_ARG, "the model has no node or tensor \"%s\"", at);
 }
 
 static lrp_status results(walk *w)
@@ -274,10 +270,10 @@ static lrp_status results(walk *w)
     g->result_tensor[i].data = e->r;
     for (int64_t k = 0, n = lrp_count(&e->t); e->r && k < n; k++)
       if (!isfinite(e->r[k]))
-        return lrp_fail(w->ctx, LRP_E_NUMERIC, "relevance of input \"%s\" is not finite at element %lld", e->name,
+        return lrp_fail(w->ctx, LRP_E_NUMERIC,
+                        "relevance of input \"%s\" is not finite at element %lld", e->name,
                         (long long)k);
-    if (e->r)
-      lrp_sum_samples(&e->t, e->r, g->batch, g->sum);
+    if (e->r) lrp_sum_samples(&e->t, e->r, g->batch, g->sum);
   }
   if (w->at >= 0) {
     g->at_tensor = g->edge[w->at].t;
@@ -305,19 +301,18 @@ lrp_status lrp_graph_relprop(lrp_ctx *ctx, lrp_graph *g, const lrp_tensor *seed,
   w.stab = lrp_arena_alloc(&ctx->scratch, n);
   w.gate = lrp_arena_alloc(&ctx->scratch, n);
   lrp_status st = !g->ran ? lrp_fail(ctx, LRP_E_ARG, "relevance needs a forward pass first")
-                  : w.in && w.stab && w.gate ? find_at(ctx, g, at, &w.at) : lrp_nomem(ctx, "relevance");
+                  : w.in && w.stab && w.gate ? find_at(ctx, g, at, &w.at)
+                                             : lrp_nomem(ctx, "relevance");
   forget_relevance(g);
   memset(g->ledger, 0, (size_t)g->n_order * (size_t)g->batch * sizeof *g->ledger);
-  if (!st)
-    st = place_seed(&w, seed);
+  if (!st) st = place_seed(&w, seed);
   for (int32_t k = g->n_order; !st && k-- > 0;) {
     const lrp_mark inner = lrp_arena_mark(&ctx->scratch);
     st = step_back(&w, k);
     drop_relevance(&w, &g->step[g->order[k]]);
     lrp_arena_release(&ctx->scratch, inner);
   }
-  if (!st)
-    st = results(&w);
+  if (!st) st = results(&w);
   lrp_arena_release(&ctx->scratch, mark);
   g->result = (lrp_relevance){.n_tensor = g->n_input,
                               .tensor = g->result_tensor,

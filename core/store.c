@@ -1,7 +1,8 @@
-/* store.c - opens a store: judges the file before anything is written, sets it up, brings older formats up to date. */
-#include "store_db.h"
+/* store.c - opens a store: judges the file before anything is written, sets it up, brings older
+ * formats up to date. */
 #include "lrpsql.h"
 #include "schema_sql.h"
+#include "store_db.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,10 +18,12 @@ static const char SQL_N_TABLE[] = "SELECT count(*) FROM sqlite_schema";
 static const char SQL_JOURNAL[] = "PRAGMA journal_mode";
 static const char SQL_WAL[] = "PRAGMA journal_mode=WAL";
 static const char SQL_ROLLBACK_JOURNAL[] = "PRAGMA journal_mode=DELETE";
-/* Under WAL a commit without fsync may be lost by a power cut, but never torn; without WAL only FULL is safe. */
+/* Under WAL a commit without fsync may be lost by a power cut, but never torn; without WAL only
+ * FULL is safe. */
 static const char SQL_SYNC_NORMAL[] = "PRAGMA synchronous=NORMAL";
 static const char SQL_SYNC_FULL[] = "PRAGMA synchronous=FULL";
-static const char SQL_SETUP[] = "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536";
+static const char SQL_SETUP[] =
+    "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536";
 static const char SQL_BACKUP[] = "VACUUM INTO ?1";
 static const char SQL_SET_VERSION[] = "PRAGMA user_version=%lld"; /* pragmas take no parameters */
 
@@ -40,15 +43,17 @@ static lrp_status ask(lrp_store *s, const char *sql, int64_t *number, char *text
     if (number) *number = sqlite3_column_int64(stmt, 0);
     if (text) sqlite3_snprintf((int)n, text, "%s", value ? (const char *)value : "");
   }
-  lrp_status st =
-      code == SQLITE_ROW || code == SQLITE_DONE ? LRP_OK : lrp_db_fail(s->ctx, s->db, s->path, s->doing);
+  lrp_status st = code == SQLITE_ROW || code == SQLITE_DONE
+                      ? LRP_OK
+                      : lrp_db_fail(s->ctx, s->db, s->path, s->doing);
   sqlite3_finalize(stmt);
   return st;
 }
 
 static lrp_status execute(lrp_store *s, const char *sql)
 {
-  return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? lrp_db_fail(s->ctx, s->db, s->path, s->doing) : LRP_OK;
+  return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? lrp_db_fail(s->ctx, s->db, s->path, s->doing)
+                                                    : LRP_OK;
 }
 
 static int error_of(const lrp_store *s)
@@ -69,9 +74,9 @@ static lrp_status check_folder(lrp_ctx *ctx, const char *path)
   folder[n] = '\0';
   lrp_status st = LRP_OK;
   if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS))
-    st =
-        lrp_fail(ctx, LRP_E_DB, "%s: a database cannot be made here: the folder %s: %s; choose another place",
-                 path, folder, strerror(errno));
+    st = lrp_fail(ctx, LRP_E_DB,
+                  "%s: a database cannot be made here: the folder %s: %s; choose another place",
+                  path, folder, strerror(errno));
   free(folder);
   return st;
 }
@@ -83,16 +88,19 @@ static lrp_status check_path(lrp_ctx *ctx, const char *path, int32_t mode)
     return lrp_fail(ctx, LRP_E_DB, "the database's name is empty; the path of a file was expected");
   if (stat(path, &st)) {
     if (errno == ENOENT && mode == LRP_STORE_CREATE) return check_folder(ctx, path);
-    return lrp_fail(ctx, LRP_E_DB, "%s: %s; lrp explain writes a database, --db FILE names another one", path,
+    return lrp_fail(ctx, LRP_E_DB,
+                    "%s: %s; lrp explain writes a database, --db FILE names another one", path,
                     strerror(errno));
   }
-  if (S_ISDIR(st.st_mode)) return lrp_fail(ctx, LRP_E_DB, "%s: a folder; a database file was expected", path);
+  if (S_ISDIR(st.st_mode))
+    return lrp_fail(ctx, LRP_E_DB, "%s: a folder; a database file was expected", path);
   if (!S_ISREG(st.st_mode))
-    return lrp_fail(ctx, LRP_E_DB, "%s: a device, pipe or socket; a database file was expected", path);
+    return lrp_fail(ctx, LRP_E_DB, "%s: a device, pipe or socket; a database file was expected",
+                    path);
   if (mode != LRP_STORE_READ && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS))
     return lrp_fail(ctx, LRP_E_DB,
-                    "%s: cannot be written: %s; choose another place, or change its permissions", path,
-                    strerror(errno));
+                    "%s: cannot be written: %s; choose another place, or change its permissions",
+                    path, strerror(errno));
   return LRP_OK;
 }
 
@@ -112,16 +120,19 @@ static lrp_status check_kind(lrp_store *s, int64_t *format)
   if (!n_table && s->mode != LRP_STORE_CREATE)
     return lrp_fail(s->ctx, LRP_E_DB, "%s: an empty database; lrp explain fills one", s->path);
   if (*format < 0)
-    return lrp_fail(s->ctx, LRP_E_DB, "%s: format %" PRId64 " does not exist; the database is damaged",
-                    s->path, *format);
-  if (*format > FORMAT && s->mode != LRP_STORE_READ)
     return lrp_fail(s->ctx, LRP_E_DB,
-                    "%s: format %" PRId64
-                    ", written by a newer lrp; this one, %s, knows formats up to %d and would damage it; "
-                    "install a newer lrp",
-                    s->path, *format, lrp_version(), FORMAT);
+                    "%s: format %" PRId64 " does not exist; the database is damaged", s->path,
+                    *format);
+  if (*format > FORMAT && s->mode != LRP_STORE_READ)
+    return lrp_fail(
+        s->ctx, LRP_E_DB,
+        "%s: format %" PRId64
+        ", written by a newer lrp; this one, %s, knows formats up to %d and would damage it; "
+        "install a newer lrp",
+        s->path, *format, lrp_version(), FORMAT);
   if (*format > FORMAT)
-    lrp_warn(s->ctx, "%s: format %" PRId64 ", written by a newer lrp; this one knows formats up to %d",
+    lrp_warn(s->ctx,
+             "%s: format %" PRId64 ", written by a newer lrp; this one knows formats up to %d",
              s->path, *format, FORMAT);
   return LRP_OK;
 }
@@ -143,7 +154,8 @@ static lrp_status use_wal(lrp_store *s, int busy_ms)
   if (st) return st;
   if (!strcmp(mode, "wal")) return execute(s, SQL_SYNC_NORMAL);
   lrp_warn(s->ctx,
-           "%s: this file system cannot share memory (a network folder?): slower, and one writer at a time",
+           "%s: this file system cannot share memory (a network folder?): slower, and one writer "
+           "at a time",
            s->path);
   st = execute(s, SQL_ROLLBACK_JOURNAL);
   return st ? st : execute(s, SQL_SYNC_FULL);
@@ -213,8 +225,8 @@ static char *immutable_uri(const char *path)
   return sqlite3_str_finish(uri);
 }
 
-/* A file in a folder that may not be written: WAL would need files beside it.  Without a pending log it is opened
- * as one that cannot change. */
+/* A file in a folder that may not be written: WAL would need files beside it.  Without a pending
+ * log it is opened as one that cannot change. */
 static lrp_status open_immutable(lrp_store *s)
 {
   struct stat st;
@@ -224,12 +236,14 @@ static lrp_status open_immutable(lrp_store *s)
     status = lrp_nomem(s->ctx, s->path);
   else if (!stat(log, &st) && st.st_size > 0)
     lrp_fail(s->ctx, LRP_E_DB,
-             "%s: its folder is read-only and %s holds changes not yet merged; copy both to another place",
+             "%s: its folder is read-only and %s holds changes not yet merged; copy both to "
+             "another place",
              s->path, log);
   else {
     sqlite3_close(s->db);
     s->db = NULL;
-    if (sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL))
+    if (sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+                        NULL))
       lrp_db_fail(s->ctx, s->db, s->path, s->doing);
     else
       status = LRP_OK;
@@ -239,8 +253,9 @@ static lrp_status open_immutable(lrp_store *s)
   return status;
 }
 
-/* The file may be a stranger's.  PRAGMA trusted_schema=OFF would be one more fence, but SQLite 3.40 then takes its own
- * JSON functions and FTS5 for unsafe; nothing is lost, as our functions only compute and no others are loaded. */
+/* The file may be a stranger's.  PRAGMA trusted_schema=OFF would be one more fence, but SQLite 3.40
+ * then takes its own JSON functions and FTS5 for unsafe; nothing is lost, as our functions only
+ * compute and no others are loaded. */
 static void harden(lrp_store *s, int busy_ms)
 {
   sqlite3_extended_result_codes(s->db, 1);
@@ -274,7 +289,8 @@ static lrp_status set_up(lrp_store *s, int busy_ms)
   return st ? st : lrp_store_migrate(s, STEPS, FORMAT);
 }
 
-lrp_status lrp_store_open_within(lrp_ctx *ctx, const char *path, int32_t mode, int busy_ms, lrp_store **out)
+lrp_status lrp_store_open_within(lrp_ctx *ctx, const char *path, int32_t mode, int busy_ms,
+                                 lrp_store **out)
 {
   static const int FLAGS[] = {[LRP_STORE_READ] = SQLITE_OPEN_READONLY,
                               [LRP_STORE_WRITE] = SQLITE_OPEN_READWRITE,

@@ -1,4 +1,5 @@
-/* store_db.h - what the files of the store share: the connection, prepared statements, failures.  Not installed. */
+/* store_db.h - what the files of the store share: the connection, prepared statements, failures.
+ * Not installed. */
 #ifndef LRP_STORE_DB_H
 #define LRP_STORE_DB_H
 #include "core.h"
@@ -34,7 +35,8 @@ struct lrp_run {
 };
 
 /* store.c */
-lrp_status lrp_store_open_within(lrp_ctx *, const char *path, int32_t mode, int busy_ms, lrp_store **out);
+lrp_status lrp_store_open_within(lrp_ctx *, const char *path, int32_t mode, int busy_ms,
+                                 lrp_store **out);
 /* Steps from format i to i + 1, each in a transaction of its own; n of them lead to format n. */
 lrp_status lrp_store_migrate(lrp_store *, const char *const *step, int n);
 
@@ -42,14 +44,17 @@ lrp_status lrp_store_migrate(lrp_store *, const char *const *step, int n);
 lrp_status lrp_db_fail(lrp_ctx *, sqlite3 *, const char *path,
                        const char *doing);                /* a sentence for db's last error */
 lrp_status lrp_sql_begin(lrp_store *, const char *doing); /* a writing transaction */
-lrp_status lrp_sql_end(lrp_store *, lrp_status st);       /* commit, or roll back where st is a failure */
-/* Run a statement.  types has a letter for each ?1, ?2, ...: t const char * (NULL: null), s const char * and size_t,
- * i int64_t, I int64_t where negative is null, r double, R double where NaN is null, b const void * and size_t. */
+lrp_status lrp_sql_end(lrp_store *, lrp_status st); /* commit, or roll back where st is a failure */
+/* Run a statement.  types has a letter for each ?1, ?2, ...: t const char * (NULL: null), s const
+ * char * and size_t, i int64_t, I int64_t where negative is null, r double, R double where NaN is
+ * null, b const void * and size_t. */
 lrp_status lrp_sql_do(lrp_store *, const char *sql, const char *types, ...);
 /* The first column of the first row, -1 where there is none. */
 lrp_status lrp_sql_id(lrp_store *, int64_t *id, const char *sql, const char *types, ...);
-/* The id that find gives, else the one that add returns; find may use fewer parameters than there are types. */
-lrp_status lrp_sql_get(lrp_store *, int64_t *id, const char *find, const char *add, const char *types, ...);
+/* The id that find gives, else the one that add returns; find may use fewer parameters than there
+ * are types. */
+lrp_status lrp_sql_get(lrp_store *, int64_t *id, const char *find, const char *add,
+                       const char *types, ...);
 int64_t lrp_clock_ns(int clock); /* CLOCK_x */
 /* A copy in the arena with U+FFFD for ill-formed UTF-8; NULL for NULL, or no memory. */
 const char *lrp_utf8_copy(lrp_arena *, const char *s);
@@ -64,6 +69,8 @@ lrp_status lrp_store_environment(lrp_store *, int32_t threads, int64_t *id);
 /* store_input.c; all inside a transaction */
 lrp_status lrp_store_input(lrp_store *, const lrp_input *, int64_t sample, int64_t ordinal,
                            const char *true_label, int64_t *id);
-lrp_status lrp_store_rationale(lrp_store *, const lrp_input *, int64_t input, const lrp_span *, int64_t n);
-lrp_status lrp_store_tokens(lrp_store *, const lrp_run *, const lrp_input *, int64_t input, int64_t *id);
+lrp_status lrp_store_rationale(lrp_store *, const lrp_input *, int64_t input, const lrp_span *,
+                               int64_t n);
+lrp_status lrp_store_tokens(lrp_store *, const lrp_run *, const lrp_input *, int64_t input,
+                            int64_t *id);
 #endif

@@ -1,4 +1,5 @@
-/* store_env.c - program, machine and libraries of a run, and the fingerprint that tells equal ones. */
+/* store_env.c - program, machine and libraries of a run, and the fingerprint that tells equal
+ * ones. */
 #include "store_db.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 
 static const char SQL_FIND[] = "SELECT environment_id FROM environment WHERE fingerprint=?1";
 static const char SQL_ADD[] =
-    "INSERT INTO environment (fingerprint, lrp_version, configuration, compiler, cpu_model, threads, os, "
+    "INSERT INTO environment (fingerprint, lrp_version, configuration, compiler, cpu_model, "
+    "threads, os, "
     "host, sqlite_version,"
     " utf8proc_version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING environment_id";
 
@@ -88,6 +90,7 @@ lrp_status lrp_store_environment(lrp_store *s, int32_t threads, int64_t *id)
   clean(f.compiler);
   lrp_status st = fingerprint(s->ctx, &f, hex);
   if (st) return st;
-  return lrp_sql_get(s, id, SQL_FIND, SQL_ADD, "tttttitttt", hex, lrp_version(), lrp_config_summary(),
-                     f.compiler, f.cpu, f.threads, f.os, f.host, sqlite3_libversion(), utf8proc_version());
+  return lrp_sql_get(s, id, SQL_FIND, SQL_ADD, "tttttitttt", hex, lrp_version(),
+                     lrp_config_summary(), f.compiler, f.cpu, f.threads, f.os, f.host,
+                     sqlite3_libversion(), utf8proc_version());
 }

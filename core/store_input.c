@@ -1,21 +1,25 @@
-/* store_input.c - what is explained: an input known by its content, its tokens, the vocabulary met so far. */
+/* store_input.c - what is explained: an input known by its content, its tokens, the vocabulary met
+ * so far. */
 #include "store_db.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char SQL_INPUT[] = "SELECT input_id FROM input WHERE kind=?1 AND sha256=?2 AND sample=?3";
-static const char SQL_INPUT_ADD[] = "INSERT INTO input (kind, sha256, sample, text, path, ordinal, shape, "
-                                    "true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-                                    " RETURNING input_id";
-static const char SQL_LABEL[] = "UPDATE input SET true_label=?2 WHERE input_id=?1 AND true_label IS NULL";
-static const char SQL_RATIONALE[] =
-    "INSERT INTO rationale (input_id, byte_begin, byte_end) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+static const char SQL_INPUT[] =
+    "SELECT input_id FROM input WHERE kind=?1 AND sha256=?2 AND sample=?3";
+static const char SQL_INPUT_ADD[] =
+    "INSERT INTO input (kind, sha256, sample, text, path, ordinal, shape, "
+    "true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    " RETURNING input_id";
+static const char SQL_LABEL[] =
+    "UPDATE input SET true_label=?2 WHERE input_id=?1 AND true_label IS NULL";
+static const char SQL_RATIONALE[] = "INSERT INTO rationale (input_id, byte_begin, byte_end) VALUES "
+                                    "(?1, ?2, ?3) ON CONFLICT DO NOTHING";
 static const char SQL_TOKENIZATION[] =
     "SELECT tokenization_id FROM tokenization WHERE input_id=?1 AND tokenizer_id=?2 AND sha256=?3";
-static const char SQL_TOKENIZATION_ADD[] =
-    "INSERT INTO tokenization (input_id, tokenizer_id, sha256, n, n_dropped) VALUES (?1, ?2, ?3, ?4, ?5)"
-    " RETURNING tokenization_id";
+static const char SQL_TOKENIZATION_ADD[] = "INSERT INTO tokenization (input_id, tokenizer_id, "
+                                           "sha256, n, n_dropped) VALUES (?1, ?2, ?3, ?4, ?5)"
+                                           " RETURNING tokenization_id";
 static const char SQL_TOKEN[] =
     "INSERT INTO token (tokenization_id, position, token_id, byte_begin, byte_end, word, special)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -55,32 +59,35 @@ static lrp_status shape_of(lrp_store *s, const lrp_input *in, const char **out)
 lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, int64_t ordinal,
                            const char *true_label, int64_t *id)
 {
-  static const char *const KIND[] = {
-      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text",
-      [LRP_MODALITY_SOUND] = "sound",   [LRP_MODALITY_BYTES] = "bytes"};
+  static const char *const KIND[] = {[LRP_MODALITY_TENSOR] = "tensor",
+                                     [LRP_MODALITY_IMAGE] = "image",
+                                     [LRP_MODALITY_TEXT] = "text",
+                                     [LRP_MODALITY_SOUND] = "sound",
+                                     [LRP_MODALITY_BYTES] = "bytes"};
   const char *shape = NULL;
   if (in->kind < 0 || in->kind > LRP_MODALITY_BYTES || sample < 0)
-    return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing", (int)in->kind,
-                    (long long)sample);
+    return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing",
+                    (int)in->kind, (long long)sample);
   const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
   const char *label = lrp_utf8_copy(&s->ctx->scratch, true_label);
   lrp_status st = shape_of(s, in, &shape);
   if (!st)
-    st = lrp_sql_get(s, id, SQL_INPUT, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256, sample,
-                     in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text,
+    st = lrp_sql_get(s, id, SQL_INPUT, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256,
+                     sample, in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text,
                      lrp_utf8_copy(&s->ctx->scratch, in->path), ordinal, shape, label);
   if (!st && label) st = lrp_sql_do(s, SQL_LABEL, "it", *id, label);
   lrp_arena_release(&s->ctx->scratch, mark);
   return st;
 }
 
-lrp_status lrp_store_rationale(lrp_store *s, const lrp_input *in, int64_t input, const lrp_span *span, int64_t n)
+lrp_status lrp_store_rationale(lrp_store *s, const lrp_input *in, int64_t input,
+                               const lrp_span *span, int64_t n)
 {
   lrp_status st = LRP_OK;
   for (int64_t i = 0; !st && i < n; i++) {
     if (in->kind != LRP_MODALITY_TEXT || span[i].begin >= span[i].end || span[i].end > in->n_text)
-      return lrp_fail(s->ctx, LRP_E_ARG, "rationale: bytes %u to %u of a text of %zu", span[i].begin, span[i].end,
-                      in->n_text);
+      return lrp_fail(s->ctx, LRP_E_ARG, "rationale: bytes %u to %u of a text of %zu",
+                      span[i].begin, span[i].end, in->n_text);
     st = lrp_sql_do(s, SQL_RATIONALE, "iii", input, (int64_t)span[i].begin, (int64_t)span[i].end);
   }
   return st;
@@ -96,14 +103,16 @@ static unsigned char *put_u32(unsigned char *to, uint32_t v)
   return to;
 }
 
-/* Of ids, places and words: equal texts are usually cut alike, but not under another maximal length. */
+/* Of ids, places and words: equal texts are usually cut alike, but not under another maximal
+ * length. */
 static lrp_status hash_tokens(lrp_store *s, const lrp_input *in, char hex[65])
 {
   enum { RECORD = 24 };
   size_t bytes;
   unsigned char *data = NULL, *to;
   const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
-  if (lrp_mul_size((size_t)in->n_token, RECORD, &bytes)) data = lrp_arena_alloc(&s->ctx->scratch, bytes);
+  if (lrp_mul_size((size_t)in->n_token, RECORD, &bytes))
+    data = lrp_arena_alloc(&s->ctx->scratch, bytes);
   if (!data) return lrp_nomem(s->ctx, "tokens");
   to = data;
   for (int64_t i = 0; i < in->n_token; i++) {
@@ -126,8 +135,8 @@ static lrp_status put_tokens(lrp_store *s, const lrp_run *run, const lrp_input *
   for (int64_t i = 0; !st && i < in->n_token; i++) {
     const lrp_token *t = &in->token[i];
     if (t->begin > t->end || t->end > in->n_text)
-      return lrp_fail(s->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu", (long long)i,
-                      t->begin, t->end, in->n_text);
+      return lrp_fail(s->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu",
+                      (long long)i, t->begin, t->end, in->n_text);
     st = lrp_sql_do(s, SQL_TOKEN, "iiiiiIi", id, i, t->id, (int64_t)t->begin, (int64_t)t->end,
                     (int64_t)t->word, (int64_t)(t->special != 0));
     const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
@@ -140,7 +149,8 @@ static lrp_status put_tokens(lrp_store *s, const lrp_run *run, const lrp_input *
   return st;
 }
 
-lrp_status lrp_store_tokens(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t input, int64_t *id)
+lrp_status lrp_store_tokens(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t input,
+                            int64_t *id)
 {
   char hex[65];
   *id = -1;

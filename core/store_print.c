@@ -9,7 +9,8 @@
 
 enum { FLUSH_AT = 1 << 16, NUMBER_MAX = 40 };
 
-static bool is_grid(const lrp_printer *p) /* has aligned columns: looks at rows before it prints them */
+static bool
+is_grid(const lrp_printer *p) /* has aligned columns: looks at rows before it prints them */
 {
   return p->format == LRP_FORMAT_TABLE || p->format == LRP_FORMAT_MARKDOWN;
 }
@@ -23,7 +24,8 @@ static void print_real(char text[NUMBER_MAX], double v, bool exact)
   int digits = exact ? 15 : 6;
   do
     snprintf(text, NUMBER_MAX, "%.*g", digits, v);
-  while (exact && ++digits <= 17 && isfinite(v) && (strtod(text, NULL) < v || strtod(text, NULL) > v));
+  while (exact && ++digits <= 17 && isfinite(v) &&
+         (strtod(text, NULL) < v || strtod(text, NULL) > v));
   char *found = *point && strcmp(point, ".") ? strstr(text, point) : NULL;
   if (!found) return;
   *found = '.';
@@ -42,7 +44,8 @@ static bool harmless(utf8proc_int32_t c)
 static size_t visible(const char *s, size_t n, char piece[16], int *width)
 {
   utf8proc_int32_t c;
-  const utf8proc_ssize_t length = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &c);
+  const utf8proc_ssize_t length =
+      utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &c);
   if (length <= 0) {
     *width = snprintf(piece, 16, "\\x%02X", (unsigned char)*s);
     return 1;
@@ -146,7 +149,8 @@ static void put_text(const lrp_printer *p, sqlite3_str *out, const char *s, size
     show_text(p, out, s, n, width);
 }
 
-static void put_value(const lrp_printer *p, sqlite3_str *out, sqlite3_stmt *stmt, int i, lrp_cell *cell)
+static void put_value(const lrp_printer *p, sqlite3_str *out, sqlite3_stmt *stmt, int i,
+                      lrp_cell *cell)
 {
   char text[NUMBER_MAX] = "";
   switch (sqlite3_column_type(stmt, i)) {
@@ -158,7 +162,8 @@ static void put_value(const lrp_printer *p, sqlite3_str *out, sqlite3_stmt *stmt
     break;
   case SQLITE_FLOAT: {
     const double v = sqlite3_column_double(stmt, i);
-    if (isinf(v) && p->format == LRP_FORMAT_JSON) /* JSON has none: a number too large for a double */
+    if (isinf(v) &&
+        p->format == LRP_FORMAT_JSON) /* JSON has none: a number too large for a double */
       snprintf(text, sizeof text, "%s9e999", v < 0 ? "-" : "");
     else
       print_real(text, v, !is_grid(p));
@@ -324,11 +329,13 @@ static void plain_row(lrp_printer *p, sqlite3_stmt *stmt)
 
 /* ---- the calls ---- */
 
-lrp_status lrp_print_open(lrp_printer *p, lrp_ctx *ctx, int32_t format, lrp_write_fn *write, void *user)
+lrp_status lrp_print_open(lrp_printer *p, lrp_ctx *ctx, int32_t format, lrp_write_fn *write,
+                          void *user)
 {
   *p = (lrp_printer){.ctx = ctx, .format = format, .write = write, .user = user};
   if (format < LRP_FORMAT_TABLE || format > LRP_FORMAT_MARKDOWN)
-    return lrp_fail(ctx, LRP_E_ARG, "format %d: LRP_FORMAT_TABLE, _CSV, _JSON or _MARKDOWN was expected",
+    return lrp_fail(ctx, LRP_E_ARG,
+                    "format %d: LRP_FORMAT_TABLE, _CSV, _JSON or _MARKDOWN was expected",
                     (int)format);
   p->out = sqlite3_str_new(NULL);
   return LRP_OK;
@@ -348,7 +355,8 @@ lrp_status lrp_print_head(lrp_printer *p, sqlite3_stmt *stmt)
   p->number = lrp_arena_alloc(&p->arena, (size_t)p->n_col * sizeof *p->number);
   p->wait = lrp_arena_alloc(&p->arena, LRP_PRINT_ROWS * sizeof *p->wait);
   p->head = make_cells(p, stmt, false);
-  return p->width && p->number && p->wait && p->head ? LRP_OK : lrp_nomem(p->ctx, "the rows of a query");
+  return p->width && p->number && p->wait && p->head ? LRP_OK
+                                                     : lrp_nomem(p->ctx, "the rows of a query");
 }
 
 lrp_status lrp_print_row(lrp_printer *p, sqlite3_stmt *stmt)

@@ -6,7 +6,8 @@
 #include <sqlite3.h>
 
 enum {
-  LRP_PRINT_ROWS = 1000, /* rows that are looked at before the columns' widths are chosen; the rest streams */
+  LRP_PRINT_ROWS =
+      1000, /* rows that are looked at before the columns' widths are chosen; the rest streams */
   LRP_PRINT_BYTES = 16 << 20, /* or so many bytes */
   LRP_PRINT_COLUMNS = 80      /* a table's cell is cut there */
 };

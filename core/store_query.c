@@ -1,4 +1,5 @@
-/* store_query.c - SQL over a store that cannot change it, nor anything else on the machine, nor run for ever. */
+/* store_query.c - SQL over a store that cannot change it, nor anything else on the machine, nor run
+ * for ever. */
 #include "store_db.h"
 #include "store_print.h"
 #include <stdio.h>
@@ -142,9 +143,10 @@ static lrp_status fail_query(query *q, const char *at)
                     q->refused);
   switch (sqlite3_errcode(db) & 0xff) {
   case SQLITE_INTERRUPT:
-    return lrp_fail(q->ctx, LRP_E_DB,
-                    "the query was stopped after %g s; give it more time (--timeout), or less to do",
-                    q->seconds);
+    return lrp_fail(
+        q->ctx, LRP_E_DB,
+        "the query was stopped after %g s; give it more time (--timeout), or less to do",
+        q->seconds);
   case SQLITE_ERROR: {
 #if SQLITE_VERSION_NUMBER >= 3038000
     const int offset = sqlite3_error_offset(db);
@@ -164,11 +166,13 @@ static lrp_status run_one(query *q, sqlite3_stmt *stmt, const char *at, lrp_prin
 {
   int code = SQLITE_DONE;
   if (!sqlite3_stmt_readonly(stmt))
-    return lrp_fail(q->ctx, LRP_E_DB,
-                    "a change is refused: a query only reads; to change a store use the sqlite3 program");
+    return lrp_fail(
+        q->ctx, LRP_E_DB,
+        "a change is refused: a query only reads; to change a store use the sqlite3 program");
   if (sqlite3_bind_parameter_count(stmt) > 0)
     return lrp_fail(q->ctx, LRP_E_ARG, "SQL: the parameter %s has no value; write the value itself",
-                    sqlite3_bind_parameter_name(stmt, 1) ? sqlite3_bind_parameter_name(stmt, 1) : "?");
+                    sqlite3_bind_parameter_name(stmt, 1) ? sqlite3_bind_parameter_name(stmt, 1)
+                                                         : "?");
   lrp_status st = sqlite3_column_count(stmt) ? lrp_print_head(printer, stmt) : LRP_OK;
   while (!st && (code = sqlite3_step(stmt)) == SQLITE_ROW)
     st = lrp_print_row(printer, stmt);
@@ -194,12 +198,13 @@ static lrp_status run_all(query *q, lrp_printer *printer)
     if (!tail || tail == at) break;
     at = tail;
   }
-  if (!st && !n) st = lrp_fail(q->ctx, LRP_E_ARG, "SQL: there is no statement in \"%.80s\"", q->sql);
+  if (!st && !n)
+    st = lrp_fail(q->ctx, LRP_E_ARG, "SQL: there is no statement in \"%.80s\"", q->sql);
   return st;
 }
 
-lrp_status lrp_store_query(lrp_ctx *ctx, const char *path, const char *sql, int32_t format, double seconds,
-                           lrp_write_fn *write, void *user)
+lrp_status lrp_store_query(lrp_ctx *ctx, const char *path, const char *sql, int32_t format,
+                           double seconds, lrp_write_fn *write, void *user)
 {
   query q = {.ctx = ctx, .sql = sql, .seconds = seconds};
   lrp_printer printer;
@@ -209,7 +214,8 @@ lrp_status lrp_store_query(lrp_ctx *ctx, const char *path, const char *sql, int3
   if (!st && sqlite3_exec(q.store->db, SQL_QUERY_ONLY, NULL, NULL, NULL))
     st = lrp_db_fail(ctx, q.store->db, path, "the query");
   if (!st) {
-    if (seconds > 0 && seconds < 1e9) q.end_ns = lrp_clock_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
+    if (seconds > 0 && seconds < 1e9)
+      q.end_ns = lrp_clock_ns(CLOCK_MONOTONIC) + (int64_t)(seconds * 1e9);
     sqlite3_set_authorizer(q.store->db, authorize, &q);
     sqlite3_progress_handler(q.store->db, 1000, out_of_time, &q);
     st = run_all(&q, &printer);

@@ -1,4 +1,5 @@
-/* store_resume.c - going on with a run: by another process, or after an interruption; what is there already. */
+/* store_resume.c - going on with a run: by another process, or after an interruption; what is there
+ * already. */
 #include "store_db.h"
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +8,11 @@
 #include <unistd.h>
 
 static const char SQL_FIND[] =
-    "SELECT r.run_id FROM run r JOIN experiment e USING (experiment_id) JOIN model m USING (model_id)"
+    "SELECT r.run_id FROM run r JOIN experiment e USING (experiment_id) JOIN model m USING "
+    "(model_id)"
     " LEFT JOIN composite c USING (composite_id)"
-    " WHERE e.name=?1 AND m.sha256=?2 AND r.method=?3 AND r.precision=?4 AND r.config=?5 AND r.seed IS NULL"
+    " WHERE e.name=?1 AND m.sha256=?2 AND r.method=?3 AND r.precision=?4 AND r.config=?5 AND "
+    "r.seed IS NULL"
     " AND c.name IS ?6 AND c.sha256 IS ?7 ORDER BY r.run_id DESC LIMIT 1";
 static const char SQL_RESUME[] =
     "UPDATE run SET status='running', pid=?2, finished_at=NULL,"
@@ -18,19 +21,20 @@ static const char SQL_FORGET_ERRORS[] = "DELETE FROM error WHERE run_id=?1";
 static const char SQL_MODEL_OF[] = "SELECT model_id FROM run WHERE run_id=?1";
 static const char SQL_COSTS[] =
     "UPDATE run SET wall_ns=ifnull(wall_ns,0)+?2, cpu_ns=ifnull(cpu_ns,0)+?3,"
-    " peak_rss=max(ifnull(peak_rss,0),?4), heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
+    " peak_rss=max(ifnull(peak_rss,0),?4), heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE "
+    "run_id=?1";
 static const char SQL_STATUS[] =
     "UPDATE run SET status=?2, finished_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
 
 /* Input ?2 ?3 ?4 in the runs r that differ from run ?1 in their inputs only. */
-#define SAME_WORK                                                                                            \
-  " FROM input i JOIN run o ON o.run_id=?1 JOIN run r ON r.experiment_id=o.experiment_id"                     \
-  " AND r.model_id=o.model_id AND r.composite_id IS o.composite_id AND r.method=o.method"                    \
+#define SAME_WORK                                                                                  \
+  " FROM input i JOIN run o ON o.run_id=?1 JOIN run r ON r.experiment_id=o.experiment_id"          \
+  " AND r.model_id=o.model_id AND r.composite_id IS o.composite_id AND r.method=o.method"          \
   " AND r.precision=o.precision AND r.config=o.config AND r.seed IS o.seed"
 #define THE_INPUT " WHERE i.kind=?2 AND i.sha256=?3 AND i.sample=?4"
 static const char SQL_SCORES[] =
-    "SELECT p.scores" SAME_WORK " JOIN prediction p ON p.run_id=r.run_id AND p.input_id=i.input_id" THE_INPUT
-    " LIMIT 1";
+    "SELECT p.scores" SAME_WORK
+    " JOIN prediction p ON p.run_id=r.run_id AND p.input_id=i.input_id" THE_INPUT " LIMIT 1";
 static const char SQL_HAS[] =
     "SELECT x.explanation_id" SAME_WORK
     " JOIN explanation x ON x.run_id=r.run_id AND x.input_id=i.input_id AND x.target_class=?5"
@@ -79,7 +83,8 @@ lrp_status lrp_store_run_join(lrp_store *s, int64_t id, const lrp_run_spec *spec
   if (!st) {
     st = lrp_sql_id(s, &run->model_id, SQL_MODEL_OF, "i", id);
     if (!st && run->model_id < 0)
-      st = lrp_fail(s->ctx, LRP_E_DB, "%s: run %lld is gone: another program removed it", s->path, (long long)id);
+      st = lrp_fail(s->ctx, LRP_E_DB, "%s: run %lld is gone: another program removed it", s->path,
+                    (long long)id);
     if (!st) st = lrp_run_inputs(s, run, spec);
     st = lrp_sql_end(s, st);
   }
@@ -93,7 +98,8 @@ lrp_status lrp_store_run_join(lrp_store *s, int64_t id, const lrp_run_spec *spec
   return LRP_OK;
 }
 
-lrp_status lrp_store_run_leave(lrp_store *s, lrp_run *run, int32_t status, int64_t wall_ns, int64_t cpu_ns)
+lrp_status lrp_store_run_leave(lrp_store *s, lrp_run *run, int32_t status, int64_t wall_ns,
+                               int64_t cpu_ns)
 {
   static const char *const NAME[] = {
       [LRP_RUN_DONE] = "done", [LRP_RUN_FAILED] = "failed", [LRP_RUN_INTERRUPTED] = "interrupted"};
@@ -133,8 +139,8 @@ static void get_reals(const unsigned char *from, lrp_real *v, int64_t n)
   }
 }
 
-lrp_status lrp_store_has_scores(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t sample,
-                                lrp_real *scores, int64_t n_class, int *there)
+lrp_status lrp_store_has_scores(lrp_store *s, const lrp_run *run, const lrp_input *in,
+                                int64_t sample, lrp_real *scores, int64_t n_class, int *there)
 {
   sqlite3_stmt *stmt = NULL;
   *there = 0;
@@ -150,14 +156,15 @@ lrp_status lrp_store_has_scores(lrp_store *s, const lrp_run *run, const lrp_inpu
     get_reals(blob, scores, n_class);
     *there = 1;
   }
-  lrp_status st =
-      code == SQLITE_ROW || code == SQLITE_DONE ? LRP_OK : lrp_db_fail(s->ctx, s->db, s->path, s->doing);
+  lrp_status st = code == SQLITE_ROW || code == SQLITE_DONE
+                      ? LRP_OK
+                      : lrp_db_fail(s->ctx, s->db, s->path, s->doing);
   sqlite3_finalize(stmt);
   return st;
 }
 
-lrp_status lrp_store_has_explanation(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t sample,
-                                     const lrp_target *target, int *there)
+lrp_status lrp_store_has_explanation(lrp_store *s, const lrp_run *run, const lrp_input *in,
+                                     int64_t sample, const lrp_target *target, int *there)
 {
   int64_t id = -1;
   s->doing = "looking for what is there";

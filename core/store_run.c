@@ -1,4 +1,5 @@
-/* store_run.c - a run: the model, the composite and the plugins it is made with, its beginning and its end. */
+/* store_run.c - a run: the model, the composite and the plugins it is made with, its beginning and
+ * its end. */
 #include "store_db.h"
 #include <jansson.h>
 #include <stdlib.h>
@@ -8,47 +9,58 @@
 #include <unistd.h>
 
 static const char SQL_EXPERIMENT[] = "SELECT experiment_id FROM experiment WHERE name=?1";
-static const char SQL_EXPERIMENT_ADD[] = "INSERT INTO experiment (name) VALUES (?1) RETURNING experiment_id";
+static const char SQL_EXPERIMENT_ADD[] =
+    "INSERT INTO experiment (name) VALUES (?1) RETURNING experiment_id";
 static const char SQL_NOTE[] = "UPDATE experiment SET note=?2 WHERE experiment_id=?1";
 static const char SQL_MODEL[] = "SELECT model_id FROM model WHERE sha256=?1";
 static const char SQL_MODEL_ADD[] =
-    "INSERT INTO model (sha256, name, path, producer, kind, modality, opset, n_param, signature, meta)"
+    "INSERT INTO model (sha256, name, path, producer, kind, modality, opset, n_param, signature, "
+    "meta)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING model_id";
 static const char SQL_CLASS[] =
     "INSERT INTO class (model_id, class_index, label) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 static const char SQL_TOKENIZER[] = "SELECT tokenizer_id FROM tokenizer WHERE sha256=?1";
 static const char SQL_TOKENIZER_ADD[] =
     "INSERT INTO tokenizer (sha256, kind) VALUES (?1, ?2) RETURNING tokenizer_id";
-static const char SQL_COMPOSITE[] = "SELECT composite_id FROM composite WHERE name=?1 AND sha256=?2";
-static const char SQL_COMPOSITE_ADD[] = "INSERT INTO composite (name, sha256, spec) VALUES (?1, ?2, "
-                                        "json_object('text', ?3)) RETURNING composite_id";
-static const char SQL_RULE[] = "INSERT INTO composite_rule (composite_id, ord, layer_match, rule, params) "
-                               "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
-static const char SQL_PLUGIN[] = "SELECT plugin_id FROM plugin WHERE name=?1 AND version=?2 AND sha256=?3";
-static const char SQL_PLUGIN_ADD[] =
-    "INSERT INTO plugin (name, version, sha256, abi, path) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING plugin_id";
+static const char SQL_COMPOSITE[] =
+    "SELECT composite_id FROM composite WHERE name=?1 AND sha256=?2";
+static const char SQL_COMPOSITE_ADD[] =
+    "INSERT INTO composite (name, sha256, spec) VALUES (?1, ?2, "
+    "json_object('text', ?3)) RETURNING composite_id";
+static const char SQL_RULE[] =
+    "INSERT INTO composite_rule (composite_id, ord, layer_match, rule, params) "
+    "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+static const char SQL_PLUGIN[] =
+    "SELECT plugin_id FROM plugin WHERE name=?1 AND version=?2 AND sha256=?3";
+static const char SQL_PLUGIN_ADD[] = "INSERT INTO plugin (name, version, sha256, abi, path) VALUES "
+                                     "(?1, ?2, ?3, ?4, ?5) RETURNING plugin_id";
 static const char SQL_RUN_PLUGIN[] =
     "INSERT INTO run_plugin (run_id, plugin_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-static const char SQL_RUN[] = "INSERT INTO run (uuid, experiment_id, model_id, composite_id, environment_id, "
-                              "method, argv, config, seed, precision, pid)"
-                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING run_id";
-static const char SQL_RUN_UNSEEDED[] = "INSERT INTO run (uuid, experiment_id, model_id, composite_id, "
-                                       "environment_id, method, argv, config, precision, pid)"
-                                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?11) RETURNING run_id";
+static const char SQL_RUN[] =
+    "INSERT INTO run (uuid, experiment_id, model_id, composite_id, environment_id, "
+    "method, argv, config, seed, precision, pid)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING run_id";
+static const char SQL_RUN_UNSEEDED[] =
+    "INSERT INTO run (uuid, experiment_id, model_id, composite_id, "
+    "environment_id, method, argv, config, precision, pid)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?11) RETURNING run_id";
 static const char SQL_TAG[] = "INSERT INTO tag (run_id, key, value) VALUES (?1, ?2, ?3)"
                               " ON CONFLICT (run_id, key) DO UPDATE SET value=excluded.value";
 static const char SQL_LAYER[] =
     "SELECT layer_id FROM layer WHERE model_id=?1 AND name=?2 AND op=?3 AND type=?4 AND args=?5";
-static const char SQL_LAYER_ADD[] = "INSERT INTO layer (model_id, name, op, type, args, n_param) VALUES (?1, "
-                                    "?2, ?3, ?4, ?5, ?6) RETURNING layer_id";
-static const char SQL_RUN_LAYER[] = "INSERT INTO run_layer (run_id, layer_id, ordinal, out_shape, rule, "
-                                    "matcher, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-                                    " ON CONFLICT DO NOTHING";
+static const char SQL_LAYER_ADD[] =
+    "INSERT INTO layer (model_id, name, op, type, args, n_param) VALUES (?1, "
+    "?2, ?3, ?4, ?5, ?6) RETURNING layer_id";
+static const char SQL_RUN_LAYER[] =
+    "INSERT INTO run_layer (run_id, layer_id, ordinal, out_shape, rule, "
+    "matcher, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    " ON CONFLICT DO NOTHING";
 static const char SQL_END[] = "UPDATE run SET status=?2, wall_ns=?3, cpu_ns=?4, peak_rss=?5, "
                               "finished_at=strftime('%Y-%m-%dT%H:%M:%fZ','now'),"
                               " heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
 
-static const char SQL_IS_OBJECT[] = "SELECT CASE WHEN json_valid(?1) THEN json_type(?1)='object' END";
+static const char SQL_IS_OBJECT[] =
+    "SELECT CASE WHEN json_valid(?1) THEN json_type(?1)='object' END";
 
 static const char *or_empty(const char *s)
 {
@@ -84,9 +96,10 @@ static json_t *signature_json(lrp_store *s, const lrp_signature *v, int32_t n)
 {
   json_t *list = json_array();
   for (int32_t i = 0; v && i < n; i++)
-    json_array_append_new(list, json_pack("{ssssso}", "name", or_empty(copy(s, v[i].name)), "dtype",
-                                          v[i].dtype == LRP_INDEX ? "int64" : "real", "shape",
-                                          v[i].rank < 0 ? json_null() : shape_json(v[i].shape, v[i].rank)));
+    json_array_append_new(
+        list, json_pack("{ssssso}", "name", or_empty(copy(s, v[i].name)), "dtype",
+                        v[i].dtype == LRP_INDEX ? "int64" : "real", "shape",
+                        v[i].rank < 0 ? json_null() : shape_json(v[i].shape, v[i].rank)));
   return list;
 }
 
@@ -104,7 +117,8 @@ static lrp_status check_json(lrp_store *s, const char *what, const char *text, c
   int64_t valid;
   *out = text && *text ? text : "{}";
   lrp_status st = lrp_sql_id(s, &valid, SQL_IS_OBJECT, "t", *out);
-  if (!st && valid != 1) st = lrp_fail(s->ctx, LRP_E_ARG, "%s: not a JSON object: %.200s", what, *out);
+  if (!st && valid != 1)
+    st = lrp_fail(s->ctx, LRP_E_ARG, "%s: not a JSON object: %.200s", what, *out);
   return st;
 }
 
@@ -112,9 +126,11 @@ static lrp_status check_json(lrp_store *s, const char *what, const char *text, c
 
 static lrp_status put_model(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 {
-  static const char *const MODALITY[] = {
-      [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text",
-      [LRP_MODALITY_SOUND] = "sound",   [LRP_MODALITY_BYTES] = "bytes"};
+  static const char *const MODALITY[] = {[LRP_MODALITY_TENSOR] = "tensor",
+                                         [LRP_MODALITY_IMAGE] = "image",
+                                         [LRP_MODALITY_TEXT] = "text",
+                                         [LRP_MODALITY_SOUND] = "sound",
+                                         [LRP_MODALITY_BYTES] = "bytes"};
   const lrp_model_info *m = spec->model;
   const char *meta = NULL, *signature = NULL;
   if (!m || !m->sha256 || strlen(m->sha256) != 64 || !m->name || m->modality < 0 ||
@@ -123,13 +139,13 @@ static lrp_status put_model(lrp_store *s, lrp_run *run, const lrp_run_spec *spec
   lrp_status st = check_json(s, "the model's config.json", m->meta, &meta);
   if (!st)
     st = scratch_json(s,
-                      json_pack("{soso}", "inputs", signature_json(s, spec->input, m->n_input), "outputs",
-                                signature_json(s, spec->output, m->n_output)),
+                      json_pack("{soso}", "inputs", signature_json(s, spec->input, m->n_input),
+                                "outputs", signature_json(s, spec->output, m->n_output)),
                       &signature);
   if (st) return st;
-  st = lrp_sql_get(s, &run->model_id, SQL_MODEL, SQL_MODEL_ADD, "ttttttiitt", m->sha256, copy(s, m->name),
-                   copy(s, m->path), copy(s, m->producer), copy(s, m->kind), MODALITY[m->modality],
-                   (int64_t)m->opset, m->n_param, signature, meta);
+  st = lrp_sql_get(s, &run->model_id, SQL_MODEL, SQL_MODEL_ADD, "ttttttiitt", m->sha256,
+                   copy(s, m->name), copy(s, m->path), copy(s, m->producer), copy(s, m->kind),
+                   MODALITY[m->modality], (int64_t)m->opset, m->n_param, signature, meta);
   for (int64_t i = 0; !st && m->labels && i < m->n_label; i++)
     if (m->labels[i]) st = lrp_sql_do(s, SQL_CLASS, "iit", run->model_id, i, copy(s, m->labels[i]));
   return st;
@@ -141,14 +157,15 @@ static lrp_status put_composite(lrp_store *s, const lrp_run_spec *spec, int64_t 
   if (!spec->composite_text) return LRP_OK;
   if (!spec->composite_sha256 || strlen(spec->composite_sha256) != 64)
     return lrp_fail(s->ctx, LRP_E_ARG, "run: the SHA-256 of the composite's text is needed");
-  lrp_status st =
-      lrp_sql_get(s, id, SQL_COMPOSITE, SQL_COMPOSITE_ADD, "ttt", or_empty(copy(s, spec->composite_name)),
-                  spec->composite_sha256, copy(s, spec->composite_text));
+  lrp_status st = lrp_sql_get(s, id, SQL_COMPOSITE, SQL_COMPOSITE_ADD, "ttt",
+                              or_empty(copy(s, spec->composite_name)), spec->composite_sha256,
+                              copy(s, spec->composite_text));
   for (int64_t i = 0; !st && i < spec->n_rule; i++) {
     const lrp_run_rule *r = &spec->rule[i];
     const char *params;
     st = check_json(s, r->rule, r->params, &params);
-    if (!st) st = lrp_sql_do(s, SQL_RULE, "iittt", *id, i, or_empty(copy(s, r->matcher)), r->rule, params);
+    if (!st)
+      st = lrp_sql_do(s, SQL_RULE, "iittt", *id, i, or_empty(copy(s, r->matcher)), r->rule, params);
   }
   return st;
 }
@@ -162,7 +179,8 @@ static lrp_status put_plugins(lrp_store *s, lrp_run *run, const lrp_run_spec *sp
     int64_t id;
     sqlite3_snprintf(sizeof abi, abi, "%u.%u", p->plugin->abi_major, p->plugin->abi_minor);
     st = lrp_sql_get(s, &id, SQL_PLUGIN, SQL_PLUGIN_ADD, "ttttt", or_empty(p->plugin->name),
-                     or_empty(p->plugin->version), or_empty(p->sha256), abi, or_empty(copy(s, p->path)));
+                     or_empty(p->plugin->version), or_empty(p->sha256), abi,
+                     or_empty(copy(s, p->path)));
     if (!st) st = lrp_sql_do(s, SQL_RUN_PLUGIN, "ii", run->id, id);
   }
   return st;
@@ -195,11 +213,13 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Names of the layers, made different: the second "x" becomes "x#2". */
-static lrp_status layer_names(lrp_store *s, const lrp_run_layer *layer, int64_t n, const char **name)
+static lrp_status layer_names(lrp_store *s, const lrp_run_layer *layer, int64_t n,
+                              const char **name)
 {
   size_t bytes;
   named *sorted = NULL;
-  if (lrp_mul_size((size_t)n, sizeof *sorted, &bytes)) sorted = lrp_arena_alloc(&s->ctx->scratch, bytes + 1);
+  if (lrp_mul_size((size_t)n, sizeof *sorted, &bytes))
+    sorted = lrp_arena_alloc(&s->ctx->scratch, bytes + 1);
   if (!sorted) return lrp_nomem(s->ctx, "the run's layers");
   for (int64_t i = 0; i < n; i++)
     sorted[i] = (named){or_empty(copy(s, layer[i].name)), i};
@@ -216,14 +236,14 @@ static lrp_status layer_names(lrp_store *s, const lrp_run_layer *layer, int64_t 
   return LRP_OK;
 }
 
-static lrp_status put_layer(lrp_store *s, lrp_run *run, const lrp_run_layer *l, const char *name, int64_t at,
-                            int64_t *id)
+static lrp_status put_layer(lrp_store *s, lrp_run *run, const lrp_run_layer *l, const char *name,
+                            int64_t at, int64_t *id)
 {
   const char *shape;
   lrp_status st = scratch_json(s, shape_json(l->shape, l->rank), &shape);
   if (!st)
-    st = lrp_sql_get(s, id, SQL_LAYER, SQL_LAYER_ADD, "itttti", run->model_id, name, or_empty(copy(s, l->op)),
-                     or_empty(l->type), or_empty(l->args), l->n_param);
+    st = lrp_sql_get(s, id, SQL_LAYER, SQL_LAYER_ADD, "itttti", run->model_id, name,
+                     or_empty(copy(s, l->op)), or_empty(l->type), or_empty(l->args), l->n_param);
   if (!st)
     st = lrp_sql_do(s, SQL_RUN_LAYER, "iiitttt", run->id, *id, at, shape, or_empty(l->rule),
                     or_empty(copy(s, l->matcher)), or_empty(copy(s, l->note)));
@@ -239,7 +259,8 @@ static lrp_status put_layers(lrp_store *s, lrp_run *run, const lrp_run_layer *la
     name = lrp_arena_alloc(&s->ctx->scratch, bytes);
     id = malloc(bytes);
   }
-  lrp_status st = name && id ? layer_names(s, layer, n, name) : lrp_nomem(s->ctx, "the run's layers");
+  lrp_status st =
+      name && id ? layer_names(s, layer, n, name) : lrp_nomem(s->ctx, "the run's layers");
   for (int64_t i = 0; !st && i < n; i++)
     st = put_layer(s, run, &layer[i], name[i], i, &id[i]);
   if (st) {
@@ -270,9 +291,9 @@ static void new_uuid(char out[37])
   sqlite3_randomness(sizeof b, b);
   b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
   b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-  sqlite3_snprintf(37, out, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-                   b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-                   b[15]);
+  sqlite3_snprintf(37, out, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                   b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+                   b[13], b[14], b[15]);
 }
 
 const char *const lrp_method_names[] = {[LRP_METHOD_LRP] = "lrp",
@@ -299,8 +320,9 @@ static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   if (!st) st = lrp_store_environment(s, spec->threads, &environment);
   new_uuid(uuid);
   if (!st)
-    st = lrp_sql_id(s, &run->id, spec->has_seed ? SQL_RUN : SQL_RUN_UNSEEDED, "tiiIitttiti", uuid, experiment,
-                    run->model_id, composite, environment, lrp_method_names[spec->method], argv, config, spec->seed,
+    st = lrp_sql_id(s, &run->id, spec->has_seed ? SQL_RUN : SQL_RUN_UNSEEDED, "tiiIitttiti", uuid,
+                    experiment, run->model_id, composite, environment,
+                    lrp_method_names[spec->method], argv, config, spec->seed,
                     sizeof(lrp_real) == 8 ? "f64" : "f32", (int64_t)getpid());
   return st;
 }
@@ -310,8 +332,8 @@ lrp_status lrp_run_inputs(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 {
   lrp_status st = LRP_OK;
   if (spec->tokenizer_sha256)
-    st = lrp_sql_get(s, &run->tokenizer_id, SQL_TOKENIZER, SQL_TOKENIZER_ADD, "tt", spec->tokenizer_sha256,
-                     or_empty(spec->tokenizer_kind));
+    st = lrp_sql_get(s, &run->tokenizer_id, SQL_TOKENIZER, SQL_TOKENIZER_ADD, "tt",
+                     spec->tokenizer_sha256, or_empty(spec->tokenizer_kind));
   if (st) return st;
   run->input_name =
       lrp_arena_alloc(&run->arena, ((size_t)spec->model->n_input + 1) * sizeof *run->input_name);

@@ -20,7 +20,8 @@ static void *room(const collect *c, int64_t n, size_t size)
 static lrp_status collect_model(const collect *c, const lrp_model *model)
 {
   const lrp_model_info *info = lrp_model_about(model);
-  lrp_signature *in = room(c, info->n_input, sizeof *in), *out = room(c, info->n_output, sizeof *out);
+  lrp_signature *in = room(c, info->n_input, sizeof *in),
+                *out = room(c, info->n_output, sizeof *out);
   if (!in || !out) return LRP_E_NOMEM;
   for (int32_t i = 0; i < info->n_input; i++)
     in[i] = *lrp_model_input(model, i);
@@ -91,8 +92,8 @@ static lrp_status collect_composite(const collect *c, const lrp_composite *compo
 }
 
 /* Who offers the first n bytes of name, unless it is in the list. */
-static void add_owner(const collect *c, const lrp_plugin_info **list, int64_t *n_list, const char *name,
-                      size_t n)
+static void add_owner(const collect *c, const lrp_plugin_info **list, int64_t *n_list,
+                      const char *name, size_t n)
 {
   char *text = n ? lrp_arena_text(c->arena, name, n) : NULL;
   const lrp_plugin_info *owner = text ? lrp_owner(c->ctx, text) : NULL;

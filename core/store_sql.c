@@ -1,4 +1,5 @@
-/* store_sql.c - prepared statements, transactions, and a sentence for each failure of the database. */
+/* store_sql.c - prepared statements, transactions, and a sentence for each failure of the
+ * database. */
 #include "store_db.h"
 #include <errno.h>
 #include <math.h>
@@ -13,10 +14,11 @@ static lrp_status io_failure(lrp_ctx *ctx, sqlite3 *db, const char *path, const 
 {
   const int error = sqlite3_system_errno(db);
   if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-    return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: %s; nothing of it was stored, what was there before is intact; make room "
-                    "and run again",
-                    path, doing, strerror(error));
+    return lrp_fail(
+        ctx, LRP_E_DB,
+        "%s: %s failed: %s; nothing of it was stored, what was there before is intact; make room "
+        "and run again",
+        path, doing, strerror(error));
   return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s (%s); nothing of it was stored", path, doing,
                   sqlite3_errmsg(db), error ? strerror(error) : "the system gives no reason");
 }
@@ -24,8 +26,9 @@ static lrp_status io_failure(lrp_ctx *ctx, sqlite3 *db, const char *path, const 
 static lrp_status cannot_open(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *doing)
 {
   const int error = sqlite3_system_errno(db);
-  return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s; the file and its folder must exist and be writable",
-                  path, doing, error ? strerror(error) : sqlite3_errmsg(db));
+  return lrp_fail(ctx, LRP_E_DB,
+                  "%s: %s failed: %s; the file and its folder must exist and be writable", path,
+                  doing, error ? strerror(error) : sqlite3_errmsg(db));
 }
 
 lrp_status lrp_db_fail(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *doing)
@@ -35,35 +38,41 @@ lrp_status lrp_db_fail(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *
     return lrp_nomem(ctx, path);
   case SQLITE_BUSY:
   case SQLITE_LOCKED:
-    return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: another program has locked the database; wait for it to end, or end it",
-                    path, doing);
+    return lrp_fail(
+        ctx, LRP_E_DB,
+        "%s: %s failed: another program has locked the database; wait for it to end, or end it",
+        path, doing);
   case SQLITE_NOTADB:
     return lrp_fail(
         ctx, LRP_E_DB,
-        "%s: not an SQLite database; a file written by lrp was expected, or a name not yet in use", path);
+        "%s: not an SQLite database; a file written by lrp was expected, or a name not yet in use",
+        path);
   case SQLITE_CORRUPT:
-    return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: the database is damaged; restore a copy, or save what can be read: "
-                    "sqlite3 FILE .recover | "
-                    "sqlite3 NEW",
-                    path, doing);
+    return lrp_fail(
+        ctx, LRP_E_DB,
+        "%s: %s failed: the database is damaged; restore a copy, or save what can be read: "
+        "sqlite3 FILE .recover | "
+        "sqlite3 NEW",
+        path, doing);
   case SQLITE_READONLY:
   case SQLITE_PERM:
-    return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: the file or its folder is read-only; choose another place",
+    return lrp_fail(ctx, LRP_E_DB,
+                    "%s: %s failed: the file or its folder is read-only; choose another place",
                     path, doing);
   case SQLITE_CANTOPEN:
     return cannot_open(ctx, db, path, doing);
   case SQLITE_FULL:
-    return lrp_fail(ctx, LRP_E_DB,
-                    "%s: %s failed: the disk is full; nothing of it was stored, what was there before is "
-                    "intact; make room and "
-                    "run again",
-                    path, doing);
+    return lrp_fail(
+        ctx, LRP_E_DB,
+        "%s: %s failed: the disk is full; nothing of it was stored, what was there before is "
+        "intact; make room and "
+        "run again",
+        path, doing);
   case SQLITE_IOERR:
     return io_failure(ctx, db, path, doing);
   case SQLITE_TOOBIG:
-    return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: a value is larger than SQLite takes (1 GB)", path, doing);
+    return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: a value is larger than SQLite takes (1 GB)",
+                    path, doing);
   default:
     return lrp_fail(ctx, LRP_E_DB, "%s: %s failed: %s", path, doing, sqlite3_errmsg(db));
   }
@@ -83,14 +92,16 @@ static lrp_status prepared(lrp_store *s, const char *sql, sqlite3_stmt **out)
       *out = s->prepared[i].stmt;
       return LRP_OK;
     }
-  if (s->n_prepared == LRP_SQL_MAX) return lrp_fail(s->ctx, LRP_E_DB, "more than %d statements", LRP_SQL_MAX);
+  if (s->n_prepared == LRP_SQL_MAX)
+    return lrp_fail(s->ctx, LRP_E_DB, "more than %d statements", LRP_SQL_MAX);
   if (sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL)) return failed(s);
   s->prepared[s->n_prepared].sql = sql;
   s->prepared[s->n_prepared++].stmt = *out;
   return LRP_OK;
 }
 
-/* Bind one value; the values stay where they are, as statements run to their end within the caller. */
+/* Bind one value; the values stay where they are, as statements run to their end within the
+ * caller. */
 static int bind_one(sqlite3_stmt *stmt, int at, char type, va_list *args)
 {
   const bool used = at <= sqlite3_bind_parameter_count(stmt);
@@ -107,7 +118,8 @@ static int bind_one(sqlite3_stmt *stmt, int at, char type, va_list *args)
     const void *data = va_arg(*args, const void *);
     size_t n = va_arg(*args, size_t);
     if (!used) return SQLITE_OK;
-    return n ? sqlite3_bind_blob64(stmt, at, data, n, SQLITE_STATIC) : sqlite3_bind_zeroblob(stmt, at, 0);
+    return n ? sqlite3_bind_blob64(stmt, at, data, n, SQLITE_STATIC)
+             : sqlite3_bind_zeroblob(stmt, at, 0);
   }
   if (type == 'r' || type == 'R') {
     double v = va_arg(*args, double);
@@ -158,7 +170,8 @@ lrp_status lrp_sql_id(lrp_store *s, int64_t *id, const char *sql, const char *ty
   return st;
 }
 
-lrp_status lrp_sql_get(lrp_store *s, int64_t *id, const char *find, const char *add, const char *types, ...)
+lrp_status lrp_sql_get(lrp_store *s, int64_t *id, const char *find, const char *add,
+                       const char *types, ...)
 {
   va_list args;
   va_start(args, types);
@@ -185,8 +198,8 @@ lrp_status lrp_sql_begin(lrp_store *s, const char *doing)
 {
   s->doing = doing;
   if (s->mode == LRP_STORE_READ)
-    return lrp_fail(s->ctx, LRP_E_DB, "%s: %s failed: the database was opened for reading only", s->path,
-                    doing);
+    return lrp_fail(s->ctx, LRP_E_DB, "%s: %s failed: the database was opened for reading only",
+                    s->path, doing);
   return lrp_sql_do(s, s->grouped ? SQL_INNER_BEGIN : SQL_BEGIN, "");
 }
 
@@ -210,7 +223,8 @@ lrp_status lrp_store_group_end(lrp_store *s, lrp_status st)
 {
   s->grouped = false;
   if (!st && sqlite3_get_autocommit(s->db))
-    return lrp_fail(s->ctx, LRP_E_DB, "%s: SQLite gave up a transaction; nothing of it was stored", s->path);
+    return lrp_fail(s->ctx, LRP_E_DB, "%s: SQLite gave up a transaction; nothing of it was stored",
+                    s->path);
   return lrp_sql_end(s, st);
 }
 

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-static const char SQL_PREDICTION[] = "INSERT INTO prediction (run_id, input_id, predicted, score, prob, "
-                                     "margin, scores) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-                                     " ON CONFLICT DO NOTHING";
+static const char SQL_PREDICTION[] =
+    "INSERT INTO prediction (run_id, input_id, predicted, score, prob, "
+    "margin, scores) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    " ON CONFLICT DO NOTHING";
 static const char SQL_EXPLANATION[] =
     "SELECT explanation_id FROM explanation WHERE run_id=?1 AND input_id=?2 AND target_class=?3"
     " AND ifnull(contrast_class,-1)=?4 AND ifnull(layer_id,-1)=?5";
@@ -16,21 +17,26 @@ static const char SQL_EXPLANATION_ADD[] =
     "INSERT INTO explanation (run_id, input_id, target_class, contrast_class, layer_id, seed_kind, "
     "tokenization_id, dtype,"
     " tensors, shape, target_value, r_sum, r_abs_max, r_pos, r_neg, wall_ns, r)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) RETURNING "
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
+    "RETURNING "
     "explanation_id";
-static const char SQL_TOKEN_RELEVANCE[] = "INSERT INTO token_relevance (explanation_id, position, token_id, "
-                                          "word, relevance) VALUES (?1, ?2, ?3, ?4, ?5)";
-static const char SQL_FLOW[] = "INSERT INTO layer_flow (explanation_id, layer_id, r_out, r_in, r_bias, "
-                               "r_stab, r_gate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+static const char SQL_TOKEN_RELEVANCE[] =
+    "INSERT INTO token_relevance (explanation_id, position, token_id, "
+    "word, relevance) VALUES (?1, ?2, ?3, ?4, ?5)";
+static const char SQL_FLOW[] =
+    "INSERT INTO layer_flow (explanation_id, layer_id, r_out, r_in, r_bias, "
+    "r_stab, r_gate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 static const char SQL_BEAT[] =
     "UPDATE run SET heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
-static const char SQL_ERROR[] = "INSERT INTO error (run_id, input_id, code, message) VALUES (?1, ?2, ?3, ?4)";
+static const char SQL_ERROR[] =
+    "INSERT INTO error (run_id, input_id, code, message) VALUES (?1, ?2, ?3, ?4)";
 static const char SQL_METRIC[] = "SELECT metric_id FROM metric WHERE name=?1 AND params=json(?2)";
 static const char SQL_METRIC_ADD[] =
     "INSERT INTO metric (name, params, direction) VALUES (?1, json(?2), ?3) RETURNING metric_id";
 static const char SQL_SCORE[] =
     "INSERT INTO score (metric_id, explanation_id, value, reason) VALUES (?1, ?2, ?3, ?4)"
-    " ON CONFLICT (metric_id, explanation_id) DO UPDATE SET value=excluded.value, reason=excluded.reason";
+    " ON CONFLICT (metric_id, explanation_id) DO UPDATE SET value=excluded.value, "
+    "reason=excluded.reason";
 
 enum { REAL = sizeof(lrp_real) };
 static const int64_t BEAT_NS = 10000000000; /* a sign of life at most every 10 s */
@@ -58,8 +64,8 @@ static lrp_status check_finite(lrp_ctx *ctx, const char *what, const lrp_real *v
 {
   for (int64_t i = 0; i < n; i++)
     if (!isfinite(v[i]))
-      return lrp_fail(ctx, LRP_E_NUMERIC, "%s: element %lld is %g; a finite number was expected", what,
-                      (long long)i, (double)v[i]);
+      return lrp_fail(ctx, LRP_E_NUMERIC, "%s: element %lld is %g; a finite number was expected",
+                      what, (long long)i, (double)v[i]);
   return LRP_OK;
 }
 
@@ -79,7 +85,8 @@ static lrp_status slice_of(lrp_ctx *ctx, const lrp_tensor *t, const char *what, 
   size_t bytes;
   lrp_status st = lrp_tensor_bytes(ctx, t, &bytes);
   if (st) return st;
-  if (t->dtype != LRP_REAL) return lrp_fail(ctx, LRP_E_SHAPE, "%s: relevance must be real numbers", what);
+  if (t->dtype != LRP_REAL)
+    return lrp_fail(ctx, LRP_E_SHAPE, "%s: relevance must be real numbers", what);
   const bool batched = t->rank > 0 && t->shape[0] == n_sample;
   if (!batched && n_sample != 1)
     return lrp_fail(ctx, LRP_E_SHAPE, "%s: the first axis is %lld, not the %lld samples", what,
@@ -132,7 +139,8 @@ static lrp_status scratch_json(lrp_ctx *ctx, json_t *json, const char **out)
 }
 
 /* One tensor has its shape, several a list of shapes. */
-static lrp_status pack(lrp_ctx *ctx, const slice *part, const char *const *name, int32_t n, packed *out)
+static lrp_status pack(lrp_ctx *ctx, const slice *part, const char *const *name, int32_t n,
+                       packed *out)
 {
   json_t *names = json_array(), *shapes = json_array();
   size_t total = 0, at = 0;
@@ -202,12 +210,13 @@ static lrp_status check_record(lrp_ctx *ctx, const lrp_run *run, const lrp_recor
     return lrp_fail(ctx, LRP_E_ARG, "explanation: sample %lld of %lld", (long long)rec->sample,
                     (long long)rec->n_sample);
   if (rec->n_node && (rec->n_node != run->n_layer || !r->ledger))
-    return lrp_fail(ctx, LRP_E_SHAPE,
-                    "explanation: a ledger of %lld layers, but the run has %lld (lrp_store_run_layers)",
-                    (long long)rec->n_node, (long long)run->n_layer);
+    return lrp_fail(
+        ctx, LRP_E_SHAPE,
+        "explanation: a ledger of %lld layers, but the run has %lld (lrp_store_run_layers)",
+        (long long)rec->n_node, (long long)run->n_layer);
   if (rec->at >= run->n_layer || (rec->at >= 0 && (!r->at || !r->at->data)))
-    return lrp_fail(ctx, LRP_E_ARG, "explanation: no relevance at layer %lld of %lld", (long long)rec->at,
-                    (long long)run->n_layer);
+    return lrp_fail(ctx, LRP_E_ARG, "explanation: no relevance at layer %lld of %lld",
+                    (long long)rec->at, (long long)run->n_layer);
   if (!isfinite(r->value[rec->sample]) || !isfinite(r->sum[rec->sample]))
     return lrp_fail(ctx, LRP_E_NUMERIC,
                     "explained value %g, sum of relevance %g; finite numbers were expected",
@@ -218,7 +227,8 @@ static lrp_status check_record(lrp_ctx *ctx, const lrp_run *run, const lrp_recor
 
 /* ---- rows ---- */
 
-static lrp_status put_prediction(lrp_store *s, const lrp_run *run, const lrp_record *rec, int64_t input)
+static lrp_status put_prediction(lrp_store *s, const lrp_run *run, const lrp_record *rec,
+                                 int64_t input)
 {
   int64_t best = 0, second = -1;
   size_t bytes;
@@ -232,7 +242,8 @@ static lrp_status put_prediction(lrp_store *s, const lrp_run *run, const lrp_rec
     }
   }
   unsigned char *blob = NULL;
-  if (lrp_mul_size((size_t)rec->n_class, REAL, &bytes)) blob = lrp_arena_alloc(&s->ctx->scratch, bytes);
+  if (lrp_mul_size((size_t)rec->n_class, REAL, &bytes))
+    blob = lrp_arena_alloc(&s->ctx->scratch, bytes);
   if (!blob) return lrp_nomem(s->ctx, "scores");
   put_reals(blob, rec->scores, rec->n_class);
   const double top = (double)rec->scores[best], none = (double)NAN;
@@ -242,8 +253,9 @@ static lrp_status put_prediction(lrp_store *s, const lrp_run *run, const lrp_rec
 }
 
 /* *fresh: it was not there before. */
-static lrp_status put_explanation(lrp_store *s, const lrp_run *run, const lrp_record *rec, int64_t input,
-                                  int64_t layer, int64_t tokens, const packed *p, int64_t *id, bool *fresh)
+static lrp_status put_explanation(lrp_store *s, const lrp_run *run, const lrp_record *rec,
+                                  int64_t input, int64_t layer, int64_t tokens, const packed *p,
+                                  int64_t *id, bool *fresh)
 {
   static const char *const SEED[] = {[LRP_SEED_LOGIT] = "logit", [LRP_SEED_ONE] = "one"};
   const int64_t plus = rec->target.plus < 0 ? -1 : rec->target.plus,
@@ -251,10 +263,10 @@ static lrp_status put_explanation(lrp_store *s, const lrp_run *run, const lrp_re
   lrp_status st = lrp_sql_id(s, id, SQL_EXPLANATION, "iiiii", run->id, input, plus, minus, layer);
   *fresh = !st && *id < 0;
   if (!*fresh) return st;
-  return lrp_sql_id(s, id, SQL_EXPLANATION_ADD, "iiiIItItttrrrrrib", run->id, input, plus, minus, layer,
-                    SEED[run->seed_kind == LRP_SEED_ONE], tokens, REAL == 8 ? "f64" : "f32", p->tensors,
-                    p->shape, rec->relevance->value[rec->sample], p->sum, p->abs_max, p->pos, p->neg,
-                    rec->relevance->wall_ns, p->blob, p->n_blob);
+  return lrp_sql_id(s, id, SQL_EXPLANATION_ADD, "iiiIItItttrrrrrib", run->id, input, plus, minus,
+                    layer, SEED[run->seed_kind == LRP_SEED_ONE], tokens, REAL == 8 ? "f64" : "f32",
+                    p->tensors, p->shape, rec->relevance->value[rec->sample], p->sum, p->abs_max,
+                    p->pos, p->neg, rec->relevance->wall_ns, p->blob, p->n_blob);
 }
 
 static lrp_status put_token_rows(lrp_store *s, const lrp_record *rec, const slice *r, int64_t id)
@@ -265,8 +277,8 @@ static lrp_status put_token_rows(lrp_store *s, const lrp_record *rec, const slic
     return lrp_fail(s->ctx, LRP_E_SHAPE, "explanation: %lld tokens, but relevance of %lld",
                     (long long)in->n_token, (long long)r->n);
   for (int64_t i = 0; !st && i < in->n_token; i++)
-    st = lrp_sql_do(s, SQL_TOKEN_RELEVANCE, "iiiIr", id, i, in->token[i].id, (int64_t)in->token[i].word,
-                    (double)r->v[i]);
+    st = lrp_sql_do(s, SQL_TOKEN_RELEVANCE, "iiiIr", id, i, in->token[i].id,
+                    (int64_t)in->token[i].word, (double)r->v[i]);
   return st;
 }
 
@@ -276,8 +288,8 @@ static lrp_status put_flow(lrp_store *s, const lrp_run *run, const lrp_record *r
   for (int64_t i = 0; !st && i < rec->n_node; i++) {
     const lrp_ledger *l = &rec->relevance->ledger[i * rec->n_sample + rec->sample];
     if (l->r_out == 0 && l->r_in == 0 && l->bias == 0 && l->stab == 0 && l->gate == 0) continue;
-    st = lrp_sql_do(s, SQL_FLOW, "iirrrrr", id, run->layer_id[i], l->r_out, l->r_in, l->bias, l->stab,
-                    l->gate);
+    st = lrp_sql_do(s, SQL_FLOW, "iirrrrr", id, run->layer_id[i], l->r_out, l->r_in, l->bias,
+                    l->stab, l->gate);
   }
   return st;
 }
@@ -289,18 +301,20 @@ static lrp_status put_at(lrp_store *s, const lrp_run *run, const lrp_record *rec
   int64_t id;
   bool fresh;
   if (rec->at < 0) return LRP_OK;
-  lrp_status st =
-      slice_of(s->ctx, rec->relevance->at, "relevance at the layer", rec->sample, rec->n_sample, &part);
+  lrp_status st = slice_of(s->ctx, rec->relevance->at, "relevance at the layer", rec->sample,
+                           rec->n_sample, &part);
   if (!st) st = pack(s->ctx, &part, NULL, 1, &p);
   return st ? st : put_explanation(s, run, rec, input, run->layer_id[rec->at], -1, &p, &id, &fresh);
 }
 
-static lrp_status put_all(lrp_store *s, lrp_run *run, const lrp_record *rec, const packed *p, int64_t *id)
+static lrp_status put_all(lrp_store *s, lrp_run *run, const lrp_record *rec, const packed *p,
+                          int64_t *id)
 {
   int64_t input = -1, tokens = -1;
   bool fresh = false;
   const int64_t now = lrp_clock_ns(CLOCK_MONOTONIC);
-  lrp_status st = lrp_store_input(s, rec->input, rec->sample, rec->ordinal, rec->true_label, &input);
+  lrp_status st =
+      lrp_store_input(s, rec->input, rec->sample, rec->ordinal, rec->true_label, &input);
   if (!st && rec->sample == 0) st = lrp_store_tokens(s, run, rec->input, input, &tokens);
   if (!st) st = lrp_store_rationale(s, rec->input, input, rec->rationale, rec->n_rationale);
   if (!st) st = put_prediction(s, run, rec, input);
@@ -357,15 +371,15 @@ lrp_status lrp_store_error(lrp_store *s, lrp_run *run, const lrp_input *input, i
   return st;
 }
 
-lrp_status lrp_store_score(lrp_store *s, int64_t explanation, const char *metric, const char *params,
-                           int32_t direction, double value, const char *reason)
+lrp_status lrp_store_score(lrp_store *s, int64_t explanation, const char *metric,
+                           const char *params, int32_t direction, double value, const char *reason)
 {
   int64_t id = -1;
   const bool defined = isfinite(value);
   lrp_status st = lrp_sql_begin(s, "storing a score");
   if (!st) {
-    st = lrp_sql_get(s, &id, SQL_METRIC, SQL_METRIC_ADD, "tti", metric, params && *params ? params : "{}",
-                     (int64_t)direction);
+    st = lrp_sql_get(s, &id, SQL_METRIC, SQL_METRIC_ADD, "tti", metric,
+                     params && *params ? params : "{}", (int64_t)direction);
     if (!st)
       st = lrp_sql_do(s, SQL_SCORE, "iiRt", id, explanation, defined ? value : (double)NAN,
                       defined  ? NULL

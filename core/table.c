@@ -1,9 +1,10 @@
-/* table.c - evaluates a rule's table at a site.  The formula stands in plugin.h at lrp_pass; here is what makes it cheap:
- * passes over inputs known to be empty are not run, the genuine pass is the stored one, passes on inputs that are
- * constants of the rule are run once for each layer, groups without relevance are left out, and a transposed pass with
- * the whole weights is the sum of those with its two parts. */
-#include "params.h"
+/* table.c - evaluates a rule's table at a site.  The formula stands in plugin.h at lrp_pass; here
+ * is what makes it cheap: passes over inputs known to be empty are not run, the genuine pass is the
+ * stored one, passes on inputs that are constants of the rule are run once for each layer, groups
+ * without relevance are left out, and a transposed pass with the whole weights is the sum of those
+ * with its two parts. */
 #include "table.h"
+#include "params.h"
 #include <math.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ typedef struct table_run {
   lrp_ctx *ctx;
   const lrp_site *site;
   const lrp_table *table;
-  int64_t n_out;          /* elements of output 0 */
+  int64_t n_out; /* elements of output 0 */
   double degree;
   pass_run run[8];
 } table_run;
@@ -29,7 +30,8 @@ typedef struct table_run {
 static lrp_status reals(lrp_ctx *ctx, int64_t n, lrp_real **out)
 {
   size_t bytes;
-  if (!lrp_mul_size((size_t)n, sizeof **out, &bytes) || !(*out = lrp_arena_alloc(&ctx->scratch, bytes + 64)))
+  if (!lrp_mul_size((size_t)n, sizeof **out, &bytes) ||
+      !(*out = lrp_arena_alloc(&ctx->scratch, bytes + 64)))
     return lrp_nomem(ctx, "a rule");
   return LRP_OK;
 }
@@ -68,26 +70,25 @@ static void fill_sign(const lrp_tensor *x, bool positive, lrp_real *out)
 static lrp_status bounds_fit(const table_run *t, const lrp_tensor *x, int64_t n_bound)
 {
   const int64_t c = x->rank ? x->shape[x->rank - 1] : 1;
-  if (n_bound == 1 || n_bound == c)
-    return LRP_OK;
-  return lrp_fail(t->ctx, LRP_E_ARG, "the rule's bounds have %lld values, 1 or one for each of the %lld channels was expected",
-                  (long long)n_bound, (long long)c);
+  if (n_bound == 1 || n_bound == c) return LRP_OK;
+  return lrp_fail(
+      t->ctx, LRP_E_ARG,
+      "the rule's bounds have %lld values, 1 or one for each of the %lld channels was expected",
+      (long long)n_bound, (long long)c);
 }
 
 /* Input i as the pass wants it; out->data NULL: all zero. */
 static lrp_status input_part(table_run *t, uint32_t part, const lrp_tensor *x, lrp_tensor *out)
 {
   *out = *x;
-  if (part == LRP_IN_X || (part == LRP_IN_POS && nonneg(x)))
-    return LRP_OK;
+  if (part == LRP_IN_X || (part == LRP_IN_POS && nonneg(x))) return LRP_OK;
   if (part == LRP_IN_NEG && nonneg(x)) {
     out->data = NULL;
     return LRP_OK;
   }
   lrp_real *v;
   lrp_status st = reals(t->ctx, lrp_count(x), &v);
-  if (st)
-    return st;
+  if (st) return st;
   out->data = v;
   out->host = NULL;
   out->flags = 0;
@@ -106,7 +107,8 @@ static lrp_status input_part(table_run *t, uint32_t part, const lrp_tensor *x, l
   default:
     st = bounds_fit(t, x, low ? t->table->n_low : t->table->n_high);
     if (!st)
-      fill_bound(x, low ? t->table->low : t->table->high, low ? t->table->n_low : t->table->n_high, v);
+      fill_bound(x, low ? t->table->low : t->table->high, low ? t->table->n_low : t->table->n_high,
+                 v);
     return st;
   }
 }
@@ -116,8 +118,7 @@ static lrp_status carrier_ones(table_run *t, lrp_tensor *x)
 {
   lrp_real *v;
   const lrp_status st = x->data ? LRP_OK : reals(t->ctx, lrp_count(x), &v);
-  if (st || x->data)
-    return st;
+  if (st || x->data) return st;
   for (int64_t i = 0, n = lrp_count(x); i < n; i++)
     v[i] = 1;
   x->data = v;
@@ -128,8 +129,7 @@ static lrp_status pass_inputs(table_run *t, pass_run *r)
 {
   const lrp_call *call = t->site->call;
   r->in = lrp_arena_alloc(&t->ctx->scratch, (call->n_in + 1) * sizeof *r->in);
-  if (!r->in)
-    return lrp_nomem(t->ctx, "a rule");
+  if (!r->in) return lrp_nomem(t->ctx, "a rule");
   bool some = false;
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && i < call->n_in; i++) {
@@ -138,13 +138,13 @@ static lrp_status pass_inputs(table_run *t, pass_run *r)
       st = carrier_ones(t, &r->in[i]);
       some = some || r->pass->in != LRP_IN_NEG;
     }
-    if (!port_is(t, i, LRP_PORT_DATA) || !call->in[i].data)
-      continue;
+    if (!port_is(t, i, LRP_PORT_DATA) || !call->in[i].data) continue;
     st = input_part(t, r->pass->in, &call->in[i], &r->in[i]);
     some = some || r->in[i].data;
   }
   r->empty = !some;
-  for (uint32_t i = 0; !st && some && i < call->n_in; i++) /* one operand empty, others not: zeros */
+  for (uint32_t i = 0; !st && some && i < call->n_in;
+       i++) /* one operand empty, others not: zeros */
     if (!r->in[i].data && call->in[i].data)
       st = lrp_the_host.scratch(t->ctx, &call->in[i], &r->in[i]);
   return st;
@@ -154,8 +154,7 @@ static lrp_status pass_params(table_run *t, pass_run *r)
 {
   const lrp_site *site = t->site;
   r->param = lrp_arena_alloc(&t->ctx->scratch, (site->call->n_param + 1) * sizeof *r->param);
-  if (!r->param)
-    return lrp_nomem(t->ctx, "a rule");
+  if (!r->param) return lrp_nomem(t->ctx, "a rule");
   return site->host ? lrp_step_params(t->ctx, site->host, r->pass, r->param)
                     : lrp_params_scratch(t->ctx, site, r->pass, r->param);
 }
@@ -163,16 +162,14 @@ static lrp_status pass_params(table_run *t, pass_run *r)
 static bool params_same(const lrp_tensor *a, const lrp_tensor *b, uint32_t n)
 {
   for (uint32_t i = 0; i < n; i++)
-    if (a[i].data != b[i].data)
-      return false;
+    if (a[i].data != b[i].data) return false;
   return true;
 }
 
 static bool has_bias(const table_run *t, const lrp_tensor *param)
 {
   for (uint32_t i = 0; i < t->site->call->n_param; i++)
-    if (t->site->type->param[i].role == LRP_PORT_BIAS && param[i].data)
-      return true;
+    if (t->site->type->param[i].role == LRP_PORT_BIAS && param[i].data) return true;
   return false;
 }
 
@@ -186,8 +183,7 @@ static bool is_constant(uint32_t in)
 static lrp_status evaluate(table_run *t, pass_run *r)
 {
   const lrp_status st = lrp_the_host.forward(t->ctx, t->site, r->in, r->param, &r->call);
-  if (!st)
-    r->z = lrp_reals(&r->call->out[0]);
+  if (!st) r->z = lrp_reals(&r->call->out[0]);
   return st;
 }
 
@@ -195,8 +191,7 @@ static lrp_status evaluate(table_run *t, pass_run *r)
 static lrp_status call_unrun(table_run *t, pass_run *r)
 {
   lrp_call *c = lrp_arena_alloc(&t->ctx->scratch, sizeof *c);
-  if (!c)
-    return lrp_nomem(t->ctx, "a rule");
+  if (!c) return lrp_nomem(t->ctx, "a rule");
   *c = *t->site->call;
   c->in = r->in;
   c->param = r->param;
@@ -208,8 +203,7 @@ static lrp_status evaluate_constant(table_run *t, pass_run *r)
 {
   lrp_step *step = t->site->host;
   r->z = lrp_constant_find(step, r->pass);
-  if (r->z)
-    return call_unrun(t, r);
+  if (r->z) return call_unrun(t, r);
   const lrp_status st = evaluate(t, r);
   return st ? st : lrp_constant_keep(t->ctx, step, r->pass, r->z, t->n_out);
 }
@@ -223,8 +217,7 @@ static lrp_status forward_pass(table_run *t, pass_run *r)
     for (uint32_t i = 0; i < call->n_in; i++)
       if (!r->in[i].data && call->in[i].data) {
         const lrp_status st = lrp_the_host.scratch(t->ctx, &call->in[i], &r->in[i]);
-        if (st)
-          return st;
+        if (st) return st;
       }
     return evaluate(t, r);
   }
@@ -264,11 +257,9 @@ static lrp_status denominator(table_run *t, uint32_t group, lrp_real *d)
   memset(d, 0, (size_t)t->n_out * sizeof *d);
   for (uint32_t p = 0; p < t->table->n_pass; p++) {
     pass_run *r = &t->run[p];
-    if (r->pass->group != group || r->pass->den == 0)
-      continue;
+    if (r->pass->group != group || r->pass->den == 0) continue;
     const lrp_status st = forward_pass(t, r);
-    if (st)
-      return st;
+    if (st) return st;
     const lrp_real f = (lrp_real)(r->pass->den * t->degree);
     const int64_t n = t->n_out;
     const lrp_real *z = r->z;
@@ -280,9 +271,10 @@ static lrp_status denominator(table_run *t, uint32_t group, lrp_real *d)
   return LRP_OK;
 }
 
-/* s = Rg / stab(d); eps in units of the sample's root mean square under norm_scale.  Loss to the stabiliser booked. */
-void lrp_table_quotient(const lrp_site *site, const lrp_table *table, const lrp_real *rg, const lrp_real *d, lrp_real *s,
-                        lrp_loss *loss)
+/* s = Rg / stab(d); eps in units of the sample's root mean square under norm_scale.  Loss to the
+ * stabiliser booked. */
+void lrp_table_quotient(const lrp_site *site, const lrp_table *table, const lrp_real *rg,
+                        const lrp_real *d, lrp_real *s, lrp_loss *loss)
 {
   const lrp_tensor *out = &site->call->out[0];
   const int64_t n = out->rank ? out->shape[0] : 1, m = n ? lrp_count(out) / n : 0;
@@ -290,8 +282,7 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, const lrp_
     double eps = table->eps, square = 0;
     for (int64_t i = k * m; table->norm_scale && i < (k + 1) * m; i++)
       square += (double)d[i] * (double)d[i];
-    if (table->norm_scale && m)
-      eps *= sqrt(square / (double)m);
+    if (table->norm_scale && m) eps *= sqrt(square / (double)m);
     lrp_the_host.divide(rg + k * m, d + k * m, m, table->stab, eps, s + k * m);
     double lost = 0, given = 0;
     for (int64_t i = k * m; loss && i < (k + 1) * m; i++) {
@@ -299,10 +290,8 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, const lrp_
       given += (double)rg[i];
     }
     const int64_t sample = loss ? k * loss->n / n : 0;
-    if (loss)
-      loss->stab[sample] += lost;
-    if (loss)
-      loss->gate[sample] -= given;
+    if (loss) loss->stab[sample] += lost;
+    if (loss) loss->gate[sample] -= given;
   }
 }
 
@@ -323,7 +312,8 @@ static bool pulled_by_another(table_run *t, pass_run *r)
 {
   for (uint32_t p = 0; p < t->table->n_pass; p++) {
     pass_run *q = &t->run[p];
-    if (q == r || !q->pulled || q->pass->group != r->pass->group || t->site->type->kind != LRP_KIND_LINEAR)
+    if (q == r || !q->pulled || q->pass->group != r->pass->group ||
+        t->site->type->kind != LRP_KIND_LINEAR)
       continue;
     bool same = true;
     for (uint32_t i = 0; i < t->site->call->n_param; i++)
@@ -341,8 +331,8 @@ static pass_run *pass_with_part(table_run *t, uint32_t group, uint32_t part)
 {
   for (uint32_t p = 0; p < t->table->n_pass; p++) {
     pass_run *r = &t->run[p];
-    if (r->pass->group == group && r->pass->red != 0 && !r->empty && r->pass->w_part == part && r->pass->w_a == 0 &&
-        r->pass->w_b == 1)
+    if (r->pass->group == group && r->pass->red != 0 && !r->empty && r->pass->w_part == part &&
+        r->pass->w_a == 0 && r->pass->w_b == 1)
       return r;
   }
   return NULL;
@@ -356,16 +346,15 @@ static bool whole_weights(const lrp_pass *p)
 /* W = W+ + W-: where a group pulls both parts, the whole is their sum. */
 static lrp_status pull_whole(table_run *t, pass_run *r, const lrp_tensor *s, bool *done)
 {
-  pass_run *pos = pass_with_part(t, r->pass->group, LRP_PART_POS), *neg = pass_with_part(t, r->pass->group, LRP_PART_NEG);
-  *done = pos && neg && whole_weights(r->pass) && t->site->type->kind == LRP_KIND_LINEAR && t->site->call->n_in == 1;
-  if (!*done)
-    return LRP_OK;
+  pass_run *pos = pass_with_part(t, r->pass->group, LRP_PART_POS),
+           *neg = pass_with_part(t, r->pass->group, LRP_PART_NEG);
+  *done = pos && neg && whole_weights(r->pass) && t->site->type->kind == LRP_KIND_LINEAR &&
+          t->site->call->n_in == 1;
+  if (!*done) return LRP_OK;
   lrp_status st = pos->pulled ? LRP_OK : pull(t, pos, s);
-  if (!st && !neg->pulled)
-    st = pull(t, neg, s);
+  if (!st && !neg->pulled) st = pull(t, neg, s);
   const int64_t n = lrp_count(&t->site->call->in[0]);
-  if (!st)
-    st = reals(t->ctx, n, &r->bar[0]);
+  if (!st) st = reals(t->ctx, n, &r->bar[0]);
   for (int64_t i = 0; !st && i < n; i++)
     r->bar[0][i] = pos->bar[0][i] + neg->bar[0][i];
   r->pulled = !st;
@@ -378,8 +367,7 @@ static void accumulate(const table_run *t, const pass_run *r)
   for (uint32_t k = 0; k < t->site->call->n_in && k < MAX_IN; k++) {
     lrp_real *out = t->site->r_in[k].data;
     const lrp_real *bar = r->bar[k], *x = r->in[k].data;
-    if (!out || !bar || !x)
-      continue;
+    if (!out || !bar || !x) continue;
     const int64_t n = lrp_count(&t->site->r_in[k]);
 #pragma omp parallel for simd if (n > 65536)
     for (int64_t i = 0; i < n; i++) /* x = -inf is a mask: only where something came back */
@@ -392,15 +380,11 @@ static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s)
   lrp_status st = LRP_OK;
   for (uint32_t p = 0; !st && p < t->table->n_pass; p++) {
     pass_run *r = &t->run[p];
-    if (r->pass->group != group || r->pass->red == 0 || r->empty)
-      continue;
+    if (r->pass->group != group || r->pass->red == 0 || r->empty) continue;
     bool done = r->pulled || pulled_by_another(t, r);
-    if (!done)
-      st = pull_whole(t, r, s, &done);
-    if (!st && !done)
-      st = pull(t, r, s);
-    if (!st)
-      accumulate(t, r);
+    if (!done) st = pull_whole(t, r, s, &done);
+    if (!st && !done) st = pull(t, r, s);
+    if (!st) accumulate(t, r);
   }
   return st;
 }
@@ -411,30 +395,29 @@ static lrp_status group_eval(table_run *t, uint32_t group, lrp_real *rg, lrp_los
   lrp_real *d;
   lrp_tensor s[MAX_IN] = {{0}};
   lrp_status st = reals(ctx, t->n_out, &d);
-  if (!st)
-    st = lrp_the_host.scratch(ctx, &t->site->r_out[0], &s[0]);
+  if (!st) st = lrp_the_host.scratch(ctx, &t->site->r_out[0], &s[0]);
   for (uint32_t p = 0; !st && p < t->table->n_pass; p++)
     if (t->run[p].pass->group == group && t->run[p].pass->den == 0 && t->run[p].pass->red != 0)
       st = forward_pass(t, &t->run[p]); /* pulled back only: the layer may need what it saves */
-  if (!st)
-    st = denominator(t, group, d);
-  if (st)
-    return st;
+  if (!st) st = denominator(t, group, d);
+  if (st) return st;
   lrp_table_quotient(t->site, t->table, rg, d, lrp_reals(&s[0]), loss);
   return group_back(t, group, s);
 }
 
-lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *table, lrp_loss *loss)
+lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *table,
+                          lrp_loss *loss)
 {
   if (table->n_pass > 8 || table->n_group > 4 || !table->n_pass || !table->n_group)
-    return lrp_fail(ctx, LRP_E_ABI, "the rule's table has %u passes and %u groups; 1 to 8 and 1 to 4 are possible",
+    return lrp_fail(ctx, LRP_E_ABI,
+                    "the rule's table has %u passes and %u groups; 1 to 8 and 1 to 4 are possible",
                     table->n_pass, table->n_group);
   if (site->call->n_in > MAX_IN || site->call->n_out != 1 || !site->type->vjp)
     return lrp_fail(ctx, LRP_E_UNSUPPORTED,
-                    "a rule that is a table takes layers with one output and at most %d inputs; layer \"%s\" has %u and %u",
+                    "a rule that is a table takes layers with one output and at most %d inputs; "
+                    "layer \"%s\" has %u and %u",
                     MAX_IN, site->type->name, site->call->n_out, site->call->n_in);
-  if (lrp_table_is_paired(site, table))
-    return lrp_table_eval_paired(ctx, site, table, loss);
+  if (lrp_table_is_paired(site, table)) return lrp_table_eval_paired(ctx, site, table, loss);
   table_run t = {.ctx = ctx, .site = site, .table = table, .n_out = lrp_count(&site->call->out[0])};
   t.degree = site->degree ? site->degree : 1;
   lrp_status st = LRP_OK;
@@ -442,15 +425,13 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
     t.run[p].pass = &table->pass[p];
     st = table->pass[p].group < table->n_group
              ? pass_inputs(&t, &t.run[p])
-             : lrp_fail(ctx, LRP_E_ABI, "the rule's pass %u names group %u of %u", p, table->pass[p].group, table->n_group);
-    if (!st)
-      st = pass_params(&t, &t.run[p]);
+             : lrp_fail(ctx, LRP_E_ABI, "the rule's pass %u names group %u of %u", p,
+                        table->pass[p].group, table->n_group);
+    if (!st) st = pass_params(&t, &t.run[p]);
   }
   lrp_real *rg;
-  if (!st)
-    st = reals(ctx, t.n_out, &rg);
+  if (!st) st = reals(ctx, t.n_out, &rg);
   for (uint32_t g = 0; !st && g < table->n_group; g++)
-    if (lrp_table_gate(site, &table->group[g], rg))
-      st = group_eval(&t, g, rg, loss);
+    if (lrp_table_gate(site, &table->group[g], rg)) st = group_eval(&t, g, rg, loss);
   return st;
 }

@@ -17,7 +17,7 @@ typedef struct resize {
 #define COMMON_ARGS                                                                                           \
   {.name = "axes", .type = LRP_ARG_INTS, .flags = LRP_ARG_AXIS, .doc = "axes that get another size"},         \
       {.name = "sizes", .type = LRP_ARG_INTS, .max = 1e15, .doc = "their new sizes; empty: scales are used"}, \
-      {.name = "scales", .type = LRP_ARG_REALS, .min = 1e-9, .max = 1e9,                                      \
+      {.name = "scales", .type = LRP_ARG_REALS, .flags = LRP_ARG_OPEN_MIN, .min = 0, .max = 1e9,                                      \
        .doc = "new size over old one; empty: sizes are used"},                                                \
       {.name = "mode", .type = LRP_ARG_CHOICE, .choices = "nearest|linear|cubic", .doc = "interpolation"},    \
       {.name = "where",                                                                                       \

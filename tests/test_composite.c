@@ -51,8 +51,7 @@ static const char *rule_of(const char *text, const char *node, lrp_composite **c
   lrp_ck_ok(ctx, lrp_composite_open(ctx, text, model, c));
   lrp_ck_ok(ctx, lrp_graph_assign(ctx, graph, *c));
   for (int64_t i = 0; i < lrp_graph_n_node(graph); i++)
-    if (!strcmp(lrp_graph_node(graph, i).name, node))
-      return lrp_graph_node(graph, i).rule;
+    if (!strcmp(lrp_graph_node(graph, i).name, node)) return lrp_graph_node(graph, i).rule;
   ck_abort_msg("no node %s", node);
   return "";
 }
@@ -91,9 +90,11 @@ START_TEST(a_bare_word_is_a_kind_or_a_layer_type)
 {
   lrp_composite *c;
   open_model("cnn_max");
-  ck_assert_ptr_nonnull(strstr(rule_of("conv -> zplus; include base; linear -> epsilon", "conv1", &c), "zplus"));
+  ck_assert_ptr_nonnull(
+      strstr(rule_of("conv -> zplus; include base; linear -> epsilon", "conv1", &c), "zplus"));
   lrp_composite_free(c);
-  ck_assert_ptr_nonnull(strstr(rule_of("conv -> zplus; include base; linear -> epsilon", "fc1", &c), "epsilon"));
+  ck_assert_ptr_nonnull(
+      strstr(rule_of("conv -> zplus; include base; linear -> epsilon", "fc1", &c), "epsilon"));
   lrp_composite_free(c);
 }
 END_TEST
@@ -102,9 +103,11 @@ START_TEST(first_matching_line_wins)
 {
   lrp_composite *c;
   open_model("mlp");
-  ck_assert_ptr_nonnull(strstr(rule_of("name:fc1 -> flat; include base; linear -> zplus", "fc1", &c), "flat"));
+  ck_assert_ptr_nonnull(
+      strstr(rule_of("name:fc1 -> flat; include base; linear -> zplus", "fc1", &c), "flat"));
   lrp_composite_free(c);
-  ck_assert_ptr_nonnull(strstr(rule_of("include base; linear -> zplus; name:fc1 -> flat", "fc1", &c), "zplus"));
+  ck_assert_ptr_nonnull(
+      strstr(rule_of("include base; linear -> zplus; name:fc1 -> flat", "fc1", &c), "zplus"));
   lrp_composite_free(c);
 }
 END_TEST
@@ -113,10 +116,12 @@ START_TEST(first_and_last_go_by_the_graph)
 {
   lrp_composite *c;
   open_model("textcnn");
-  const char *text = "first:linear -> flat; last:linear -> epsilon(0.5); include base; linear -> zplus";
+  const char *text =
+      "first:linear -> flat; last:linear -> epsilon(0.5); include base; linear -> zplus";
   ck_assert_ptr_nonnull(strstr(rule_of(text, "c3", &c), "flat"));
   lrp_composite_free(c);
-  ck_assert_ptr_nonnull(strstr(rule_of(text, "c4", &c), "flat")); /* parallel to c3: both are first */
+  ck_assert_ptr_nonnull(
+      strstr(rule_of(text, "c4", &c), "flat")); /* parallel to c3: both are first */
   lrp_composite_free(c);
   ck_assert_ptr_nonnull(strstr(rule_of(text, "fc", &c), "epsilon=0.5"));
   lrp_composite_free(c);
@@ -127,7 +132,8 @@ START_TEST(matchers_on_a_line_must_all_fit)
 {
   lrp_composite *c;
   open_model("mlp");
-  const char *text = "layer:dense op:Gemm name:fc[23] depth:0.6..1 -> gamma; include base; linear -> epsilon";
+  const char *text =
+      "layer:dense op:Gemm name:fc[23] depth:0.6..1 -> gamma; include base; linear -> epsilon";
   ck_assert_ptr_nonnull(strstr(rule_of(text, "fc3", &c), "gamma"));
   lrp_composite_free(c);
   ck_assert_ptr_nonnull(strstr(rule_of(text, "fc2", &c), "epsilon"));
@@ -234,7 +240,8 @@ Suite *suite_composite(void)
   tcase_add_test(t, freezing_what_is_not_there_is_an_error);
   tcase_add_test(t, a_file_that_includes_itself_is_refused);
   tcase_add_test(t, a_binary_file_is_refused);
-  tcase_add_loop_test(t, nonsense_is_answered_with_a_sentence, 0, sizeof NONSENSE / sizeof NONSENSE[0]);
+  tcase_add_loop_test(t, nonsense_is_answered_with_a_sentence, 0,
+                      sizeof NONSENSE / sizeof NONSENSE[0]);
   suite_add_tcase(s, t);
   return s;
 }

@@ -1,10 +1,12 @@
-/* test_golden.c - relevance against what zennit 1.0.0, captum 0.9.0 and others compute: every rel_*.npy of every case.
+/* test_golden.c - relevance against what zennit 1.0.0, captum 0.9.0 and others compute: every
+ * rel_*.npy of every case.
  *
- * Tolerance: max|R - ref| <= max(1e-5, 20 noise32_rel) max|ref|, where noise32_rel is what the reference program itself
- * loses in float32 on that case; 1e-9 for the double build (1e-5 for Captum's dialect there, whose pools have another
- * epsilon than base.composite).  Outputs: 1e-5 of the largest. */
-#include "test.h"
+ * Tolerance: max|R - ref| <= max(1e-5, 20 noise32_rel) max|ref|, where noise32_rel is what the
+ * reference program itself loses in float32 on that case; 1e-9 for the double build (1e-5 for
+ * Captum's dialect there, whose pools have another epsilon than base.composite).  Outputs: 1e-5 of
+ * the largest. */
 #include "lrp/lrp.h"
+#include "test.h"
 #include <dirent.h>
 #include <jansson.h>
 #include <math.h>
@@ -13,9 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const CASES[] = {"mlp",     "mlp_nobias", "mlp_tanh",        "dead",        "cnn_max",
-                                    "cnn_avg", "cnn_bn",     "cnn_bn_unmerged", "resnet_tiny", "cnn_overlap_pool",
-                                    "deconv",  "textcnn",    "mlp_residual",    "fire_concat", "text_bow"};
+static const char *const CASES[] = {
+    "mlp",     "mlp_nobias", "mlp_tanh",        "dead",        "cnn_max",
+    "cnn_avg", "cnn_bn",     "cnn_bn_unmerged", "resnet_tiny", "cnn_overlap_pool",
+    "deconv",  "textcnn",    "mlp_residual",    "fire_concat", "text_bow"};
 enum { N_CASE = sizeof CASES / sizeof CASES[0] };
 #ifdef LRP_REAL_DOUBLE
 static const double FLOOR = 1e-9, OUTPUT = 1e-9;
@@ -54,7 +57,8 @@ static void open_case(golden *g, const char *name)
   must(g->ctx, lrp_model_open(g->ctx, file_of(g, "model.onnx"), &g->model));
   const char *in = file_of(g, "input.npy");
   must(g->ctx, lrp_input_npy(g->ctx, g->model, &in, 1, &g->input));
-  must(g->ctx, lrp_graph_build(g->ctx, g->model, g->input, strstr(name, "unmerged") ? "none" : NULL, &g->graph));
+  must(g->ctx, lrp_graph_build(g->ctx, g->model, g->input, strstr(name, "unmerged") ? "none" : NULL,
+                               &g->graph));
   must(g->ctx, lrp_graph_forward(g->ctx, g->graph, g->input));
   g->meta = json_load_file(file_of(g, "meta.json"), 0, NULL);
   ck_assert_ptr_nonnull(g->meta);
@@ -95,15 +99,15 @@ static double tolerance(const golden *g, const char *key)
 #endif
 }
 
-/* zennit's presets with a first-layer rule treat the first registered module only: in textcnn that is c3. */
+/* zennit's presets with a first-layer rule treat the first registered module only: in textcnn that
+ * is c3. */
 static const char *composite_of(const golden *g, const char *key, const char *name)
 {
   static char text[4096];
   char relative[300];
   snprintf(relative, sizeof relative, "golden/composites/%s.composite", key);
   snprintf(text, sizeof text, "%s", lrp_test_path(relative));
-  if (strcmp(name, "textcnn"))
-    return text;
+  if (strcmp(name, "textcnn")) return text;
   FILE *f = fopen(text, "r");
   ck_assert_msg(f != NULL, "%s", text);
   size_t n = fread(text, 1, sizeof text - 1, f);
@@ -116,26 +120,34 @@ static const char *composite_of(const golden *g, const char *key, const char *na
   return text;
 }
 
-static void relevance_of(golden *g, const char *key, const char *name, const lrp_relevance **out, lrp_composite **c)
+static void relevance_of(golden *g, const char *key, const char *name, const lrp_relevance **out,
+                         lrp_composite **c)
 {
   const char *at = !strncmp(key, "embedding_", 10) ? "emb" : NULL;
-  const char *composite = !strncmp(key, "embedding_", 10) ? key + 10 : !strncmp(key, "token_", 6) ? key + 6 : key;
+  const char *composite = !strncmp(key, "embedding_", 10) ? key + 10
+                          : !strncmp(key, "token_", 6)    ? key + 6
+                                                          : key;
   const int32_t method = !strcmp(key, "gradient")                 ? LRP_METHOD_GRADIENT
                          : !strcmp(key, "input_x_gradient")       ? LRP_METHOD_INPUT_X_GRADIENT
                          : !strcmp(key, "integrated_gradients20") ? LRP_METHOD_INTEGRATED_GRADIENTS
                                                                   : LRP_METHOD_LRP;
-  const bool unit = strstr(key, "_seed_unit") != NULL, whole = strstr(key, "_seed_identity") != NULL;
+  const bool unit = strstr(key, "_seed_unit") != NULL,
+             whole = strstr(key, "_seed_identity") != NULL;
   lrp_target target[8];
   const lrp_tensor *scores = lrp_graph_scores(g->graph);
   ck_assert_int_le(lrp_graph_n_batch(g->graph), 8);
   for (int64_t k = 0; k < lrp_graph_n_batch(g->graph); k++)
-    must(g->ctx, lrp_target_parse(g->ctx, g->model, whole ? "all" : "argmax", scores, k, &target[k]));
+    must(g->ctx,
+         lrp_target_parse(g->ctx, g->model, whole ? "all" : "argmax", scores, k, &target[k]));
   if (method == LRP_METHOD_LRP) {
-    must(g->ctx, lrp_composite_open(g->ctx, unit || whole ? composite_of(g, "eps1e-6", name) : composite_of(g, composite, name),
+    must(g->ctx, lrp_composite_open(g->ctx,
+                                    unit || whole ? composite_of(g, "eps1e-6", name)
+                                                  : composite_of(g, composite, name),
                                     g->model, c));
     must(g->ctx, lrp_graph_assign(g->ctx, g->graph, *c));
   }
-  must(g->ctx, lrp_graph_explain(g->ctx, g->graph, g->input, target, unit ? LRP_SEED_ONE : LRP_SEED_LOGIT, method, 20, at, out));
+  must(g->ctx, lrp_graph_explain(g->ctx, g->graph, g->input, target,
+                                 unit ? LRP_SEED_ONE : LRP_SEED_LOGIT, method, 20, at, out));
 }
 
 static void check_one(golden *g, const char *name, const char *file)
@@ -152,7 +164,8 @@ static void check_one(golden *g, const char *name, const char *file)
   ck_assert_ptr_nonnull(got->data);
   double largest;
   const double worst = distance(got, &ref, &largest), tol = tolerance(g, key) * largest;
-  ck_assert_msg(worst <= tol, "%s %s: differs by %g, %g is allowed (largest %g)", name, key, worst, tol, largest);
+  ck_assert_msg(worst <= tol, "%s %s: differs by %g, %g is allowed (largest %g)", name, key, worst,
+                tol, largest);
   free(ref.data);
   lrp_composite_free(c);
 }
@@ -168,7 +181,8 @@ START_TEST(relevance_agrees_with_the_peers)
   for (struct dirent *e; (e = readdir(d));)
     if (!strncmp(e->d_name, "rel_", 4)) {
       check_one(&g, name, e->d_name);
-      must(g.ctx, lrp_graph_forward(g.ctx, g.graph, g.input)); /* integrated gradients left other activations */
+      must(g.ctx, lrp_graph_forward(g.ctx, g.graph,
+                                    g.input)); /* integrated gradients left other activations */
       n++;
     }
   closedir(d);
@@ -185,7 +199,8 @@ START_TEST(outputs_agree_with_the_reference)
   open_case(&g, CASES[_i]);
   must(g.ctx, lrp_npy_read(g.ctx, file_of(&g, "output.npy"), &ref));
   const double worst = distance(lrp_graph_output(g.graph, 0), &ref, &largest);
-  ck_assert_msg(worst <= OUTPUT * largest, "%s: outputs differ by %g of %g", CASES[_i], worst, largest);
+  ck_assert_msg(worst <= OUTPUT * largest, "%s: outputs differ by %g of %g", CASES[_i], worst,
+                largest);
   free(ref.data);
   close_case(&g);
 }

@@ -1,5 +1,5 @@
-/* test_relprop.c - the walk back as a whole: conservation by the ledger, linearity, determinism, targets, numbers that are
- * none. */
+/* test_relprop.c - the walk back as a whole: conservation by the ledger, linearity, determinism,
+ * targets, numbers that are none. */
 #include "test.h"
 #include <math.h>
 #include <stdio.h>
@@ -57,8 +57,12 @@ static const lrp_relevance *explain(const char *target, int32_t seed)
 
 static const struct setting {
   const char *name, *rules;
-} SETTINGS[] = {{"mlp_residual", "epsilon_plus"},     {"resnet_tiny", "epsilon_plus"}, {"resnet_tiny", "include base; linear -> gamma"},
-                {"cnn_avg", "epsilon_alpha2_beta1"},  {"cnn_max", "epsilon_plus_flat"}, {"fire_concat", "include base; linear -> epsilon(0.25)"},
+} SETTINGS[] = {{"mlp_residual", "epsilon_plus"},
+                {"resnet_tiny", "epsilon_plus"},
+                {"resnet_tiny", "include base; linear -> gamma"},
+                {"cnn_avg", "epsilon_alpha2_beta1"},
+                {"cnn_max", "epsilon_plus_flat"},
+                {"fire_concat", "include base; linear -> epsilon(0.25)"},
                 {"textcnn", "include base; linear -> zplus"}};
 
 /* explained score = relevance at the inputs + all that the ledger names as lost. */
@@ -151,11 +155,13 @@ END_TEST
 
 START_TEST(targets_that_are_none_are_refused)
 {
-  static const char *const BAD[] = {"4711", "-1", "no such label", "1-1", "1-", "1-9", "0x1", "999999999999999999999"};
+  static const char *const BAD[] = {"4711", "-1",  "no such label", "1-1",
+                                    "1-",   "1-9", "0x1",           "999999999999999999999"};
   lrp_target t;
   open_case("mlp", "epsilon_plus");
   for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
-    lrp_ck_fails(ctx, LRP_E_ARG, "index from 0 to 3", lrp_target_parse(ctx, model, BAD[i], lrp_graph_scores(graph), 0, &t));
+    lrp_ck_fails(ctx, LRP_E_ARG, "index from 0 to 3",
+                 lrp_target_parse(ctx, model, BAD[i], lrp_graph_scores(graph), 0, &t));
 }
 END_TEST
 
@@ -196,7 +202,8 @@ START_TEST(relevance_inside_is_given_on_demand)
   for (int64_t i = 0; i < lrp_count(r->at); i++)
     sum += (double)lrp_reals(r->at)[i];
   for (int k = 0; k < 3; k++)
-    in += r->ledger[0 * 3 + k].r_out; /* fc1: what arrives above it passed the activation unchanged */
+    in +=
+        r->ledger[0 * 3 + k].r_out; /* fc1: what arrives above it passed the activation unchanged */
   ck_assert_double_eq_tol(sum, in, 1e-5);
 }
 END_TEST
@@ -207,7 +214,8 @@ START_TEST(a_walk_needs_a_forward_pass)
   lrp_graph *fresh;
   open_case("mlp", "epsilon_plus");
   lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, NULL, &fresh));
-  lrp_ck_fails(ctx, LRP_E_ARG, "forward pass first", lrp_graph_relprop(ctx, fresh, lrp_graph_scores(graph), NULL, &r));
+  lrp_ck_fails(ctx, LRP_E_ARG, "forward pass first",
+               lrp_graph_relprop(ctx, fresh, lrp_graph_scores(graph), NULL, &r));
   lrp_graph_free(fresh);
 }
 END_TEST
@@ -234,7 +242,8 @@ START_TEST(an_unknown_canonizer_is_refused)
 {
   lrp_graph *g;
   open_case("mlp", "epsilon_plus");
-  lrp_ck_fails(ctx, LRP_E_ARG, "canonizer \"magic\"", lrp_graph_build(ctx, model, input, "merge_affine,magic", &g));
+  lrp_ck_fails(ctx, LRP_E_ARG, "canonizer \"magic\"",
+               lrp_graph_build(ctx, model, input, "merge_affine,magic", &g));
 }
 END_TEST
 
@@ -255,7 +264,8 @@ Suite *suite_relprop(void)
   Suite *s = suite_create("relprop");
   TCase *t = tcase_create("walk");
   tcase_add_checked_fixture(t, setup, teardown);
-  tcase_add_loop_test(t, the_ledger_accounts_for_all_relevance, 0, sizeof SETTINGS / sizeof SETTINGS[0]);
+  tcase_add_loop_test(t, the_ledger_accounts_for_all_relevance, 0,
+                      sizeof SETTINGS / sizeof SETTINGS[0]);
   tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
   tcase_add_test(t, a_net_without_biases_conserves_all);
   tcase_add_test(t, two_runs_give_the_same_bits);

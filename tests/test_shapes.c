@@ -399,11 +399,11 @@ START_TEST(clip_has_bounds_as_attributes_inputs_or_not_at_all)
 }
 END_TEST
 
-START_TEST(pow_takes_one_constant_exponent)
+START_TEST(pow_takes_one_exponent_or_an_array)
 {
   GIVES("(3)", V(4, 1, 9), .op = "Pow", .opset = 13, .in = {LIVE("3", V(-2, 1, 3)), CONST("", V(2))});
   GIVES("(3)", V(-8, 1, 27), .op = "Pow", .opset = 13, .in = {LIVE("3", V(-2, 1, 3)), INTS("1", V(3))});
-  REFUSED(LRP_E_UNSUPPORTED, "one constant exponent", .op = "Pow", .opset = 13, .in = {LIVE("2", NULL), CONST("2", NULL)});
+  GIVES("(2)", V(1, 4), .op = "Pow", .opset = 13, .in = {LIVE("2", NULL), CONST("2", NULL)});
 }
 END_TEST
 
@@ -519,7 +519,7 @@ Suite *suite_shapes(void)
   tcase_add_test(tc, a_constant_operand_makes_an_affine_layer_in_either_place);
   tcase_add_test(tc, what_is_not_affine_stays_with_the_live_layers);
   tcase_add_test(tc, clip_has_bounds_as_attributes_inputs_or_not_at_all);
-  tcase_add_test(tc, pow_takes_one_constant_exponent);
+  tcase_add_test(tc, pow_takes_one_exponent_or_an_array);
   tcase_add_test(tc, dropout_is_the_identity_and_its_mask_is_ones);
   tcase_add_test(tc, max_gives_relevance_to_the_first_of_equal_operands);
   tcase_add_test(tc, where_routes_relevance_by_the_condition);

@@ -1,5 +1,5 @@
-/* test_table.c - every rule that is a table, evaluated by the host with all its shortcuts, against the formula of
- * plugin.h written out in loops on a dense layer. */
+/* test_table.c - every rule that is a table, evaluated by the host with all its shortcuts, against
+ * the formula of plugin.h written out in loops on a dense layer. */
 #include "test.h"
 #include <math.h>
 #include <stdbool.h>
@@ -81,8 +81,7 @@ static double written_out(const problem *q, const lrp_table *t, double *out)
       for (int o = 0; o < O; o++) {
         for (uint32_t i = 0; i < t->n_pass; i++) {
           const lrp_pass *p = &t->pass[i];
-          if (p->group != g)
-            continue;
+          if (p->group != g) continue;
           double z = p->b_a * (double)q->b[o] + p->b_b * part((double)q->b[o], p->b_part);
           for (int k = 0; k < K; k++)
             z += in_part((double)q->x[n * K + k], t, p) * weight(q, p, o, k);
@@ -93,12 +92,15 @@ static double written_out(const problem *q, const lrp_table *t, double *out)
       const double eps = t->norm_scale ? t->eps * sqrt(square / O) : t->eps;
       for (int o = 0; o < O; o++) {
         const double z = (double)q->z[n * O + o];
-        const bool open = t->group[g].gate == LRP_GATE_ALL || (t->group[g].gate == LRP_GATE_POS ? z > 0 : z < 0);
-        const double s = open ? t->group[g].coef * (double)q->r[n * O + o] / stabilised(t, d[o], eps) : 0;
+        const bool open =
+            t->group[g].gate == LRP_GATE_ALL || (t->group[g].gate == LRP_GATE_POS ? z > 0 : z < 0);
+        const double s =
+            open ? t->group[g].coef * (double)q->r[n * O + o] / stabilised(t, d[o], eps) : 0;
         smallest = open ? fmin(smallest, fabs(stabilised(t, d[o], eps))) : smallest;
         for (uint32_t i = 0; i < t->n_pass; i++)
           for (int k = 0; t->pass[i].group == g && k < K; k++)
-            out[n * K + k] += t->pass[i].red * in_part((double)q->x[n * K + k], t, &t->pass[i]) * weight(q, &t->pass[i], o, k) * s;
+            out[n * K + k] += t->pass[i].red * in_part((double)q->x[n * K + k], t, &t->pass[i]) *
+                              weight(q, &t->pass[i], o, k) * s;
       }
     }
   return smallest;
@@ -118,19 +120,26 @@ static void fill(problem *q, bool nonneg)
 }
 
 /* The host's evaluation on layer "dense" with weights (O,K). */
-static void by_the_host(lrp_ctx *ctx, problem *q, const lrp_rule *rule, const lrp_value *args, bool nonneg)
+static void by_the_host(lrp_ctx *ctx, problem *q, const lrp_rule *rule, const lrp_value *args,
+                        bool nonneg)
 {
   const lrp_layer_type *dense = lrp_find_layer(ctx, "dense");
   ck_assert_ptr_nonnull(dense);
   lrp_value dense_args[16];
   void *inst = NULL;
   lrp_ck_ok(ctx, lrp_args_parse(ctx, "dense", dense->args, "trans=on", dense_args));
-  if (dense->create)
-    lrp_ck_ok(ctx, dense->create(lrp_host_table(), ctx, dense_args, &inst));
+  if (dense->create) lrp_ck_ok(ctx, dense->create(lrp_host_table(), ctx, dense_args, &inst));
   lrp_tensor in[1] = {{.data = q->x, .rank = 2, .shape = {N, K}, .flags = nonneg ? LRP_NONNEG : 0}};
-  lrp_tensor param[2] = {{.data = q->w, .rank = 2, .shape = {O, K}}, {.data = q->b, .rank = 1, .shape = {O}}};
+  lrp_tensor param[2] = {{.data = q->w, .rank = 2, .shape = {O, K}},
+                         {.data = q->b, .rank = 1, .shape = {O}}};
   lrp_tensor out[1] = {{0}}, saved[4] = {{0}};
-  lrp_call call = {.struct_size = sizeof call, .n_in = 1, .n_param = 2, .n_out = 1, .in = in, .param = param, .out = out,
+  lrp_call call = {.struct_size = sizeof call,
+                   .n_in = 1,
+                   .n_param = 2,
+                   .n_out = 1,
+                   .in = in,
+                   .param = param,
+                   .out = out,
                    .saved = saved};
   lrp_ck_ok(ctx, dense->infer(lrp_host_table(), ctx, inst, &call));
   out[0].data = q->z;
@@ -138,11 +147,15 @@ static void by_the_host(lrp_ctx *ctx, problem *q, const lrp_rule *rule, const lr
   lrp_tensor r_out[1] = {out[0]}, r_in[1] = {in[0]};
   r_out[0].data = q->r;
   r_in[0].data = q->got;
-  const lrp_site site = {.struct_size = sizeof site, .degree = 1, .type = dense, .inst = inst, .call = &call, .r_out = r_out,
+  const lrp_site site = {.struct_size = sizeof site,
+                         .degree = 1,
+                         .type = dense,
+                         .inst = inst,
+                         .call = &call,
+                         .r_out = r_out,
                          .r_in = r_in};
   lrp_ck_ok(ctx, lrp_host_table()->relprop(ctx, rule, args, &site));
-  if (dense->destroy)
-    dense->destroy(inst);
+  if (dense->destroy) dense->destroy(inst);
 }
 
 static const char *const ARGS[] = {"",
@@ -160,8 +173,7 @@ enum { N_ARGS = sizeof ARGS / sizeof ARGS[0] };
 /* Does the rule take these arguments? */
 static bool takes(lrp_ctx *ctx, const lrp_rule *rule, const char *text, lrp_value *v)
 {
-  if (lrp_args_parse(ctx, rule->name, rule->args, text, v))
-    return false;
+  if (lrp_args_parse(ctx, rule->name, rule->args, text, v)) return false;
   return !rule->check || !rule->check(lrp_host_table(), ctx, v);
 }
 
@@ -178,20 +190,19 @@ START_TEST(tables_agree_with_the_formula_written_out)
       problem q;
       double want[N * K], largest = 0;
       lrp_table t = {.struct_size = sizeof t};
-      if (!takes(ctx, rule, ARGS[k], v))
-        continue;
+      if (!takes(ctx, rule, ARGS[k], v)) continue;
       state = (uint32_t)(7919 * i + 31 * k + _i);
       const uint32_t seed = state;
       fill(&q, _i % 2);
       by_the_host(ctx, &q, rule, v, _i % 2);
       rule->table(v, &t);
-      if (written_out(&q, &t, want) < 1e-3)
-        continue;
+      if (written_out(&q, &t, want) < 1e-3) continue;
       for (int j = 0; j < N * K; j++)
         largest = fmax(largest, fabs(want[j]));
       for (int j = 0; j < N * K; j++)
-        ck_assert_msg(fabs((double)q.got[j] - want[j]) <= 2e-4 * largest + 1e-6, "%s(%s) at %d: %g, %g was expected (seed %u)",
-                      rule->name, ARGS[k], j, (double)q.got[j], want[j], seed);
+        ck_assert_msg(fabs((double)q.got[j] - want[j]) <= 2e-4 * largest + 1e-6,
+                      "%s(%s) at %d: %g, %g was expected (seed %u)", rule->name, ARGS[k], j,
+                      (double)q.got[j], want[j], seed);
       lrp_scratch_reset(ctx);
       compared++;
     }

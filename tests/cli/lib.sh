@@ -1,6 +1,7 @@
 # lib.sh - sourced by the tests of the command: a fresh folder, runs with an expected status, TAP on stdout.
 #   LRP             the command
 #   LRP_TEST_DATA   the folder tests of the source
+# and, for plugins, LRP_CFLAGS (where lrp/plugin.h is), LRP_TEST_CC, LRP_TEST_PLUGINS (broken modules), LRP_TEST_BUILD.
 : "${LRP:?the path of lrp was expected}" "${LRP_TEST_DATA:?the folder tests of the source was expected}"
 source=$(cd "$LRP_TEST_DATA/.." && pwd) || exit 99
 models=$source/examples/models
@@ -11,7 +12,7 @@ boot=$data/ankle-boot.png
 folder=$(mktemp -d) || exit 99
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 99
-unset LRP_DB LRP_PLUGIN_PATH LRP_PRESET_PATH LRP_THREADS NO_COLOR COLORTERM
+unset LRP_DB LRP_PLUGIN_PATH LRP_PRESET_PATH LRP_THREADS NO_COLOR COLORTERM MAKEFLAGS MFLAGS MAKELEVEL
 n_test=0
 why=
 # An escape, as a terminal would obey it.

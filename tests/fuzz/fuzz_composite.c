@@ -1,4 +1,5 @@
-/* fuzz_composite.c - any bytes as a composite: read as inline text, and what was read is read again the same. */
+/* fuzz_composite.c - any bytes as a composite: read as inline text, and what was read is read again
+ * the same. */
 #include "core.h"
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
   lrp_composite *c, *again;
   if (!ctx) {
     LRP_PRELOAD();
-    if (lrp_ctx_new(&ctx) || lrp_plugins_open(ctx) || lrp_n_rule(ctx) < 5)
-      abort();
+    if (lrp_ctx_new(&ctx) || lrp_plugins_open(ctx) || lrp_n_rule(ctx) < 5) abort();
   }
   char *text = malloc(n + 2);
-  if (!text)
-    return 0;
+  if (!text) return 0;
   memcpy(text, data, n);
   text[n] = ';'; /* text, never the name of a file */
   text[n + 1] = 0;

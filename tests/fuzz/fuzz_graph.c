@@ -1,5 +1,6 @@
-/* fuzz_graph.c - any bytes as a model that is built, run and walked back: shape inference, folding, canonizers, every
- * layer's checks.  Memory is limited; a problem that would only take long is left out. */
+/* fuzz_graph.c - any bytes as a model that is built, run and walked back: shape inference, folding,
+ * canonizers, every layer's checks.  Memory is limited; a problem that would only take long is left
+ * out. */
 #include "graph.h"
 #include "model.h"
 #include <stdlib.h>
@@ -12,16 +13,14 @@ enum { MOST_INPUTS = 8, LONGEST = 1 << 16 };
 /* Inputs in the model's shapes, open axes 2, small numbers; false: too many or too large. */
 static bool make_inputs(const lrp_onnx_graph *g, lrp_tensor *t)
 {
-  if (g->n_input > MOST_INPUTS)
-    return false;
+  if (g->n_input > MOST_INPUTS) return false;
   for (int64_t i = 0; i < g->n_input; i++) {
     const lrp_signature *s = &g->input[i];
     int64_t count = 1;
     t[i] = (lrp_tensor){.dtype = s->dtype, .rank = s->rank < 0 ? 2 : s->rank};
     for (int32_t k = 0; k < t[i].rank; k++) {
       t[i].shape[k] = s->rank < 0 || s->shape[k] < 0 ? 2 : s->shape[k];
-      if (t[i].shape[k] > LONGEST || (count *= t[i].shape[k]) > LONGEST)
-        return false;
+      if (t[i].shape[k] > LONGEST || (count *= t[i].shape[k]) > LONGEST) return false;
     }
     t[i].data = calloc((size_t)count + 1, sizeof(int64_t));
     for (int64_t k = 0; t[i].data && k < count; k++)
@@ -38,8 +37,7 @@ static void run(lrp_ctx *ctx, lrp_model *m, const lrp_input *in)
   static const char *const RULES[] = {"epsilon_plus", "gradient"};
   lrp_graph *g;
   const lrp_relevance *r;
-  if (lrp_graph_build(ctx, m, in, NULL, &g))
-    return;
+  if (lrp_graph_build(ctx, m, in, NULL, &g)) return;
   double work = 0;
   for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
     const lrp_node_view v = lrp_graph_node(g, i);
@@ -48,8 +46,7 @@ static void run(lrp_ctx *ctx, lrp_model *m, const lrp_input *in)
   if (work < 1e8 && !lrp_graph_forward(ctx, g, in))
     for (size_t i = 0; i < sizeof RULES / sizeof RULES[0]; i++) {
       lrp_composite *c;
-      if (lrp_composite_open(ctx, RULES[i], m, &c))
-        continue;
+      if (lrp_composite_open(ctx, RULES[i], m, &c)) continue;
       if (!lrp_graph_assign(ctx, g, c))
         (void)lrp_graph_relprop(ctx, g, lrp_graph_scores(g), NULL, &r);
       lrp_composite_free(c);
@@ -64,14 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
   lrp_tensor t[MOST_INPUTS] = {{0}};
   if (!ctx) {
     LRP_PRELOAD();
-    if (lrp_ctx_new(&ctx) || lrp_plugins_open(ctx))
-      abort();
-    if (lrp_n_layer(ctx) < 10)
-      abort(); /* without layer types nothing would be tested */
+    if (lrp_ctx_new(&ctx) || lrp_plugins_open(ctx)) abort();
+    if (lrp_n_layer(ctx) < 10) abort(); /* without layer types nothing would be tested */
     lrp_set_memory_limit(ctx, MEMORY);
   }
-  if (lrp_onnx_parse(ctx, data, n, NULL, &m.onnx))
-    return 0;
+  if (lrp_onnx_parse(ctx, data, n, NULL, &m.onnx)) return 0;
   if (make_inputs(&m.onnx.graph, t)) {
     const lrp_input in = {.n_tensor = (int32_t)m.onnx.graph.n_input, .tensor = t};
     run(ctx, &m, &in);

@@ -14,19 +14,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
   "{\"id\":9,\"content\":\"Ab\",\"normalized\":true,\"single_word\":true}],"
 static const char *const files[] = {
     "{" ADDED "\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":"
-              "\"BertPreTokenizer\"},"
+    "\"BertPreTokenizer\"},"
     "\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",1],\"sep\":[\"b\",2]},"
     "\"model\":{\"type\":\"WordPiece\"," VOCAB "}}",
     "{" ADDED "\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\"},"
     "\"post_processor\":{\"type\":\"ByteLevel\"},"
     "\"model\":{\"type\":\"BPE\"," VOCAB ",\"unk_token\":\"[UNK]\",\"merges\":[[\"a\",\"b\"]]}}",
     "{" ADDED "\"normalizer\":{\"type\":\"NFKC\"},\"pre_tokenizer\":{\"type\":\"Metaspace\","
-              "\"replacement\":\"\\u2581\"},"
+    "\"replacement\":\"\\u2581\"},"
     "\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"u\",0],[\"a\",-1],[\"\\u2581\",-2],"
     "[\"\\u2581a\",-2.5],"
     "[\"bc\",-3],[\"<0x00>\",-9]]}}",
     "{" ADDED "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKD\"},{"
-              "\"type\":\"StripAccents\"},"
+    "\"type\":\"StripAccents\"},"
     "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\w*\"},\"content\":\"xy\"},{\"type\":"
     "\"Strip\"},"
     "{\"type\":\"Prepend\",\"prepend\":\"ab\"},{\"type\":\"Lowercase\"}]},"
