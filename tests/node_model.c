@@ -69,7 +69,7 @@ static void put_attribute(bytes *node, const char *item)
     for (char *p = value + 1; *p && *p != ']'; p += *p == ',')
       put_int(&a, 8, strtoll(p, &p, 10));
     put_int(&a, 20, INTS);
-  } else if (strchr(value, '.')) {
+  } else if (strchr("-0123456789", *value) && strchr(value, '.')) {
     const float f = strtof(value, NULL);
     put_varint(&a, 2 << 3 | 5);
     put(&a, &f, sizeof f);

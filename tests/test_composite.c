@@ -1,5 +1,6 @@
 /* test_composite.c - the composite language: what it says, and what it answers to nonsense. */
 #include "test.h"
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,25 @@ START_TEST(presets_are_found_with_dashes_too)
 }
 END_TEST
 
+/* Without a model: all but the one whose box is the model's. */
+START_TEST(every_preset_can_be_read)
+{
+  int n = 0;
+  DIR *d = opendir(lrp_data_dir(ctx, "presets"));
+  ck_assert_ptr_nonnull(d);
+  for (struct dirent *e; (e = readdir(d));) {
+    char name[256];
+    const char *dot = strstr(e->d_name, ".composite");
+    if (!dot || !strcmp(e->d_name, "epsilon_gamma_box.composite")) continue;
+    snprintf(name, sizeof name, "%.*s", (int)(dot - e->d_name), e->d_name);
+    lrp_ck_ok(ctx, parse(name));
+    n++;
+  }
+  closedir(d);
+  ck_assert_int_ge(n, 40);
+}
+END_TEST
+
 START_TEST(nodes_without_a_rule_are_all_listed)
 {
   lrp_composite *c;
@@ -236,6 +256,7 @@ Suite *suite_composite(void)
   tcase_add_test(t, first_and_last_go_by_the_graph);
   tcase_add_test(t, matchers_on_a_line_must_all_fit);
   tcase_add_test(t, presets_are_found_with_dashes_too);
+  tcase_add_test(t, every_preset_can_be_read);
   tcase_add_test(t, nodes_without_a_rule_are_all_listed);
   tcase_add_test(t, freezing_what_is_not_there_is_an_error);
   tcase_add_test(t, a_file_that_includes_itself_is_refused);
