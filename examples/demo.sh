@@ -11,7 +11,18 @@ color=auto
 [ "${DEMO_COLOR:-}" = "" ] || color=$DEMO_COLOR
 
 title () { printf '\n== %s\n\n' "$*"; }
-run () { printf '$ %s\n' "$*"; "$@"; }
+# The command as one would type it, then the command.
+run () {
+  printf '$'
+  for word; do
+    case $word in
+      *[!A-Za-z0-9_./-]*) printf ' "%s"' "$word" ;;
+      *) printf ' %s' "$word" ;;
+    esac
+  done
+  printf '\n'
+  "$@"
+}
 
 title "A picture: why is this an ankle boot?"
 run "$lrp" explain "$here/models/fashion-cnn" "$here/data/ankle-boot.png" -o "$out/ankle-boot.png" --color "$color"
