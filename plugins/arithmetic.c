@@ -9,20 +9,22 @@ typedef struct arithmetic {
   int fmod;
 } arithmetic;
 
-static const lrp_port power_in[] = {{.name = "x", .role = LRP_PORT_DATA},
-                                    {.name = "exponent", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE},
-                                    LRP_PORTS_END};
-static const lrp_port modulo_in[] = {{.name = "x", .role = LRP_PORT_DATA}, {.name = "divisor", .role = LRP_PORT_SIDE},
+static const lrp_port power_in[] = {
+    {.name = "x", .role = LRP_PORT_DATA},
+    {.name = "exponent", .role = LRP_PORT_SIDE, .dtype = LRP_ANY_DTYPE},
+    LRP_PORTS_END};
+static const lrp_port modulo_in[] = {{.name = "x", .role = LRP_PORT_DATA},
+                                     {.name = "divisor", .role = LRP_PORT_SIDE},
                                      LRP_PORTS_END};
 static const lrp_port outs[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const lrp_arg modulo_args[] = {
-    {.name = "fmod", .type = LRP_ARG_BOOL, .doc = "y has the sign of x, else that of the divisor"}, LRP_ARGS_END};
+    {.name = "fmod", .type = LRP_ARG_BOOL, .doc = "y has the sign of x, else that of the divisor"},
+    LRP_ARGS_END};
 
 static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, void **inst)
 {
   arithmetic *p = malloc(sizeof *p);
-  if (!p)
-    return h->fail(ctx, LRP_E_NOMEM, "modulo: no memory for an instance");
+  if (!p) return h->fail(ctx, LRP_E_NOMEM, "modulo: no memory for an instance");
   p->fmod = a[0].i != 0;
   *inst = p;
   return LRP_OK;
@@ -33,8 +35,7 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
   const lrp_tensor *x = &call->in[X];
   (void)inst;
   const lrp_status st = need_reals(h, ctx, "a power or a remainder", x);
-  if (st)
-    return st;
+  if (st) return st;
   tensor_describe(&call->out[0], LRP_REAL, x->rank, x->shape);
   return strided_broadcast(h, ctx, "a power or a remainder", &call->in[BY], &call->out[0]);
 }
@@ -75,11 +76,14 @@ static void each(int what, const lrp_call *call, const lrp_real *bar, lrp_real *
   STRIDED_FOR(&w, k, pieces)
   {
     int64_t at[STRIDED_TENSORS];
-    const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at), to = strided_flat(&w, STRIDED_PIECE, k);
+    const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at),
+                  to = strided_flat(&w, STRIDED_PIECE, k);
     for (int64_t i = 0; i < n; i++) {
       const int64_t ib = at[2] + i * sb;
       const double v = x->data ? (double)lrp_reals(x)[at[1] + i * sx] : 0;
-      const double b = !by->data ? 0 : by->dtype == LRP_INDEX ? (double)lrp_indices(by)[ib] : (double)lrp_reals(by)[ib];
+      const double b = !by->data                ? 0
+                       : by->dtype == LRP_INDEX ? (double)lrp_indices(by)[ib]
+                                                : (double)lrp_reals(by)[ib];
       const double r = bar ? (double)bar[to + i] : 1;
       y[to + i] = r == 0 ? 0 : (lrp_real)(r * value(what, v, b)); /* exactly */
     }
@@ -111,23 +115,20 @@ static lrp_status power_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, c
 {
   lrp_tensor t;
   (void)inst;
-  if (!out_bar[0].data || !in_bar[X].data)
-    return LRP_OK;
+  if (!out_bar[0].data || !in_bar[X].data) return LRP_OK;
   const lrp_status st = h->scratch(ctx, &out_bar[0], &t);
-  if (st)
-    return st;
+  if (st) return st;
   each(POWER_SLOPE, call, lrp_reals(&out_bar[0]), lrp_reals(&t));
   pull(call, lrp_reals(&t), &in_bar[X]);
   return LRP_OK;
 }
 
 /* Between its jumps, a remainder grows as x does. */
-static lrp_status modulo_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                             const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static lrp_status modulo_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                             const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   (void)h, (void)ctx, (void)inst;
-  if (out_bar[0].data && in_bar[X].data)
-    pull(call, lrp_reals(&out_bar[0]), &in_bar[X]);
+  if (out_bar[0].data && in_bar[X].data) pull(call, lrp_reals(&out_bar[0]), &in_bar[X]);
   return LRP_OK;
 }
 
@@ -144,7 +145,8 @@ static lrp_status modulo_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *n
   return LRP_OK;
 }
 
-static const lrp_operator power_operators[] = {{.domain = "", .name = "Pow", .since = 7, .inputs = "x exponent"}, {0}};
+static const lrp_operator power_operators[] = {
+    {.domain = "", .name = "Pow", .since = 7, .inputs = "x exponent"}, {0}};
 static const lrp_operator modulo_operators[] = {
     {.domain = "", .name = "Mod", .since = 10, .inputs = "x divisor", .args = modulo_read}, {0}};
 static const lrp_layer_type power_type = {.struct_size = sizeof power_type,
@@ -175,4 +177,5 @@ static const lrp_layer_type modulo_type = {.struct_size = sizeof modulo_type,
                                            .vjp = modulo_vjp,
                                            .degree = no_degree};
 static const lrp_layer_type *const layers[] = {&power_type, &modulo_type, NULL};
-LRP_PLUGIN(layer_arithmetic, "arithmetic", "1.0", "MIT", "powers and remainders", layers, NULL, NULL);
+LRP_PLUGIN(layer_arithmetic, "arithmetic", "1.0", "MIT", "powers and remainders", layers, NULL,
+           NULL);

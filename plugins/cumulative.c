@@ -9,19 +9,20 @@ typedef struct form {
 static lrp_status create(const lrp_host *h, lrp_ctx *ctx, form f, void **inst)
 {
   form *p = malloc(sizeof *p);
-  if (!p)
-    return h->fail(ctx, LRP_E_NOMEM, "cumulative: no memory for an instance");
+  if (!p) return h->fail(ctx, LRP_E_NOMEM, "cumulative: no memory for an instance");
   *p = f;
   *inst = p;
   return LRP_OK;
 }
 
 /* One integer that is an input of the node. */
-static lrp_status read_number(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, uint32_t i, int64_t *out)
+static lrp_status read_number(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, uint32_t i,
+                              int64_t *out)
 {
   const lrp_tensor *t = h->node_const(ctx, node, i);
   if (!t && h->node_rank(node, i) >= 0)
-    return h->fail(ctx, LRP_E_UNSUPPORTED, "input %u depends on the model's input; a constant was expected", i);
+    return h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "input %u depends on the model's input; a constant was expected", i);
   if (t && (t->dtype != LRP_INDEX || lrp_count(t) != 1))
     return h->fail(ctx, LRP_E_INPUT, "input %u is not one integer", i);
   *out = t ? lrp_indices(t)[0] : *out;
@@ -31,7 +32,10 @@ static lrp_status read_number(const lrp_host *h, lrp_ctx *ctx, const lrp_node *n
 /* ---- cumsum ---- */
 
 static const lrp_arg cumsum_args[] = {
-    {.name = "axis", .type = LRP_ARG_INT, .flags = LRP_ARG_AXIS, .doc = "axis along which sums run"},
+    {.name = "axis",
+     .type = LRP_ARG_INT,
+     .flags = LRP_ARG_AXIS,
+     .doc = "axis along which sums run"},
     {.name = "exclusive", .type = LRP_ARG_BOOL, .doc = "an element is left out of its own sum"},
     {.name = "reverse", .type = LRP_ARG_BOOL, .doc = "sums run from the end"},
     LRP_ARGS_END};
@@ -46,23 +50,22 @@ static lrp_status cumsum_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst
   const lrp_tensor *x = &call->in[0];
   const int64_t axis = ((const form *)inst)->a;
   if (axis < -x->rank || axis >= x->rank)
-    return h->fail(ctx, LRP_E_SHAPE, "cumsum: axis %lld is outside of a tensor of rank %d", (long long)axis, x->rank);
+    return h->fail(ctx, LRP_E_SHAPE, "cumsum: axis %lld is outside of a tensor of rank %d",
+                   (long long)axis, x->rank);
   moved_describe(&call->out[0], x, x->rank, x->shape);
   return LRP_OK;
 }
 
-#define RUN(TYPE, SUM, FROM, TO)                                                                              \
-  for (int64_t o = 0; o < outer; o++)                                                                         \
-    for (int64_t i = 0; i < inner; i++) {                                                                     \
-      SUM sum = 0;                                                                                            \
-      for (int64_t k = 0; k < n; k++) {                                                                       \
-        const int64_t at = (o * n + (reverse ? n - 1 - k : k)) * inner + i;                                   \
-        if (f->b)                                                                                             \
-          ((TYPE *)(TO)->data)[at] = (TYPE)sum;                                                               \
-        sum += (SUM)((const TYPE *)(FROM)->data)[at];                                                         \
-        if (!f->b)                                                                                            \
-          ((TYPE *)(TO)->data)[at] = (TYPE)sum;                                                               \
-      }                                                                                                       \
+#define RUN(TYPE, SUM, FROM, TO)                                                                   \
+  for (int64_t o = 0; o < outer; o++)                                                              \
+    for (int64_t i = 0; i < inner; i++) {                                                          \
+      SUM sum = 0;                                                                                 \
+      for (int64_t k = 0; k < n; k++) {                                                            \
+        const int64_t at = (o * n + (reverse ? n - 1 - k : k)) * inner + i;                        \
+        if (f->b) ((TYPE *)(TO)->data)[at] = (TYPE)sum;                                            \
+        sum += (SUM)((const TYPE *)(FROM)->data)[at];                                              \
+        if (!f->b) ((TYPE *)(TO)->data)[at] = (TYPE)sum;                                           \
+      }                                                                                            \
     }
 
 static void run_sums(const form *f, int reverse, const lrp_tensor *x, const lrp_tensor *y)
@@ -70,8 +73,7 @@ static void run_sums(const form *f, int reverse, const lrp_tensor *x, const lrp_
   const int64_t axis = f->a + (f->a < 0 ? x->rank : 0), n = x->shape[axis];
   int64_t outer = 1, inner = 1;
   for (int32_t i = 0; i < x->rank; i++)
-    if (i != axis)
-      *(i < axis ? &outer : &inner) *= x->shape[i];
+    if (i != axis) *(i < axis ? &outer : &inner) *= x->shape[i];
   if (x->dtype == LRP_REAL)
     RUN(lrp_real, double, x, y)
   else
@@ -90,13 +92,12 @@ static lrp_status cumsum_forward(const lrp_host *h, lrp_ctx *ctx, const void *in
 }
 
 /* The transpose of a running sum runs the other way. */
-static lrp_status cumsum_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                             const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static lrp_status cumsum_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                             const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   const form *f = inst;
   (void)h, (void)ctx, (void)call;
-  if (out_bar[0].data && in_bar[0].data)
-    run_sums(f, f->c == 0, &out_bar[0], &in_bar[0]);
+  if (out_bar[0].data && in_bar[0].data) run_sums(f, f->c == 0, &out_bar[0], &in_bar[0]);
   return LRP_OK;
 }
 
@@ -111,7 +112,10 @@ static lrp_status cumsum_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *n
 /* ---- trilu ---- */
 
 static const lrp_arg trilu_args[] = {
-    {.name = "upper", .type = LRP_ARG_BOOL, .def = 1, .doc = "the triangle above the diagonal is kept, else the lower"},
+    {.name = "upper",
+     .type = LRP_ARG_BOOL,
+     .def = 1,
+     .doc = "the triangle above the diagonal is kept, else the lower"},
     {.name = "k", .type = LRP_ARG_INT, .doc = "how far the diagonal is moved to the right"},
     LRP_ARGS_END};
 
@@ -159,8 +163,7 @@ static lrp_status trilu_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, c
                             const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   (void)h, (void)ctx, (void)call;
-  if (out_bar[0].data && in_bar[0].data)
-    cut_triangles(inst, &out_bar[0], &in_bar[0]);
+  if (out_bar[0].data && in_bar[0].data) cut_triangles(inst, &out_bar[0], &in_bar[0]);
   return LRP_OK;
 }
 
@@ -172,25 +175,28 @@ static lrp_status trilu_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *no
 
 /* ---- descriptors ---- */
 
-#define TYPE(NAME, ONNX, SINCE, KIND, LAYOUT, DOC)                                                            \
-  static const lrp_operator NAME##_operators[] = {                                                            \
-      {.domain = "", .name = ONNX, .since = SINCE, .inputs = "x -", .args = NAME##_read}, {0}};               \
-  static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                               \
-                                             .kind = KIND,                                                    \
-                                             .layout = LAYOUT,                                                \
-                                             .name = #NAME,                                                   \
-                                             .doc = DOC,                                                      \
-                                             .args = NAME##_args,                                             \
-                                             .in = any_in,                                                    \
-                                             .out = any_out,                                                  \
-                                             .operators = NAME##_operators,                                   \
-                                             .create = NAME##_create,                                         \
-                                             .destroy = free,                                                 \
-                                             .infer = NAME##_infer,                                           \
-                                             .forward = NAME##_forward,                                       \
+#define TYPE(NAME, ONNX, SINCE, KIND, LAYOUT, DOC)                                                 \
+  static const lrp_operator NAME##_operators[] = {                                                 \
+      {.domain = "", .name = ONNX, .since = SINCE, .inputs = "x -", .args = NAME##_read}, {0}};    \
+  static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                    \
+                                             .kind = KIND,                                         \
+                                             .layout = LAYOUT,                                     \
+                                             .name = #NAME,                                        \
+                                             .doc = DOC,                                           \
+                                             .args = NAME##_args,                                  \
+                                             .in = any_in,                                         \
+                                             .out = any_out,                                       \
+                                             .operators = NAME##_operators,                        \
+                                             .create = NAME##_create,                              \
+                                             .destroy = free,                                      \
+                                             .infer = NAME##_infer,                                \
+                                             .forward = NAME##_forward,                            \
                                              .vjp = NAME##_vjp};
-TYPE(cumsum, "CumSum", 11, LRP_KIND_POOL_SUM, LRP_LAYOUT_AXES, "y = running sums of x along an axis")
-TYPE(trilu, "Trilu", 14, LRP_KIND_RESHAPE, LRP_LAYOUT_MODEL, "y = a triangle of each matrix of x, zeros elsewhere")
+TYPE(cumsum, "CumSum", 11, LRP_KIND_POOL_SUM, LRP_LAYOUT_AXES,
+     "y = running sums of x along an axis")
+TYPE(trilu, "Trilu", 14, LRP_KIND_RESHAPE, LRP_LAYOUT_MODEL,
+     "y = a triangle of each matrix of x, zeros elsewhere")
 
 static const lrp_layer_type *const layers[] = {&cumsum_type, &trilu_type, NULL};
-LRP_PLUGIN(layer_cumulative, "cumulative", "1.0", "MIT", "running sums and triangles", layers, NULL, NULL);
+LRP_PLUGIN(layer_cumulative, "cumulative", "1.0", "MIT", "running sums and triangles", layers, NULL,
+           NULL);

@@ -13,11 +13,14 @@ typedef struct einsum {
   lrp_value term[N_TERM]; /* labels of a, b, y */
 } einsum;
 
-#define LABELS(NAME, WHAT)                                                                                    \
-  {.name = NAME, .type = LRP_ARG_INTS, .min = 0, .max = 255, .doc = "labels of the axes of " WHAT}
-static const lrp_arg args[] = {LABELS("a", "the first operand"), LABELS("b", "the second operand"), LABELS("y", "the result"),
-                               LRP_ARGS_END};
-static const lrp_port pair[] = {{.name = "a", .role = LRP_PORT_DATA}, {.name = "b", .role = LRP_PORT_DATA}, LRP_PORTS_END};
+#define LABELS(NAME, WHAT)                                                                         \
+  {                                                                                                \
+    .name = NAME, .type = LRP_ARG_INTS, .min = 0, .max = 255, .doc = "labels of the axes of " WHAT \
+  }
+static const lrp_arg args[] = {LABELS("a", "the first operand"), LABELS("b", "the second operand"),
+                               LABELS("y", "the result"), LRP_ARGS_END};
+static const lrp_port pair[] = {
+    {.name = "a", .role = LRP_PORT_DATA}, {.name = "b", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const lrp_port single[] = {{.name = "a", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const lrp_port weights[] = {{.name = "weight", .role = LRP_PORT_WEIGHT}, LRP_PORTS_END};
 static const lrp_port outs[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END};
@@ -26,8 +29,7 @@ static const char *const freezable[] = {"a", "b", NULL};
 static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, void **inst)
 {
   einsum *e = malloc(sizeof *e);
-  if (!e)
-    return h->fail(ctx, LRP_E_NOMEM, "einsum: no memory for an instance");
+  if (!e) return h->fail(ctx, LRP_E_NOMEM, "einsum: no memory for an instance");
   *e = (einsum){{a[A], a[B], a[Y]}};
   *inst = e;
   return LRP_OK;
@@ -36,26 +38,26 @@ static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, vo
 static int has_label(const lrp_value *term, int64_t label)
 {
   for (int64_t i = 0; i < term->ints.n; i++)
-    if (term->ints.v[i] == label)
-      return 1;
+    if (term->ints.v[i] == label) return 1;
   return 0;
 }
 
 /* ---- shapes ---- */
 
 /* Size of a label; an operand that has it with size 1 is repeated. */
-static lrp_status add_sizes(const lrp_host *h, lrp_ctx *ctx, const lrp_value *term, const lrp_tensor *t, int64_t *size)
+static lrp_status add_sizes(const lrp_host *h, lrp_ctx *ctx, const lrp_value *term,
+                            const lrp_tensor *t, int64_t *size)
 {
   if (t->rank != term->ints.n)
-    return h->fail(ctx, LRP_E_SHAPE, "einsum: an operand has rank %d, its term names %lld axes", t->rank,
-                   (long long)term->ints.n);
+    return h->fail(ctx, LRP_E_SHAPE, "einsum: an operand has rank %d, its term names %lld axes",
+                   t->rank, (long long)term->ints.n);
   for (int32_t i = 0; i < t->rank; i++) {
     int64_t *s = &size[term->ints.v[i]];
     if (*s > 1 && t->shape[i] > 1 && *s != t->shape[i])
-      return h->fail(ctx, LRP_E_SHAPE, "einsum: a label has size %lld in one place, %lld in another", (long long)*s,
+      return h->fail(ctx, LRP_E_SHAPE,
+                     "einsum: a label has size %lld in one place, %lld in another", (long long)*s,
                      (long long)t->shape[i]);
-    if (*s < 0 || *s == 1)
-      *s = t->shape[i];
+    if (*s < 0 || *s == 1) *s = t->shape[i];
   }
   return LRP_OK;
 }
@@ -73,17 +75,13 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
   for (int i = 0; i < 256; i++)
     size[i] = -1;
   lrp_status st = need_reals(h, ctx, "einsum", &call->in[A]);
-  if (!st && b)
-    st = need_reals(h, ctx, "einsum", b);
-  if (!st)
-    st = add_sizes(h, ctx, &e->term[A], &call->in[A], size);
-  if (!st && b)
-    st = add_sizes(h, ctx, &e->term[B], b, size);
-  if (st)
-    return st;
+  if (!st && b) st = need_reals(h, ctx, "einsum", b);
+  if (!st) st = add_sizes(h, ctx, &e->term[A], &call->in[A], size);
+  if (!st && b) st = add_sizes(h, ctx, &e->term[B], b, size);
+  if (st) return st;
   if (e->term[Y].ints.n > LRP_MAX_RANK)
-    return h->fail(ctx, LRP_E_SHAPE, "einsum: the result has rank %lld, at most %d is possible", (long long)e->term[Y].ints.n,
-                   LRP_MAX_RANK);
+    return h->fail(ctx, LRP_E_SHAPE, "einsum: the result has rank %lld, at most %d is possible",
+                   (long long)e->term[Y].ints.n, LRP_MAX_RANK);
   for (int64_t i = 0; i < e->term[Y].ints.n; i++) {
     const int64_t label = e->term[Y].ints.v[i];
     for (int64_t k = 0; k < i; k++)
@@ -94,8 +92,7 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
     shape[i] = size[label];
   }
   tensor_describe(&call->out[0], LRP_REAL, (int32_t)e->term[Y].ints.n, shape);
-  if (known_nonneg(&call->in[A]) && (!b || known_nonneg(b)))
-    call->out[0].flags = LRP_NONNEG;
+  if (known_nonneg(&call->in[A]) && (!b || known_nonneg(b))) call->out[0].flags = LRP_NONNEG;
   for (uint32_t i = 0; i < call->n_saved; i++) {
     tensor_describe(&call->saved[i], LRP_REAL, call->in[i].rank, call->in[i].shape);
     call->saved[i].flags = call->in[i].flags;
@@ -121,15 +118,15 @@ static void group_add(group *g, int64_t label, int64_t size, int known)
       }
       return;
     }
-  if (known)
-    return;
+  if (known) return;
   g->label[g->n] = label;
   g->size[g->n++] = size;
   g->count *= size;
 }
 
 /* Labels of term that the two others have (1), have not (0), in order. */
-static group group_of(const lrp_value *term, const lrp_tensor *t, const lrp_value *p, int in_p, const lrp_value *q, int in_q)
+static group group_of(const lrp_value *term, const lrp_tensor *t, const lrp_value *p, int in_p,
+                      const lrp_value *q, int in_q)
 {
   group g = {.count = 1};
   for (int32_t i = 0; i < t->rank; i++)
@@ -144,13 +141,13 @@ static int64_t label_step(const lrp_value *term, const lrp_tensor *t, int64_t la
   int64_t dense[LRP_MAX_RANK], step = 0;
   dense_steps(t, dense);
   for (int32_t i = 0; i < t->rank; i++)
-    if (term->ints.v[i] == label && t->shape[i] != 1)
-      step += dense[i];
+    if (term->ints.v[i] == label && t->shape[i] != 1) step += dense[i];
   return step;
 }
 
 /* Walk over three groups and what is summed: tensor 0 is dense (g0,g1,g2), tensor 1 is t. */
-static strided lay_out(const lrp_value *term, const lrp_tensor *t, const group *const g[3], const group *summed)
+static strided lay_out(const lrp_value *term, const lrp_tensor *t, const group *const g[3],
+                       const group *summed)
 {
   strided w = {0};
   int64_t step = g[0]->count * g[1]->count * g[2]->count;
@@ -166,7 +163,8 @@ static strided lay_out(const lrp_value *term, const lrp_tensor *t, const group *
 
 static lrp_status matrix(const lrp_host *h, lrp_ctx *ctx, const group *const g[3], lrp_tensor *out)
 {
-  const lrp_tensor like = {.dtype = LRP_REAL, .rank = 3, .shape = {g[0]->count, g[1]->count, g[2]->count}};
+  const lrp_tensor like = {
+      .dtype = LRP_REAL, .rank = 3, .shape = {g[0]->count, g[1]->count, g[2]->count}};
   return h->scratch(ctx, &like, out);
 }
 
@@ -179,9 +177,12 @@ typedef struct operand {
  * repeated (a sum, going back). */
 static lrp_status contract(const lrp_host *h, lrp_ctx *ctx, operand p, operand q, operand z)
 {
-  group b = group_of(p.term, p.t, q.term, 1, z.term, 1), rows = group_of(p.term, p.t, q.term, 0, z.term, 1);
-  group k = group_of(p.term, p.t, q.term, 1, z.term, 0), cols = group_of(q.term, q.t, p.term, 0, z.term, 1);
-  const group alone_p = group_of(p.term, p.t, q.term, 0, z.term, 0), alone_q = group_of(q.term, q.t, p.term, 0, z.term, 0);
+  group b = group_of(p.term, p.t, q.term, 1, z.term, 1),
+        rows = group_of(p.term, p.t, q.term, 0, z.term, 1);
+  group k = group_of(p.term, p.t, q.term, 1, z.term, 0),
+        cols = group_of(q.term, q.t, p.term, 0, z.term, 1);
+  const group alone_p = group_of(p.term, p.t, q.term, 0, z.term, 0),
+              alone_q = group_of(q.term, q.t, p.term, 0, z.term, 0);
   const group repeated = group_of(z.term, z.t, p.term, 0, q.term, 0);
   group *const all[] = {&b, &rows, &k, &cols};
   const operand term[] = {p, q, z};
@@ -189,21 +190,18 @@ static lrp_status contract(const lrp_host *h, lrp_ctx *ctx, operand p, operand q
     for (int o = 0; o < 3; o++)
       for (int32_t i = 0; i < term[o].t->rank; i++)
         group_add(all[g], term[o].term->ints.v[i], term[o].t->shape[i], 1);
-  const group *const as_p[] = {&b, &rows, &k}, *const as_q[] = {&b, &k, &cols}, *const as_z[] = {&b, &rows, &cols};
+  const group *const as_p[] = {&b, &rows, &k}, *const as_q[] = {&b, &k, &cols},
+                     *const as_z[] = {&b, &rows, &cols};
   lrp_tensor mp, mq, mz;
   lrp_status st = matrix(h, ctx, as_p, &mp);
-  if (!st)
-    st = matrix(h, ctx, as_q, &mq);
-  if (!st)
-    st = matrix(h, ctx, as_z, &mz);
-  if (st)
-    return st;
+  if (!st) st = matrix(h, ctx, as_q, &mq);
+  if (!st) st = matrix(h, ctx, as_z, &mz);
+  if (st) return st;
   strided w = lay_out(p.term, p.t, as_p, &alone_p);
   strided_sum(&w, 1, lrp_reals(p.t), lrp_reals(&mp));
   w = lay_out(q.term, q.t, as_q, &alone_q);
   strided_sum(&w, 1, lrp_reals(q.t), lrp_reals(&mq));
-  if (k.count && lrp_count(&mz))
-    st = h->matmul(ctx, &mp, 0, &mq, 0, NULL, &mz);
+  if (k.count && lrp_count(&mz)) st = h->matmul(ctx, &mp, 0, &mq, 0, NULL, &mz);
   w = lay_out(z.term, z.t, as_z, &repeated);
   if (!st && lrp_count(&mz)) {
     w = strided_back(w);
@@ -222,10 +220,10 @@ static const lrp_tensor *live(const lrp_call *call, uint32_t i)
 static void save_operands(const lrp_call *call)
 {
   for (uint32_t i = 0; i < call->n_saved; i++) {
-    if (call->freeze >> i & 1 || !call->saved[i].data)
-      continue;
+    if (call->freeze >> i & 1 || !call->saved[i].data) continue;
     if (call->in[i].data)
-      memcpy(call->saved[i].data, call->in[i].data, (size_t)lrp_count(&call->in[i]) * sizeof(lrp_real));
+      memcpy(call->saved[i].data, call->in[i].data,
+             (size_t)lrp_count(&call->in[i]) * sizeof(lrp_real));
     else
       tensor_zero(&call->saved[i]);
   }
@@ -241,22 +239,22 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   const lrp_tensor *b = second(call) ? live(call, B) : &ONE;
   save_operands(call);
   tensor_zero(&call->out[0]);
-  if (!live(call, A)->data || !b->data)
-    return LRP_OK;
-  return contract(h, ctx, (operand){&e->term[A], live(call, A)}, (operand){second(call) ? &e->term[B] : &no_labels, b},
+  if (!live(call, A)->data || !b->data) return LRP_OK;
+  return contract(h, ctx, (operand){&e->term[A], live(call, A)},
+                  (operand){second(call) ? &e->term[B] : &no_labels, b},
                   (operand){&e->term[Y], &call->out[0]});
 }
 
-static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call, const lrp_tensor *out_bar,
-                      lrp_tensor *in_bar)
+static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                      const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   const einsum *e = inst;
   lrp_status st = LRP_OK;
   for (uint32_t i = A; !st && i < call->n_in && out_bar[0].data; i++) {
     const lrp_tensor *other = second(call) ? live(call, !i) : &ONE;
-    if (!in_bar[i].data || call->freeze >> i & 1 || !other->data)
-      continue;
-    st = contract(h, ctx, (operand){&e->term[Y], &out_bar[0]}, (operand){second(call) ? &e->term[!i] : &no_labels, other},
+    if (!in_bar[i].data || call->freeze >> i & 1 || !other->data) continue;
+    st = contract(h, ctx, (operand){&e->term[Y], &out_bar[0]},
+                  (operand){second(call) ? &e->term[!i] : &no_labels, other},
                   (operand){&e->term[i], &in_bar[i]});
   }
   return st;
@@ -271,19 +269,17 @@ static uint32_t pair_degree(const void *inst, uint32_t freeze)
 /* ---- operators ---- */
 
 /* One term of the equation from *text on; an ellipsis stands for the axes that are left of rank, numbered from the end. */
-static lrp_status read_term(const lrp_host *h, lrp_ctx *ctx, const char **text, const char *end, int32_t rank,
-                            int32_t *ellipsis, lrp_value *out)
+static lrp_status read_term(const lrp_host *h, lrp_ctx *ctx, const char **text, const char *end,
+                            int32_t rank, int32_t *ellipsis, lrp_value *out)
 {
   int64_t *v = h->keep_ints(ctx, LRP_MAX_RANK), letters = 0, n = 0;
-  if (!v)
-    return LRP_E_NOMEM;
+  if (!v) return LRP_E_NOMEM;
   for (const char *p = *text; p < end && *p != ',' && *p != '-'; p++)
     letters += *p != ' ' && *p != '.';
   for (; *text < end && **text != ',' && **text != '-'; ++*text) {
     const char c = **text;
     int64_t more = 1;
-    if (c == ' ')
-      continue;
+    if (c == ' ') continue;
     if (c == '.') {
       if (rank >= 0)
         *ellipsis = rank - (int32_t)letters > *ellipsis ? rank - (int32_t)letters : *ellipsis;
@@ -292,7 +288,8 @@ static lrp_status read_term(const lrp_host *h, lrp_ctx *ctx, const char **text, 
         return h->fail(ctx, LRP_E_INPUT, "einsum: a point that is no ellipsis");
       *text += 2;
     } else if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) {
-      return h->fail(ctx, LRP_E_INPUT, "einsum: the equation has \"%c\" in it; letters were expected", c);
+      return h->fail(ctx, LRP_E_INPUT,
+                     "einsum: the equation has \"%c\" in it; letters were expected", c);
     }
     if (more < 0 || n + more > LRP_MAX_RANK)
       return h->fail(ctx, LRP_E_INPUT, "einsum: a term does not fit its operand");
@@ -308,8 +305,7 @@ static lrp_status read_term(const lrp_host *h, lrp_ctx *ctx, const char **text, 
 static lrp_status implicit_term(const lrp_host *h, lrp_ctx *ctx, int32_t ellipsis, lrp_value *a)
 {
   int64_t *v = h->keep_ints(ctx, 3 * LRP_MAX_RANK), n = 0;
-  if (!v)
-    return LRP_E_NOMEM;
+  if (!v) return LRP_E_NOMEM;
   for (int64_t k = ellipsis; k > 0; k--)
     v[n++] = k;
   for (int64_t label = 'A'; label <= 'z'; label++) {
@@ -317,8 +313,7 @@ static lrp_status implicit_term(const lrp_host *h, lrp_ctx *ctx, int32_t ellipsi
     for (int t = A; t <= B; t++)
       for (int64_t i = 0; i < a[t].ints.n; i++)
         times += a[t].ints.v[i] == label;
-    if (times == 1)
-      v[n++] = label;
+    if (times == 1) v[n++] = label;
   }
   a[Y].ints.v = v;
   a[Y].ints.n = n;
@@ -327,7 +322,8 @@ static lrp_status implicit_term(const lrp_host *h, lrp_ctx *ctx, int32_t ellipsi
 
 static lrp_status read_equation(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
 {
-  const char *text = h->node_text(node, "equation", ""), *end = text + strlen(text), *arrow = strstr(text, "->");
+  const char *text = h->node_text(node, "equation", ""), *end = text + strlen(text),
+             *arrow = strstr(text, "->");
   const uint32_t n = h->node_n_in(node);
   int32_t ellipsis = 0;
   lrp_status st = LRP_OK;
@@ -337,15 +333,14 @@ static lrp_status read_equation(const lrp_host *h, lrp_ctx *ctx, const lrp_node 
       return h->fail(ctx, LRP_E_INPUT, "einsum: the equation does not have %u terms", n);
     text += *text == ',';
   }
-  if (st)
-    return st;
-  if (!arrow)
-    return implicit_term(h, ctx, ellipsis, a);
+  if (st) return st;
+  if (!arrow) return implicit_term(h, ctx, ellipsis, a);
   text = arrow + 2;
   return read_term(h, ctx, &text, end, -1, &ellipsis, &a[Y]);
 }
 
-static lrp_status read_exchanged(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
+static lrp_status read_exchanged(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node,
+                                 lrp_value *a)
 {
   const lrp_status st = read_equation(h, ctx, node, a);
   const lrp_value kept = a[A];
@@ -354,22 +349,27 @@ static lrp_status read_exchanged(const lrp_host *h, lrp_ctx *ctx, const lrp_node
   return st;
 }
 
-#define OP(INPUTS, READER) {.domain = "", .name = "Einsum", .since = 12, .inputs = INPUTS, .args = READER}
+#define OP(INPUTS, READER)                                                                         \
+  {                                                                                                \
+    .domain = "", .name = "Einsum", .since = 12, .inputs = INPUTS, .args = READER                  \
+  }
 static const lrp_operator pair_operators[] = {OP("a b", read_equation), {0}};
-static const lrp_operator dense_operators[] = {OP("a weight", read_equation), OP("weight a", read_exchanged), {0}};
+static const lrp_operator dense_operators[] = {
+    OP("a weight", read_equation), OP("weight a", read_exchanged), {0}};
 static const lrp_operator sum_operators[] = {OP("a", read_equation), {0}};
-#define COMMON                                                                                                \
-  .struct_size = sizeof(lrp_layer_type), .layout = LRP_LAYOUT_MODEL, .args = args, .out = outs, .create = create, \
-  .destroy = free, .infer = infer, .forward = forward, .vjp = vjp
-static const lrp_layer_type einsum_type = {COMMON,
-                                           .kind = LRP_KIND_BILINEAR,
-                                           .n_saved = 2,
-                                           .name = "einsum",
-                                           .doc = "y = a contraction of a and b, as Einstein writes sums",
-                                           .in = pair,
-                                           .freezable = freezable,
-                                           .operators = pair_operators,
-                                           .degree = pair_degree};
+#define COMMON                                                                                     \
+  .struct_size = sizeof(lrp_layer_type), .layout = LRP_LAYOUT_MODEL, .args = args, .out = outs,    \
+  .create = create, .destroy = free, .infer = infer, .forward = forward, .vjp = vjp
+static const lrp_layer_type einsum_type = {
+    COMMON,
+    .kind = LRP_KIND_BILINEAR,
+    .n_saved = 2,
+    .name = "einsum",
+    .doc = "y = a contraction of a and b, as Einstein writes sums",
+    .in = pair,
+    .freezable = freezable,
+    .operators = pair_operators,
+    .degree = pair_degree};
 static const lrp_layer_type dense_type = {COMMON,
                                           .kind = LRP_KIND_LINEAR,
                                           .name = "einsum_dense",
@@ -377,11 +377,13 @@ static const lrp_layer_type dense_type = {COMMON,
                                           .in = single,
                                           .param = weights,
                                           .operators = dense_operators};
-static const lrp_layer_type sum_type = {COMMON,
-                                        .kind = LRP_KIND_POOL_SUM,
-                                        .name = "einsum_sum",
-                                        .doc = "y = a with its axes in another order, some of them summed over",
-                                        .in = single,
-                                        .operators = sum_operators};
+static const lrp_layer_type sum_type = {
+    COMMON,
+    .kind = LRP_KIND_POOL_SUM,
+    .name = "einsum_sum",
+    .doc = "y = a with its axes in another order, some of them summed over",
+    .in = single,
+    .operators = sum_operators};
 static const lrp_layer_type *const layers[] = {&einsum_type, &dense_type, &sum_type, NULL};
-LRP_PLUGIN(layer_einsum, "einsum", "1.0", "MIT", "contractions written as Einstein sums", layers, NULL, NULL);
+LRP_PLUGIN(layer_einsum, "einsum", "1.0", "MIT", "contractions written as Einstein sums", layers,
+           NULL, NULL);

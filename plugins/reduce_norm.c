@@ -92,14 +92,14 @@ static double others(const strided *sum, const lrp_real *x, int64_t start, int64
     int64_t at[STRIDED_TENSORS];
     strided_piece(sum, inner, r, at);
     for (int64_t i = 0; i < inner; i++)
-      if (start + at[1] + i * s != but)
-        all *= (double)x[start + at[1] + i * s];
+      if (start + at[1] + i * s != but) all *= (double)x[start + at[1] + i * s];
   }
   return all;
 }
 
 /* d y / d x of one term. */
-static double slope(int op, const strided *sum, const lrp_real *x, int64_t start, int64_t e, double y)
+static double slope(int op, const strided *sum, const lrp_real *x, int64_t start, int64_t e,
+                    double y)
 {
   const double v = (double)x[e];
   switch (op) {
@@ -118,14 +118,16 @@ static double slope(int op, const strided *sum, const lrp_real *x, int64_t start
   }
 }
 
-static lrp_status vjp(int op, const reduce *r, const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static lrp_status vjp(int op, const reduce *r, const lrp_call *call, const lrp_tensor *out_bar,
+                      lrp_tensor *in_bar)
 {
   const lrp_real *x = lrp_reals(&call->in[0]);
   const strided w = walk(r, &call->in[0]);
   strided keep, sum;
   strided_split(&w, &keep, &sum);
   const int64_t rows = strided_rows(&sum), inner = strided_inner(&sum), s = strided_last(&sum, 1);
-  for (int64_t k = 0, n = lrp_count(&call->out[0]); x && out_bar[0].data && in_bar[0].data && k < n; k++) {
+  for (int64_t k = 0, n = lrp_count(&call->out[0]); x && out_bar[0].data && in_bar[0].data && k < n;
+       k++) {
     const double bar = (double)lrp_reals(&out_bar[0])[k], y = (double)lrp_reals(&call->out[0])[k];
     int64_t start[STRIDED_TENSORS], at[STRIDED_TENSORS];
     strided_piece(&keep, 1, k, start);
@@ -142,23 +144,26 @@ static lrp_status vjp(int op, const reduce *r, const lrp_call *call, const lrp_t
 
 /* ---- descriptors ---- */
 
-#define CALLBACKS(NAME, OP, FLAGS, EMPTY)                                                                     \
-  static lrp_status NAME##_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)           \
-  {                                                                                                           \
-    const lrp_status st = infer(h, ctx, "reduce_" #NAME, inst, EMPTY, call);                                  \
-    call->out[0].flags = FLAGS;                                                                               \
-    return st;                                                                                                \
-  }                                                                                                           \
-  static lrp_status NAME##_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)         \
-  {                                                                                                           \
-    (void)h, (void)ctx;                                                                                       \
-    return forward(OP, inst, call);                                                                           \
-  }                                                                                                           \
-  static lrp_status NAME##_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,       \
-                               const lrp_tensor *out_bar, lrp_tensor *in_bar)                                 \
-  {                                                                                                           \
-    (void)h, (void)ctx;                                                                                       \
-    return vjp(OP, inst, call, out_bar, in_bar);                                                              \
+#define CALLBACKS(NAME, OP, FLAGS, EMPTY)                                                          \
+  static lrp_status NAME##_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst,                \
+                                 lrp_call *call)                                                   \
+  {                                                                                                \
+    const lrp_status st = infer(h, ctx, "reduce_" #NAME, inst, EMPTY, call);                       \
+    call->out[0].flags = FLAGS;                                                                    \
+    return st;                                                                                     \
+  }                                                                                                \
+  static lrp_status NAME##_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,              \
+                                   lrp_call *call)                                                 \
+  {                                                                                                \
+    (void)h, (void)ctx;                                                                            \
+    return forward(OP, inst, call);                                                                \
+  }                                                                                                \
+  static lrp_status NAME##_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,                  \
+                               const lrp_call *call, const lrp_tensor *out_bar,                    \
+                               lrp_tensor *in_bar)                                                 \
+  {                                                                                                \
+    (void)h, (void)ctx;                                                                            \
+    return vjp(OP, inst, call, out_bar, in_bar);                                                   \
   }
 CALLBACKS(l1, L1, LRP_NONNEG, 1)
 CALLBACKS(l2, L2, LRP_NONNEG, 1)
@@ -181,14 +186,27 @@ static uint32_t degree_2(const void *inst, uint32_t freeze)
 
 TYPE(l1, "ReduceL1", LRP_KIND_OTHER, l1_vjp, "y = the sum of |x| over axes", .n_saved = 0)
 TYPE(l2, "ReduceL2", LRP_KIND_OTHER, l2_vjp, "y = the Euclidean norm of x over axes", .n_saved = 0)
-TYPE(sum_square, "ReduceSumSquare", LRP_KIND_OTHER, sum_square_vjp, "y = the sum of x^2 over axes", .degree = degree_2)
-TYPE(prod, "ReduceProd", LRP_KIND_OTHER, prod_vjp, "y = the product of x over axes", .degree = degree_0)
-TYPE(log_sum, "ReduceLogSum", LRP_KIND_OTHER, log_sum_vjp, "y = log of the sum of x over axes", .degree = degree_0)
-TYPE(log_sum_exp, "ReduceLogSumExp", LRP_KIND_OTHER, log_sum_exp_vjp, "y = log of the sum of exp(x) over axes",
+TYPE(sum_square, "ReduceSumSquare", LRP_KIND_OTHER, sum_square_vjp, "y = the sum of x^2 over axes",
+     .degree = degree_2)
+TYPE(prod, "ReduceProd", LRP_KIND_OTHER, prod_vjp, "y = the product of x over axes",
      .degree = degree_0)
+TYPE(log_sum, "ReduceLogSum", LRP_KIND_OTHER, log_sum_vjp, "y = log of the sum of x over axes",
+     .degree = degree_0)
+TYPE(log_sum_exp, "ReduceLogSumExp", LRP_KIND_OTHER, log_sum_exp_vjp,
+     "y = log of the sum of exp(x) over axes", .degree = degree_0)
 
-static const lrp_layer_type *const layers[] = {
-    &l1_type,   &l2_type,   &sum_square_type,  &prod_type,      &log_sum_type,      &log_sum_exp_type, &l1_drop_type,
-    &l2_drop_type, &sum_square_drop_type, &prod_drop_type, &log_sum_drop_type, &log_sum_exp_drop_type, NULL};
-LRP_PLUGIN(layer_reduce_norm, "reduce_norm", "1.0", "MIT", "norms, products and logarithms of sums over axes", layers, NULL,
-           NULL);
+static const lrp_layer_type *const layers[] = {&l1_type,
+                                               &l2_type,
+                                               &sum_square_type,
+                                               &prod_type,
+                                               &log_sum_type,
+                                               &log_sum_exp_type,
+                                               &l1_drop_type,
+                                               &l2_drop_type,
+                                               &sum_square_drop_type,
+                                               &prod_drop_type,
+                                               &log_sum_drop_type,
+                                               &log_sum_exp_drop_type,
+                                               NULL};
+LRP_PLUGIN(layer_reduce_norm, "reduce_norm", "1.0", "MIT",
+           "norms, products and logarithms of sums over axes", layers, NULL, NULL);

@@ -12,23 +12,25 @@ typedef struct scatter {
 static const lrp_port gather_in[] = {{.name = "x", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
                                      {.name = "indices", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
                                      LRP_PORTS_END};
-static const lrp_port scatter_in[] = {{.name = "x", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
-                                      {.name = "indices", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
-                                      {.name = "updates", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
-                                      LRP_PORTS_END};
+static const lrp_port scatter_in[] = {
+    {.name = "x", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
+    {.name = "indices", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
+    {.name = "updates", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
+    LRP_PORTS_END};
 static const lrp_arg axis_args[] = {
-    {.name = "axis", .type = LRP_ARG_INT, .doc = "axis of x along which the indices count"}, LRP_ARGS_END};
-static const lrp_arg batch_args[] = {{.name = "batch",
-                                      .type = LRP_ARG_INT,
-                                      .max = LRP_MAX_RANK,
-                                      .doc = "leading axes that x and the indices share; ONNX batch_dims"},
-                                     LRP_ARGS_END};
+    {.name = "axis", .type = LRP_ARG_INT, .doc = "axis of x along which the indices count"},
+    LRP_ARGS_END};
+static const lrp_arg batch_args[] = {
+    {.name = "batch",
+     .type = LRP_ARG_INT,
+     .max = LRP_MAX_RANK,
+     .doc = "leading axes that x and the indices share; ONNX batch_dims"},
+    LRP_ARGS_END};
 
 static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, void **inst)
 {
   scatter *s = malloc(sizeof *s);
-  if (!s)
-    return h->fail(ctx, LRP_E_NOMEM, "scatter: no memory for an instance");
+  if (!s) return h->fail(ctx, LRP_E_NOMEM, "scatter: no memory for an instance");
   s->number = a[0].i;
   *inst = s;
   return LRP_OK;
@@ -42,7 +44,8 @@ typedef struct places {
 } places;
 
 /* Coordinates of element k of the indices, the one along axis replaced by the index. */
-static int64_t place_of_element(const lrp_tensor *x, const lrp_tensor *indices, int32_t axis, int64_t k)
+static int64_t place_of_element(const lrp_tensor *x, const lrp_tensor *indices, int32_t axis,
+                                int64_t k)
 {
   int64_t step = 1, at = 0, left = k;
   for (int32_t i = x->rank - 1; i >= 0; i--) {
@@ -51,8 +54,7 @@ static int64_t place_of_element(const lrp_tensor *x, const lrp_tensor *indices, 
     if (i == axis) {
       c = lrp_indices(indices)[k];
       c += c < 0 ? x->shape[i] : 0;
-      if (c < 0 || c >= x->shape[i])
-        return -1;
+      if (c < 0 || c >= x->shape[i]) return -1;
     }
     at += c * step;
     step *= x->shape[i];
@@ -61,7 +63,8 @@ static int64_t place_of_element(const lrp_tensor *x, const lrp_tensor *indices, 
 }
 
 /* Row k of the indices names a place along the axes behind the batch. */
-static int64_t place_of_row(const lrp_tensor *x, const lrp_tensor *indices, int32_t batch, int64_t k)
+static int64_t place_of_row(const lrp_tensor *x, const lrp_tensor *indices, int32_t batch,
+                            int64_t k)
 {
   const int64_t m = indices->shape[indices->rank - 1];
   int64_t rows = 1, step[LRP_MAX_RANK];
@@ -73,14 +76,14 @@ static int64_t place_of_row(const lrp_tensor *x, const lrp_tensor *indices, int3
     const int64_t n = x->shape[batch + j];
     int64_t c = lrp_indices(indices)[k * m + j];
     c += c < 0 ? n : 0;
-    if (c < 0 || c >= n)
-      return -1;
+    if (c < 0 || c >= n) return -1;
     at += c * step[batch + j];
   }
   return at;
 }
 
-static lrp_status find_places(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, const lrp_call *call, places *p)
+static lrp_status find_places(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                              const lrp_call *call, places *p)
 {
   const lrp_tensor *x = &call->in[X], *indices = &call->in[INDICES];
   const int64_t m = nd ? indices->shape[indices->rank - 1] : 1;
@@ -92,36 +95,40 @@ static lrp_status find_places(const lrp_host *h, lrp_ctx *ctx, const scatter *s,
   p->n = m ? lrp_count(indices) / m : 0;
   for (int32_t i = 0; !m && i + 1 < indices->rank; i++)
     p->n = (i ? p->n : 1) * indices->shape[i];
-  if (!m && indices->rank == 1)
-    p->n = 1;
+  if (!m && indices->rank == 1) p->n = 1;
   list.shape[0] = p->n;
   const lrp_status st = h->scratch(ctx, &list, &list);
-  if (st)
-    return st;
+  if (st) return st;
   p->at = lrp_indices(&list);
   for (int64_t k = 0; k < p->n; k++) {
     p->at[k] = nd ? place_of_row(x, indices, number, k) : place_of_element(x, indices, number, k);
     if (p->at[k] < 0)
-      return h->fail(ctx, LRP_E_INPUT, "an index at position %lld is outside of the axis it counts along", (long long)k);
+      return h->fail(ctx, LRP_E_INPUT,
+                     "an index at position %lld is outside of the axis it counts along",
+                     (long long)k);
   }
   return LRP_OK;
 }
 
 /* ---- shapes ---- */
 
-static lrp_status elements_fit(const lrp_host *h, lrp_ctx *ctx, const scatter *s, const lrp_call *call)
+static lrp_status elements_fit(const lrp_host *h, lrp_ctx *ctx, const scatter *s,
+                               const lrp_call *call)
 {
   const lrp_tensor *x = &call->in[X], *at = &call->in[INDICES];
   if (at->dtype != LRP_INDEX || x->rank < 1 || at->rank != x->rank)
-    return h->fail(ctx, LRP_E_SHAPE, "x has rank %d, the indices have %d; equal ranks from 1 on, and integers, were expected",
-                   x->rank, at->rank);
+    return h->fail(
+        ctx, LRP_E_SHAPE,
+        "x has rank %d, the indices have %d; equal ranks from 1 on, and integers, were expected",
+        x->rank, at->rank);
   if (s->number < -x->rank || s->number >= x->rank)
-    return h->fail(ctx, LRP_E_SHAPE, "axis %lld is outside of a tensor of rank %d", (long long)s->number, x->rank);
+    return h->fail(ctx, LRP_E_SHAPE, "axis %lld is outside of a tensor of rank %d",
+                   (long long)s->number, x->rank);
   const int64_t axis = s->number + (s->number < 0 ? x->rank : 0);
   for (int32_t i = 0; i < x->rank; i++)
     if (i != axis && at->shape[i] > x->shape[i])
-      return h->fail(ctx, LRP_E_SHAPE, "axis %d: %lld indices for %lld elements", i, (long long)at->shape[i],
-                     (long long)x->shape[i]);
+      return h->fail(ctx, LRP_E_SHAPE, "axis %d: %lld indices for %lld elements", i,
+                     (long long)at->shape[i], (long long)x->shape[i]);
   return LRP_OK;
 }
 
@@ -131,64 +138,68 @@ static lrp_status rows_fit(const lrp_host *h, lrp_ctx *ctx, const scatter *s, co
   const int64_t b = s->number, m = at->rank ? at->shape[at->rank - 1] : -1;
   if (at->dtype != LRP_INDEX || at->rank < 1 || b >= at->rank || b > x->rank || m > x->rank - b)
     return h->fail(ctx, LRP_E_SHAPE,
-                   "x has rank %d, the indices have rank %d and name %lld axes behind %lld; integers that name axes of x "
+                   "x has rank %d, the indices have rank %d and name %lld axes behind %lld; "
+                   "integers that name axes of x "
                    "were expected",
                    x->rank, at->rank, (long long)m, (long long)b);
   for (int64_t i = 0; i < b; i++)
     if (x->shape[i] != at->shape[i])
-      return h->fail(ctx, LRP_E_SHAPE, "batch axis %lld has %lld elements in x, %lld in the indices", (long long)i,
+      return h->fail(ctx, LRP_E_SHAPE,
+                     "batch axis %lld has %lld elements in x, %lld in the indices", (long long)i,
                      (long long)x->shape[i], (long long)at->shape[i]);
   return LRP_OK;
 }
 
 /* Shape of the list: the indices' own, or their rows followed by the axes of x that are not named. */
-static lrp_status list_shape(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, const lrp_call *call, int64_t *shape,
-                             int32_t *rank)
+static lrp_status list_shape(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                             const lrp_call *call, int64_t *shape, int32_t *rank)
 {
   const lrp_tensor *x = &call->in[X], *at = &call->in[INDICES];
   const lrp_status st = nd ? rows_fit(h, ctx, s, call) : elements_fit(h, ctx, s, call);
   int64_t all[2 * LRP_MAX_RANK];
   *rank = 0;
-  if (st)
-    return st;
+  if (st) return st;
   for (int32_t i = 0; i + nd < at->rank; i++)
     all[(*rank)++] = at->shape[i];
   for (int64_t i = s->number + at->shape[at->rank - 1]; nd && i < x->rank; i++)
     all[(*rank)++] = x->shape[i];
   if (*rank > LRP_MAX_RANK)
-    return h->fail(ctx, LRP_E_SHAPE, "the result has rank %d, at most %d is possible", *rank, LRP_MAX_RANK);
+    return h->fail(ctx, LRP_E_SHAPE, "the result has rank %d, at most %d is possible", *rank,
+                   LRP_MAX_RANK);
   memcpy(shape, all, (size_t)*rank * sizeof *all);
   return LRP_OK;
 }
 
-static lrp_status gather_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, lrp_call *call)
+static lrp_status gather_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                               lrp_call *call)
 {
   int64_t shape[LRP_MAX_RANK];
   int32_t rank;
   const lrp_status st = list_shape(h, ctx, s, nd, call, shape, &rank);
-  if (!st)
-    moved_describe(&call->out[0], &call->in[X], rank, shape);
+  if (!st) moved_describe(&call->out[0], &call->in[X], rank, shape);
   return st;
 }
 
-static lrp_status scatter_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, lrp_call *call)
+static lrp_status scatter_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                                lrp_call *call)
 {
   const lrp_tensor *x = &call->in[X], *u = &call->in[UPDATES];
   lrp_tensor list = {.rank = 0};
   const lrp_status st = list_shape(h, ctx, s, nd, call, list.shape, &list.rank);
-  if (st)
-    return st;
+  if (st) return st;
   if (!same_shape(&list, u) || u->dtype != x->dtype)
-    return h->fail(ctx, LRP_E_SHAPE, "the updates do not have the shape of the indices, or another element type than x");
+    return h->fail(
+        ctx, LRP_E_SHAPE,
+        "the updates do not have the shape of the indices, or another element type than x");
   tensor_describe(&call->out[0], x->dtype, x->rank, x->shape);
-  if (known_nonneg(x) && known_nonneg(u))
-    call->out[0].flags = LRP_NONNEG;
+  if (known_nonneg(x) && known_nonneg(u)) call->out[0].flags = LRP_NONNEG;
   return LRP_OK;
 }
 
 /* ---- gather ---- */
 
-static lrp_status gather_forward(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, const lrp_call *call)
+static lrp_status gather_forward(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                                 const lrp_call *call)
 {
   const lrp_tensor *x = &call->in[X], *y = &call->out[0];
   const size_t size = y->dtype == LRP_INDEX ? sizeof(int64_t) : sizeof(lrp_real);
@@ -199,17 +210,16 @@ static lrp_status gather_forward(const lrp_host *h, lrp_ctx *ctx, const scatter 
     return st;
   }
   for (int64_t k = 0; k < p.n && p.inner; k++)
-    memcpy((char *)y->data + (size_t)(k * p.inner) * size, (const char *)x->data + (size_t)p.at[k] * size,
-           (size_t)p.inner * size);
+    memcpy((char *)y->data + (size_t)(k * p.inner) * size,
+           (const char *)x->data + (size_t)p.at[k] * size, (size_t)p.inner * size);
   return LRP_OK;
 }
 
-static lrp_status gather_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, const lrp_call *call,
-                             const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static lrp_status gather_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                             const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   places p;
-  if (!out_bar[0].data || !in_bar[X].data)
-    return LRP_OK;
+  if (!out_bar[0].data || !in_bar[X].data) return LRP_OK;
   const lrp_status st = find_places(h, ctx, s, nd, call, &p);
   for (int64_t k = 0; !st && k < p.n; k++)
     for (int64_t i = 0; i < p.inner; i++)
@@ -219,7 +229,8 @@ static lrp_status gather_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, 
 
 /* ---- scatter ---- */
 
-static void write_block(const lrp_tensor *u, int64_t from, const lrp_tensor *y, int64_t to, int64_t n, int adds)
+static void write_block(const lrp_tensor *u, int64_t from, const lrp_tensor *y, int64_t to,
+                        int64_t n, int adds)
 {
   for (int64_t i = 0; i < n; i++)
     if (y->dtype == LRP_REAL) {
@@ -231,7 +242,8 @@ static void write_block(const lrp_tensor *u, int64_t from, const lrp_tensor *y, 
     }
 }
 
-static lrp_status scatter_forward(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, int adds, const lrp_call *call)
+static lrp_status scatter_forward(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
+                                  int adds, const lrp_call *call)
 {
   const lrp_tensor *x = &call->in[X], *y = &call->out[0];
   const strided w = strided_over(y, y, x, NULL);
@@ -244,7 +256,8 @@ static lrp_status scatter_forward(const lrp_host *h, lrp_ctx *ctx, const scatter
 }
 
 /* owner[i]: 1 + the block that wrote element i last, 0: none; *owner lives in scratch. */
-static lrp_status find_owners(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *x, const places *p, int64_t **owner)
+static lrp_status find_owners(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *x, const places *p,
+                              int64_t **owner)
 {
   lrp_tensor like = *x, t;
   like.dtype = LRP_INDEX;
@@ -256,18 +269,15 @@ static lrp_status find_owners(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor 
   return st;
 }
 
-static lrp_status scatter_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, int adds, const lrp_call *call,
-                              const lrp_tensor *out_bar, lrp_tensor *in_bar)
+static lrp_status scatter_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, int adds,
+                              const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   places p;
   int64_t *owner = NULL;
-  if (!out_bar[0].data)
-    return LRP_OK;
+  if (!out_bar[0].data) return LRP_OK;
   lrp_status st = find_places(h, ctx, s, nd, call, &p);
-  if (!st && !adds)
-    st = find_owners(h, ctx, &call->in[X], &p, &owner);
-  if (st)
-    return st;
+  if (!st && !adds) st = find_owners(h, ctx, &call->in[X], &p, &owner);
+  if (st) return st;
   const lrp_real *y_bar = lrp_reals(&out_bar[0]);
   for (int64_t i = 0, n = lrp_count(&call->in[X]); in_bar[X].data && i < n; i++)
     lrp_reals(&in_bar[X])[i] = adds || !owner[i] ? y_bar[i] : 0;
@@ -296,35 +306,38 @@ static lrp_status read_batch(const lrp_host *h, lrp_ctx *ctx, const lrp_node *no
 static lrp_status read_reduction(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, int adds)
 {
   const char *how = h->node_text(node, "reduction", "none");
-  if (!strcmp(how, adds ? "add" : "none"))
-    return LRP_OK;
-  return h->fail(ctx, LRP_E_UNSUPPORTED, "reduction \"%s\" is not supported; none and add are", how);
+  if (!strcmp(how, adds ? "add" : "none")) return LRP_OK;
+  return h->fail(ctx, LRP_E_UNSUPPORTED, "reduction \"%s\" is not supported; none and add are",
+                 how);
 }
 
-#define READ(NAME, NUMBER, ADDS)                                                                              \
-  static lrp_status NAME(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)                 \
-  {                                                                                                           \
-    const lrp_status st = read_reduction(h, ctx, node, ADDS);                                                 \
-    return st ? st : NUMBER(h, ctx, node, a);                                                                 \
+#define READ(NAME, NUMBER, ADDS)                                                                   \
+  static lrp_status NAME(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)      \
+  {                                                                                                \
+    const lrp_status st = read_reduction(h, ctx, node, ADDS);                                      \
+    return st ? st : NUMBER(h, ctx, node, a);                                                      \
   }
 READ(read_elements, read_axis, 0)
 READ(read_elements_add, read_axis, 1)
 READ(read_nd, read_batch, 0)
 READ(read_nd_add, read_batch, 1)
 
-#define CALLBACKS(NAME, WHAT, ...)                                                                            \
-  static lrp_status NAME##_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)           \
-  {                                                                                                           \
-    return WHAT##_infer(h, ctx, inst, FIRST(__VA_ARGS__, 0), call);                                           \
-  }                                                                                                           \
-  static lrp_status NAME##_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)         \
-  {                                                                                                           \
-    return WHAT##_forward(h, ctx, inst, __VA_ARGS__, call);                                                   \
-  }                                                                                                           \
-  static lrp_status NAME##_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,       \
-                               const lrp_tensor *out_bar, lrp_tensor *in_bar)                                 \
-  {                                                                                                           \
-    return WHAT##_vjp(h, ctx, inst, __VA_ARGS__, call, out_bar, in_bar);                                      \
+#define CALLBACKS(NAME, WHAT, ...)                                                                 \
+  static lrp_status NAME##_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst,                \
+                                 lrp_call *call)                                                   \
+  {                                                                                                \
+    return WHAT##_infer(h, ctx, inst, FIRST(__VA_ARGS__, 0), call);                                \
+  }                                                                                                \
+  static lrp_status NAME##_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,              \
+                                   lrp_call *call)                                                 \
+  {                                                                                                \
+    return WHAT##_forward(h, ctx, inst, __VA_ARGS__, call);                                        \
+  }                                                                                                \
+  static lrp_status NAME##_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,                  \
+                               const lrp_call *call, const lrp_tensor *out_bar,                    \
+                               lrp_tensor *in_bar)                                                 \
+  {                                                                                                \
+    return WHAT##_vjp(h, ctx, inst, __VA_ARGS__, call, out_bar, in_bar);                           \
   }
 #define FIRST(A, ...) (A)
 CALLBACKS(gather_elements, gather, 0)
@@ -334,36 +347,48 @@ CALLBACKS(scatter_elements_add, scatter, 0, 1)
 CALLBACKS(scatter_nd, scatter, 1, 0)
 CALLBACKS(scatter_nd_add, scatter, 1, 1)
 
-#define TYPE(NAME, KIND, INPUTS, ARGS, DOC, ...)                                                              \
-  static const lrp_operator NAME##_operators[] = {__VA_ARGS__, {0}};                                          \
-  static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                               \
-                                             .kind = KIND,                                                    \
-                                             .layout = LRP_LAYOUT_MODEL,                                      \
-                                             .name = #NAME,                                                   \
-                                             .doc = DOC,                                                      \
-                                             .args = ARGS,                                                    \
-                                             .in = INPUTS,                                                    \
-                                             .out = any_out,                                                  \
-                                             .operators = NAME##_operators,                                   \
-                                             .create = create,                                                \
-                                             .destroy = free,                                                 \
-                                             .infer = NAME##_infer,                                           \
-                                             .forward = NAME##_forward,                                       \
+#define TYPE(NAME, KIND, INPUTS, ARGS, DOC, ...)                                                   \
+  static const lrp_operator NAME##_operators[] = {__VA_ARGS__, {0}};                               \
+  static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                    \
+                                             .kind = KIND,                                         \
+                                             .layout = LRP_LAYOUT_MODEL,                           \
+                                             .name = #NAME,                                        \
+                                             .doc = DOC,                                           \
+                                             .args = ARGS,                                         \
+                                             .in = INPUTS,                                         \
+                                             .out = any_out,                                       \
+                                             .operators = NAME##_operators,                        \
+                                             .create = create,                                     \
+                                             .destroy = free,                                      \
+                                             .infer = NAME##_infer,                                \
+                                             .forward = NAME##_forward,                            \
                                              .vjp = NAME##_vjp};
-#define OP(NAME, SINCE, READER) {.domain = "", .name = NAME, .since = SINCE, .args = READER}
-TYPE(gather_elements, LRP_KIND_RESHAPE, gather_in, axis_args, "y = elements of x, each at its own index along an axis",
-     OP("GatherElements", 11, read_axis))
-TYPE(gather_nd, LRP_KIND_RESHAPE, gather_in, batch_args, "y = parts of x, each named by a row of indices",
-     OP("GatherND", 11, read_batch))
-TYPE(scatter_elements, LRP_KIND_RESHAPE, scatter_in, axis_args, "y = x with elements replaced, each at its own index",
-     OP("ScatterElements", 11, read_elements), {.domain = "", .name = "Scatter", .since = 9, .until = 10, .args = read_elements})
-TYPE(scatter_elements_add, LRP_KIND_SUM, scatter_in, axis_args, "y = x with elements added, each at its own index",
+#define OP(NAME, SINCE, READER)                                                                    \
+  {                                                                                                \
+    .domain = "", .name = NAME, .since = SINCE, .args = READER                                     \
+  }
+TYPE(gather_elements, LRP_KIND_RESHAPE, gather_in, axis_args,
+     "y = elements of x, each at its own index along an axis", OP("GatherElements", 11, read_axis))
+TYPE(gather_nd, LRP_KIND_RESHAPE, gather_in, batch_args,
+     "y = parts of x, each named by a row of indices", OP("GatherND", 11, read_batch))
+TYPE(scatter_elements, LRP_KIND_RESHAPE, scatter_in, axis_args,
+     "y = x with elements replaced, each at its own index",
+     OP("ScatterElements", 11, read_elements),
+     {.domain = "", .name = "Scatter", .since = 9, .until = 10, .args = read_elements})
+TYPE(scatter_elements_add, LRP_KIND_SUM, scatter_in, axis_args,
+     "y = x with elements added, each at its own index",
      OP("ScatterElements", 16, read_elements_add))
-TYPE(scatter_nd, LRP_KIND_RESHAPE, scatter_in, batch_args, "y = x with parts replaced, each named by a row of indices",
-     OP("ScatterND", 11, read_nd))
-TYPE(scatter_nd_add, LRP_KIND_SUM, scatter_in, batch_args, "y = x with parts added, each named by a row of indices",
-     OP("ScatterND", 16, read_nd_add))
+TYPE(scatter_nd, LRP_KIND_RESHAPE, scatter_in, batch_args,
+     "y = x with parts replaced, each named by a row of indices", OP("ScatterND", 11, read_nd))
+TYPE(scatter_nd_add, LRP_KIND_SUM, scatter_in, batch_args,
+     "y = x with parts added, each named by a row of indices", OP("ScatterND", 16, read_nd_add))
 
-static const lrp_layer_type *const layers[] = {&gather_elements_type,      &gather_nd_type,  &scatter_elements_type,
-                                               &scatter_elements_add_type, &scatter_nd_type, &scatter_nd_add_type, NULL};
-LRP_PLUGIN(layer_scatter, "scatter", "1.0", "MIT", "elements read and written by indices", layers, NULL, NULL);
+static const lrp_layer_type *const layers[] = {&gather_elements_type,
+                                               &gather_nd_type,
+                                               &scatter_elements_type,
+                                               &scatter_elements_add_type,
+                                               &scatter_nd_type,
+                                               &scatter_nd_add_type,
+                                               NULL};
+LRP_PLUGIN(layer_scatter, "scatter", "1.0", "MIT", "elements read and written by indices", layers,
+           NULL, NULL);

@@ -45,11 +45,12 @@ static void same(const lrp_tensor *t, int n, const double *want)
   ck_assert_int_eq((int)lrp_count(t), n);
   for (int i = 0; i < n; i++) {
     const double v = t->dtype == LRP_INDEX ? (double)lrp_indices(t)[i] : (double)lrp_reals(t)[i];
-    ck_assert_msg(fabs(v - want[i]) <= 1e-5 * fmax(1, fabs(want[i])), "element %d is %g, %g was expected", i, v, want[i]);
+    ck_assert_msg(fabs(v - want[i]) <= 1e-5 * fmax(1, fabs(want[i])),
+                  "element %d is %g, %g was expected", i, v, want[i]);
   }
 }
 
-#define V(...) ((const double[]){__VA_ARGS__})
+#define V(...)       ((const double[]){__VA_ARGS__})
 #define SAME(T, ...) same(T, (int)(sizeof V(__VA_ARGS__) / sizeof(double)), V(__VA_ARGS__))
 
 /* ---- control flow ---- */
@@ -71,14 +72,16 @@ END_TEST
 START_TEST(if_with_a_live_condition_is_refused)
 {
   const lrp_input both = {.n_tensor = 2, .tensor = tensor};
-  lrp_ck_fails(ctx, LRP_E_UNSUPPORTED, "(If): its condition depends on the model's input", build("if_live", &both));
+  lrp_ck_fails(ctx, LRP_E_UNSUPPORTED, "(If): its condition depends on the model's input",
+               build("if_live", &both));
 }
 END_TEST
 
 START_TEST(what_cannot_be_run_is_named)
 {
-  static const char *const form[][2] = {
-      {"loop", "(Loop)"}, {"custom", "(com.microsoft.FusedMatMul)"}, {"quantised", "(QuantizeLinear)"}};
+  static const char *const form[][2] = {{"loop", "(Loop): its sub-graph"},
+                                        {"custom", "(com.microsoft.FusedMatMul)"},
+                                        {"quantised", "(QuantizeLinear)"}};
   lrp_ck_fails(ctx, LRP_E_UNSUPPORTED, form[_i][1], build(form[_i][0], &input));
 }
 END_TEST
@@ -113,18 +116,31 @@ END_TEST
 
 /* ---- single nodes ---- */
 
-#define LIVE(SHAPE, VALUES) {.shape = SHAPE, .value = VALUES}
-#define CONST(SHAPE, VALUES) {.shape = SHAPE, .kind = NODE_CONST, .value = VALUES}
-#define INTS(SHAPE, VALUES) {.shape = SHAPE, .kind = NODE_CONST, .dtype = LRP_INDEX, .value = VALUES}
-#define ABSENT {.shape = "", .kind = NODE_ABSENT}
-#define RUN(...)                                                                                             \
-  node_run r;                                                                                                \
-  const node_case c = {__VA_ARGS__};                                                                         \
+#define LIVE(SHAPE, VALUES)                                                                        \
+  {                                                                                                \
+    .shape = SHAPE, .value = VALUES                                                                \
+  }
+#define CONST(SHAPE, VALUES)                                                                       \
+  {                                                                                                \
+    .shape = SHAPE, .kind = NODE_CONST, .value = VALUES                                            \
+  }
+#define INTS(SHAPE, VALUES)                                                                        \
+  {                                                                                                \
+    .shape = SHAPE, .kind = NODE_CONST, .dtype = LRP_INDEX, .value = VALUES                        \
+  }
+#define ABSENT                                                                                     \
+  {                                                                                                \
+    .shape = "", .kind = NODE_ABSENT                                                               \
+  }
+#define RUN(...)                                                                                   \
+  node_run r;                                                                                      \
+  const node_case c = {__VA_ARGS__};                                                               \
   lrp_ck_ok(ctx, node_run_open(&r, ctx, &c))
 
 START_TEST(topk_gives_relevance_to_the_elements_it_takes)
 {
-  RUN(.op = "TopK", .opset = 11, .n_out = 2, .in = {LIVE("2,3", V(3, 1, 2, 5, 7, 7)), INTS("1", V(2))});
+  RUN(.op = "TopK", .opset = 11, .n_out = 2,
+      .in = {LIVE("2,3", V(3, 1, 2, 5, 7, 7)), INTS("1", V(2))});
   SAME(node_run_output(&r, 0), 3, 2, 7, 7);
   SAME(node_run_output(&r, 1), 0, 2, 1, 2);
   SAME(node_run_relevance(&r, 5), 5, 0, 5, 0, 5, 5);
@@ -134,7 +150,8 @@ END_TEST
 
 START_TEST(scattered_places_lose_their_relevance)
 {
-  RUN(.op = "ScatterND", .opset = 13, .in = {LIVE("3,2", NULL), INTS("2,1", V(2, 0)), CONST("2,2", V(9, 8, 7, 6))});
+  RUN(.op = "ScatterND", .opset = 13,
+      .in = {LIVE("3,2", NULL), INTS("2,1", V(2, 0)), CONST("2,2", V(9, 8, 7, 6))});
   SAME(node_run_output(&r, 0), 7, 6, 3, 4, 9, 8);
   SAME(node_run_relevance(&r, 5), 0, 0, 5, 5, 0, 0);
   node_run_close(&r);
@@ -145,17 +162,21 @@ START_TEST(an_index_outside_of_its_axis_is_refused)
 {
   node_run r;
   lrp_ck_fails(ctx, LRP_E_INPUT, "outside of the axis",
-               node_run_open(&r, ctx, &(const node_case){.op = "GatherND", .opset = 13,
-                                                         .in = {LIVE("3,2", NULL), INTS("1,1", V(3))}}));
+               node_run_open(&r, ctx,
+                             &(const node_case){.op = "GatherND",
+                                                .opset = 13,
+                                                .in = {LIVE("3,2", NULL), INTS("1,1", V(3))}}));
   node_run_close(&r);
 }
 END_TEST
 
 START_TEST(nearest_neighbours_collect_the_relevance_of_their_copies)
 {
-  RUN(.op = "Resize", .opset = 13, .image = _i == 1, .attr = "coordinate_transformation_mode=asymmetric nearest_mode=floor",
+  RUN(.op = "Resize", .opset = 13, .image = _i == 1,
+      .attr = "coordinate_transformation_mode=asymmetric nearest_mode=floor",
       .in = {LIVE("1,2,1,2", NULL), ABSENT, CONST("4", V(1, 1, 2, 3))});
-  SAME(node_run_output(&r, 0), 1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 3, 3, 3, 4, 4, 4);
+  SAME(node_run_output(&r, 0), 1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 3, 3, 3, 4, 4,
+       4);
   SAME(node_run_relevance(&r, 1), 6, 6, 6, 6);
   node_run_close(&r);
 }
@@ -181,7 +202,8 @@ START_TEST(einsum_takes_equations_of_all_forms)
               {"equation=...j,kj->k...", "einsum_dense", {7, 15, 10, 22}},
               {"equation=ij,ij->ji", "einsum_dense", {1, 6, 6, 16}}};
   static const double W[] = {1, 3, 2, 4};
-  RUN(.op = "Einsum", .opset = 12, .attr = form[_i].attr, .in = {LIVE("2,2", NULL), CONST("2,2", W)});
+  RUN(.op = "Einsum", .opset = 12, .attr = form[_i].attr,
+      .in = {LIVE("2,2", NULL), CONST("2,2", W)});
   ck_assert_str_eq(node_run_layer(&r), form[_i].layer);
   same(node_run_output(&r, 0), 4, form[_i].want);
   node_run_close(&r);
@@ -190,7 +212,8 @@ END_TEST
 
 START_TEST(cumsum_runs_both_ways)
 {
-  RUN(.op = "CumSum", .opset = 14, .attr = "reverse=1 exclusive=1", .in = {LIVE("2,3", NULL), INTS("", V(1))});
+  RUN(.op = "CumSum", .opset = 14, .attr = "reverse=1 exclusive=1",
+      .in = {LIVE("2,3", NULL), INTS("", V(1))});
   SAME(node_run_output(&r, 0), 5, 3, 0, 11, 6, 0);
   node_run_close(&r);
 }

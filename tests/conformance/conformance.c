@@ -18,8 +18,8 @@ enum { LIVE, INTEGERS_CONSTANT, REST_CONSTANT, ALL_CONSTANT, N_MODE };
 enum { PASSED, REFUSED, WRONG };
 
 typedef struct node_test {
-  lrp_onnx onnx;            /* of model.onnx */
-  lrp_onnx file[2];         /* inputs, outputs: arenas and mapped files of their tensors */
+  lrp_onnx onnx;    /* of model.onnx */
+  lrp_onnx file[2]; /* inputs, outputs: arenas and mapped files of their tensors */
   lrp_onnx_tensor io[2][MOST_IO];
   int32_t n[2];
 } node_test;
@@ -38,26 +38,23 @@ typedef struct results {
 /* ---- reading a test ---- */
 
 /* test_data_set_0/WHAT_0.pb, ...: each file is one TensorProto. */
-static lrp_status read_tensors(lrp_ctx *ctx, const char *folder, const char *what, lrp_onnx *home, lrp_onnx_tensor *t,
-                               int32_t *n)
+static lrp_status read_tensors(lrp_ctx *ctx, const char *folder, const char *what, lrp_onnx *home,
+                               lrp_onnx_tensor *t, int32_t *n)
 {
   lrp_status st = LRP_OK;
   home->file = calloc(MOST_IO, sizeof *home->file);
-  if (!home->file)
-    return LRP_E_NOMEM;
+  if (!home->file) return LRP_E_NOMEM;
   for (*n = 0; !st && *n < MOST_IO; ++*n) {
     char path[PATH + NAME];
     snprintf(path, sizeof path, "%s/test_data_set_0/%s_%d.pb", folder, what, *n);
     FILE *there = fopen(path, "rb");
-    if (!there)
-      return LRP_OK;
+    if (!there) return LRP_OK;
     fclose(there);
     lrp_file *f = &home->file[*n].file;
     st = lrp_file_open(ctx, path, "a tensor", 0, f);
     home->n_file = *n + 1;
     lrp_reader r = {.ctx = ctx, .out = home, .base = f->data};
-    if (!st)
-      st = lrp_reader_tensor(&r, (lrp_bytes){f->data, f->data + f->size}, &t[*n]);
+    if (!st) st = lrp_reader_tensor(&r, (lrp_bytes){f->data, f->data + f->size}, &t[*n]);
   }
   return st;
 }
@@ -75,8 +72,7 @@ static lrp_status test_open(lrp_ctx *ctx, const char *folder, node_test *t)
   char path[PATH + NAME];
   snprintf(path, sizeof path, "%s/model.onnx", folder);
   lrp_status st = lrp_onnx_open(ctx, path, &t->onnx);
-  if (!st)
-    st = read_tensors(ctx, folder, "input", &t->file[0], t->io[0], &t->n[0]);
+  if (!st) st = read_tensors(ctx, folder, "input", &t->file[0], t->io[0], &t->n[0]);
   return st ? st : read_tensors(ctx, folder, "output", &t->file[1], t->io[1], &t->n[1]);
 }
 
@@ -84,12 +80,14 @@ static lrp_status test_open(lrp_ctx *ctx, const char *folder, node_test *t)
 
 static bool made_constant(int mode, int64_t i, const lrp_onnx_tensor *t)
 {
-  const bool real = t->type == LRP_ONNX_FLOAT || t->type == LRP_ONNX_DOUBLE || t->type == LRP_ONNX_FLOAT16 ||
-                    t->type == LRP_ONNX_BFLOAT16;
-  return mode == ALL_CONSTANT || (mode == REST_CONSTANT && i > 0) || (mode == INTEGERS_CONSTANT && !real);
+  const bool real = t->type == LRP_ONNX_FLOAT || t->type == LRP_ONNX_DOUBLE ||
+                    t->type == LRP_ONNX_FLOAT16 || t->type == LRP_ONNX_BFLOAT16;
+  return mode == ALL_CONSTANT || (mode == REST_CONSTANT && i > 0) ||
+         (mode == INTEGERS_CONSTANT && !real);
 }
 
-typedef struct staged { /* a copy of the graph with some inputs made initialisers, and integer scores cast */
+typedef struct
+    staged { /* a copy of the graph with some inputs made initialisers, and integer scores cast */
   lrp_model model;
   lrp_input input;
   lrp_tensor tensor[MOST_IO];
@@ -105,21 +103,26 @@ typedef struct staged { /* a copy of the graph with some inputs made initialiser
 /* The engine explains numbers: a Cast makes reals of a first output that holds integers. */
 static void cast_scores(staged *s, lrp_onnx_graph *g)
 {
-  if (g->n_output < 1 || g->output[0].dtype != LRP_INDEX)
-    return;
+  if (g->n_output < 1 || g->output[0].dtype != LRP_INDEX) return;
   s->cast[0] = g->output[0].name;
   s->cast[1] = "as reals";
-  for (int32_t i = 0; i < s->model.onnx.n_opset && i < MOST_IO; i++) { /* Cast as it is since opset 6 */
+  for (int32_t i = 0; i < s->model.onnx.n_opset && i < MOST_IO;
+       i++) { /* Cast as it is since opset 6 */
     s->opset[i] = s->model.onnx.opset[i];
-    if (s->opset[i].version < 6 && !s->opset[i].domain[0])
-      s->opset[i].version = 6;
+    if (s->opset[i].version < 6 && !s->opset[i].domain[0]) s->opset[i].version = 6;
   }
-  if (s->model.onnx.n_opset <= MOST_IO)
-    s->model.onnx.opset = s->opset;
+  if (s->model.onnx.n_opset <= MOST_IO) s->model.onnx.opset = s->opset;
   s->to = (lrp_onnx_attr){.name = "to", .type = LRP_ATTR_INT, .i = LRP_ONNX_FLOAT};
   memcpy(s->node, g->node, (size_t)g->n_node * sizeof *g->node);
-  s->node[g->n_node++] = (lrp_onnx_node){
-      .name = "", .op = "Cast", .domain = "", .n_in = 1, .n_out = 1, .n_attr = 1, .in = &s->cast[0], .out = &s->cast[1], .attr = &s->to};
+  s->node[g->n_node++] = (lrp_onnx_node){.name = "",
+                                         .op = "Cast",
+                                         .domain = "",
+                                         .n_in = 1,
+                                         .n_out = 1,
+                                         .n_attr = 1,
+                                         .in = &s->cast[0],
+                                         .out = &s->cast[1],
+                                         .attr = &s->to};
   g->node = s->node;
   s->out[0].name = s->cast[1];
   s->out[0].dtype = LRP_REAL;
@@ -130,10 +133,10 @@ static lrp_status stage(lrp_ctx *ctx, const node_test *t, int mode, staged *s)
   lrp_onnx_graph *g = &s->model.onnx.graph;
   lrp_status st = LRP_OK;
   s->model.onnx = t->onnx;
-  if (g->n_init > MOST_IO || g->n_input != t->n[0] || g->n_output > MOST_IO || g->n_node > MOST_NODES)
+  if (g->n_init > MOST_IO || g->n_input != t->n[0] || g->n_output > MOST_IO ||
+      g->n_node > MOST_NODES)
     return lrp_fail(ctx, LRP_E_UNSUPPORTED, "a test of this size, or with other data than tensors");
-  if (g->n_init)
-    memcpy(s->init, g->init, (size_t)g->n_init * sizeof *g->init);
+  if (g->n_init) memcpy(s->init, g->init, (size_t)g->n_init * sizeof *g->init);
   const int64_t n = g->n_input;
   g->n_input = 0;
   for (int64_t i = 0; !st && i < n; i++) {
@@ -162,9 +165,10 @@ static double tolerance(const lrp_onnx_tensor *file, const lrp_tensor *want)
 {
   double most = 0;
   for (int64_t i = 0, n = lrp_count(want); want->dtype == LRP_REAL && i < n; i++)
-    if (isfinite(lrp_reals(want)[i]))
-      most = fmax(most, fabs((double)lrp_reals(want)[i]));
-  return most * (file->type == LRP_ONNX_BFLOAT16 ? 1e-2 : file->type == LRP_ONNX_FLOAT16 ? 2e-3 : 1e-4);
+    if (isfinite(lrp_reals(want)[i])) most = fmax(most, fabs((double)lrp_reals(want)[i]));
+  return most * (file->type == LRP_ONNX_BFLOAT16  ? 1e-2
+                 : file->type == LRP_ONNX_FLOAT16 ? 2e-3
+                                                  : 1e-4);
 }
 
 /* NaN equals NaN. */
@@ -177,18 +181,22 @@ static int compare(lrp_ctx *ctx, staged *s, const lrp_onnx_tensor *file, const l
 {
   char a[160], b[160];
   lrp_tensor want;
-  if (lrp_onnx_tensor_read(ctx, file, &s->arena, &want))
-    return WRONG;
-  if (have->rank != want.rank || memcmp(have->shape, want.shape, (size_t)want.rank * sizeof *want.shape) != 0)
-    return lrp_fail(ctx, LRP_E_SHAPE, "shape %s, %s was expected", lrp_shape_text(have, a, sizeof a),
-                    lrp_shape_text(&want, b, sizeof b)),
+  if (lrp_onnx_tensor_read(ctx, file, &s->arena, &want)) return WRONG;
+  if (have->rank != want.rank ||
+      memcmp(have->shape, want.shape, (size_t)want.rank * sizeof *want.shape) != 0)
+    return lrp_fail(ctx, LRP_E_SHAPE, "shape %s, %s was expected",
+                    lrp_shape_text(have, a, sizeof a), lrp_shape_text(&want, b, sizeof b)),
            WRONG;
   const double off = tolerance(file, &want);
   for (int64_t i = 0, n = lrp_count(have); i < n; i++) {
-    const double v = have->dtype == LRP_INDEX ? (double)lrp_indices(have)[i] : (double)lrp_reals(have)[i];
-    const double w = want.dtype == LRP_INDEX ? (double)lrp_indices(&want)[i] : (double)lrp_reals(&want)[i];
+    const double v =
+        have->dtype == LRP_INDEX ? (double)lrp_indices(have)[i] : (double)lrp_reals(have)[i];
+    const double w =
+        want.dtype == LRP_INDEX ? (double)lrp_indices(&want)[i] : (double)lrp_reals(&want)[i];
     if (!close_to(v, w, off))
-      return lrp_fail(ctx, LRP_E_NUMERIC, "element %lld is %g, %g was expected", (long long)i, v, w), WRONG;
+      return lrp_fail(ctx, LRP_E_NUMERIC, "element %lld is %g, %g was expected", (long long)i, v,
+                      w),
+             WRONG;
   }
   return PASSED;
 }
@@ -198,14 +206,12 @@ static int attempt(lrp_ctx *ctx, const node_test *t, int mode, lrp_status *why)
   staged *s = calloc(1, sizeof *s);
   lrp_graph *g = NULL;
   int outcome = PASSED;
-  if (!s)
-    exit(1);
+  if (!s) exit(1);
   lrp_status st = stage(ctx, t, mode, s);
-  if (!st)
-    st = lrp_graph_build(ctx, &s->model, &s->input, NULL, &g);
-  if (!st)
-    st = lrp_graph_forward(ctx, g, &s->input);
-  for (int32_t i = 0; !st && outcome == PASSED && i < t->n[1] && i < s->model.onnx.graph.n_output; i++)
+  if (!st) st = lrp_graph_build(ctx, &s->model, &s->input, NULL, &g);
+  if (!st) st = lrp_graph_forward(ctx, g, &s->input);
+  for (int32_t i = 0; !st && outcome == PASSED && i < t->n[1] && i < s->model.onnx.graph.n_output;
+       i++)
     outcome = compare(ctx, s, &t->io[1][i], lrp_graph_output(g, i));
   lrp_graph_free(g);
   lrp_arena_free(&s->arena);
@@ -221,8 +227,7 @@ static bool claimed(lrp_ctx *ctx, const lrp_onnx_node *node)
   for (int64_t k = 0; k < lrp_n_layer(ctx); k++) {
     const lrp_operator *op = lrp_layer_at(ctx, k)->operators;
     for (; op && op->name; op++)
-      if (!strcmp(op->name, node->op) && !strcmp(op->domain, node->domain))
-        return true;
+      if (!strcmp(op->name, node->op) && !strcmp(op->domain, node->domain)) return true;
   }
   return !node->domain[0] && (!strcmp(node->op, "Constant") || !strcmp(node->op, "If"));
 }
@@ -233,13 +238,13 @@ static result *result_of(lrp_ctx *ctx, results *all, const lrp_onnx_graph *g)
   bool known = true;
   for (int64_t i = 0; i < g->n_node; i++)
     known = known && claimed(ctx, &g->node[i]);
-  const char *name = g->n_node == 1 ? g->node[0].op : known ? "several operators" : "several, not all known";
+  const char *name = g->n_node == 1 ? g->node[0].op
+                     : known        ? "several operators"
+                                    : "several, not all known";
   for (int i = 0; i < all->n; i++)
-    if (!strcmp(all->of[i].name, name))
-      return &all->of[i];
+    if (!strcmp(all->of[i].name, name)) return &all->of[i];
   result *grown = realloc(all->of, ((size_t)all->n + 1) * sizeof *grown);
-  if (!grown)
-    exit(1);
+  if (!grown) exit(1);
   all->of = grown;
   grown += all->n++;
   *grown = (result){.claimed = known};
@@ -249,16 +254,15 @@ static result *result_of(lrp_ctx *ctx, results *all, const lrp_onnx_graph *g)
 
 static void note(result *r, const char *test, const char *what, const char *message)
 {
-  const size_t had = r->notes ? strlen(r->notes) : 0, room = had + strlen(test) + strlen(what) + strlen(message) + 16;
+  const size_t had = r->notes ? strlen(r->notes) : 0,
+               room = had + strlen(test) + strlen(what) + strlen(message) + 16;
   char *text = realloc(r->notes, room);
-  if (!text)
-    exit(1);
+  if (!text) exit(1);
   r->notes = text;
   text += had;
   snprintf(text, room - had, "# %s %s: %s\n", test, what, message);
   for (char *p = text; *p; p++)
-    if (*p == '\n' && p[1])
-      *p = ' ';
+    if (*p == '\n' && p[1]) *p = ' ';
 }
 
 /* What the file REFUSED says of a test, in lines "PATTERN reason": it must be refused, or, with ~ before the pattern, it may
@@ -273,15 +277,12 @@ static int listed(const char *list, const char *test)
   while (in && !found && fgets(line, sizeof line, in)) {
     const bool may = line[0] == '~';
     const size_t n = strcspn(line, " \t\n");
-    if (line[0] == '#' || !n || n >= sizeof pattern)
-      continue;
+    if (line[0] == '#' || !n || n >= sizeof pattern) continue;
     memcpy(pattern, line + may, n - may);
     pattern[n - may] = 0;
-    if (!fnmatch(pattern, test, 0))
-      found = may ? MAY_FAIL : MUST_BE_REFUSED;
+    if (!fnmatch(pattern, test, 0)) found = may ? MAY_FAIL : MUST_BE_REFUSED;
   }
-  if (in)
-    fclose(in);
+  if (in) fclose(in);
   return found;
 }
 
@@ -289,8 +290,7 @@ static void judge(result *r, const char *test, int outcome, int mode, int list, 
 {
   if (outcome == PASSED) {
     r->mode[mode]++;
-    if (list != MUST_BE_REFUSED)
-      return;
+    if (list != MUST_BE_REFUSED) return;
     r->bad++;
     note(r, test, "works now", "take it off the list of refusals");
   } else if (list == MAY_FAIL || (outcome == REFUSED && (list || !r->claimed))) {
@@ -301,26 +301,23 @@ static void judge(result *r, const char *test, int outcome, int mode, int list, 
   }
 }
 
-static void run_test(lrp_ctx *ctx, results *all, const char *folder, const char *test, const char *list)
+static void run_test(lrp_ctx *ctx, results *all, const char *folder, const char *test,
+                     const char *list)
 {
   char path[PATH];
   node_test *t = calloc(1, sizeof *t);
   result nobody = {.claimed = false}, *r = &nobody;
   int outcome = REFUSED, mode = LIVE;
   lrp_status why = LRP_OK;
-  if (!t)
-    exit(1);
+  if (!t) exit(1);
   snprintf(path, sizeof path, "%s/%s", folder, test);
-  if (!test_open(ctx, path, t))
-    r = result_of(ctx, all, &t->onnx.graph);
+  if (!test_open(ctx, path, t)) r = result_of(ctx, all, &t->onnx.graph);
   for (; r != &nobody && mode < N_MODE; mode++) {
     outcome = attempt(ctx, t, mode, &why);
-    if (outcome != REFUSED || (why != LRP_E_UNSUPPORTED && why != LRP_E_INPUT))
-      break;
+    if (outcome != REFUSED || (why != LRP_E_UNSUPPORTED && why != LRP_E_INPUT)) break;
   }
   r->tests++;
-  if (r != &nobody)
-    judge(r, test, outcome, mode, listed(list, test), lrp_message(ctx));
+  if (r != &nobody) judge(r, test, outcome, mode, listed(list, test), lrp_message(ctx));
   test_close(t);
 }
 
@@ -341,15 +338,17 @@ static int print_results(const results *all)
       others += r->refused;
       continue;
     }
-    printf("%sok %d - %s: %d of %d tests (%d live, %d with constants, %d folded), %d refused as listed\n",
-           r->bad ? "not " : "", ++number, r->name, good, r->tests, r->mode[LIVE], r->mode[1] + r->mode[2], r->mode[3],
-           r->refused);
+    printf("%sok %d - %s: %d of %d tests (%d live, %d with constants, %d folded), %d refused as "
+           "listed\n",
+           r->bad ? "not " : "", ++number, r->name, good, r->tests, r->mode[LIVE],
+           r->mode[1] + r->mode[2], r->mode[3], r->refused);
     fputs(r->notes ? r->notes : "", stdout);
     passed += good;
     refused += r->refused;
     bad += r->bad;
   }
-  printf("1..%d\n# %d tests pass, %d are refused as listed, %d are wrong; %d of operators without a layer type are refused\n",
+  printf("1..%d\n# %d tests pass, %d are refused as listed, %d are wrong; %d of operators without "
+         "a layer type are refused\n",
          number, passed, refused, bad, others);
   return 0; /* TAP tells the rest */
 }
@@ -370,8 +369,7 @@ int main(int argc, char **argv)
     return 1;
   }
   for (int i = 0; i < n; i++) {
-    if (names[i]->d_name[0] != '.')
-      run_test(ctx, &all, argv[1], names[i]->d_name, argv[2]);
+    if (names[i]->d_name[0] != '.') run_test(ctx, &all, argv[1], names[i]->d_name, argv[2]);
     free(names[i]);
   }
   free(names);
