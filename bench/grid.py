@@ -32,7 +32,7 @@ SAME = 1e-4
 
 def explain(args, model, picture, *options):
     """What lrp explain --json says; with -o FILE.npy the relevance of the pixels beside it."""
-    command = [args.lrp, "explain", model, picture, "--json", "--quiet", *options]
+    command = [args.lrp, "explain", model, picture, "--json", "--quiet", "--no-db", *options]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 

@@ -117,6 +117,20 @@ static bool freeze_bits(const lrp_composite_rule *line, const lrp_layer_type *ty
   return true;
 }
 
+/* An operand that no relevance can reach, as a mask made of the model's integer inputs, is a constant:
+ * it is frozen whatever the line says, and the other operand is not, else relevance would end here. */
+static uint32_t freeze_dead(const lrp_graph *g, const lrp_step *s, uint32_t bits)
+{
+  uint32_t ports = 0, dead = 0;
+  for (uint32_t k = 0; s->type->freezable && s->type->freezable[k]; k++)
+    for (uint32_t i = 0; i < s->n_in; i++) {
+      if (s->in[i] < 0 || strcmp(lrp_port_of(s, i)->name, s->type->freezable[k])) continue;
+      ports |= UINT32_C(1) << k;
+      if (!g->edge[s->in[i]].live) dead |= UINT32_C(1) << k;
+    }
+  return dead ? (bits & ~ports) | dead : bits;
+}
+
 static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_composite_rule *line)
 {
   const char *missing = "";
@@ -126,7 +140,7 @@ static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_compos
                     s->name, s->type->name, missing);
   s->rule = line->rule;
   s->rule_args = line->args;
-  s->freeze = bits;
+  s->freeze = freeze_dead(g, s, bits);
   s->rule_text = lrp_arena_text(&g->arena, line->rule_text, strlen(line->rule_text));
   s->matcher = lrp_arena_text(&g->arena, line->matcher_text, strlen(line->matcher_text));
   return s->rule_text && s->matcher ? LRP_OK : lrp_nomem(ctx, "a composite");

@@ -15,7 +15,20 @@ bool lrp_operator_fits(const lrp_operator *, const lrp_onnx_node *, int32_t opse
 /* false: the type does not take a node with these inputs. */
 bool lrp_bind(const lrp_graph *, const lrp_layer_type *, const lrp_operator *, const int32_t *edge, uint32_t n, lrp_binding *);
 
-/* import.c, for canonizers: default arguments; a new last step of this type, its outputs not connected yet; taking the last
+/* ---- import_step.c ---- */
+typedef struct lrp_candidate { /* what is being made of a node */
+  const lrp_onnx_node *node;
+  int32_t opset;
+  const int32_t *edge; /* of its inputs */
+  const lrp_layer_type *type;
+  const lrp_operator *op;
+  lrp_binding bound;
+  int32_t step; /* the result: the last step */
+  bool moved;   /* its outputs are channels-last */
+} lrp_candidate;
+/* LRP_E_UNSUPPORTED: the type declines, another one may take the node. */
+lrp_status lrp_import_try(lrp_ctx *, lrp_graph *, lrp_candidate *, const char *name);
+/* For canonizers: default arguments; a new last step of this type, its outputs not connected yet; taking the last
  * step back. */
 lrp_status lrp_import_values(lrp_ctx *, lrp_graph *, const lrp_layer_type *, lrp_value **out);
 lrp_status lrp_import_layer(lrp_ctx *, lrp_graph *, const lrp_layer_type *, const lrp_binding *, lrp_value *args,

@@ -1,6 +1,5 @@
 /* import.c - the nodes of an ONNX file become steps: a layer type that takes the operator is found,
- * inputs are bound to its ports, shapes inferred, and what depends on constants only is computed at
- * once.  Knows no operator by name except those of the format: Constant, which spells an
+ * and what depends on constants only is computed at once.  Knows no operator by name except those of the format: Constant, which spells an
  * initialiser, and If, whose branch takes its place once its condition is known. */
 #include "bind.h"
 #include "kernel.h"
@@ -79,173 +78,6 @@ static lrp_status add_inputs(importer *im, const lrp_input *input)
     if (st) return st;
   }
   return LRP_OK;
-}
-
-/* ---- making a step ---- */
-
-static lrp_status bind_params(importer *im, lrp_step *s, const lrp_binding *b)
-{
-  for (uint32_t i = 0; i < b->n_param; i++) {
-    if (b->param[i] < 0) continue;
-    s->param[i] = im->g->edge[b->param[i]].t;
-    s->param[i].host = NULL;
-    if (s->param[i].dtype != (int32_t)s->type->param[i].dtype)
-      return lrp_fail(im->ctx, LRP_E_UNSUPPORTED,
-                      "parameter \"%s\" has another element type than the layer takes",
-                      s->type->param[i].name);
-    const lrp_status st = lrp_pack_attach(im->ctx, &s->param[i]);
-    if (st) return st;
-  }
-  return LRP_OK;
-}
-
-static void bind_carriers(lrp_step *s)
-{
-  for (uint32_t i = 1; i < s->n_in; i++)
-    if (lrp_port_of(s, i)->role == LRP_PORT_CARRIER) s->carrier_of[i] = s->in[i - 1];
-}
-
-static lrp_status describe_args(importer *im, lrp_step *s)
-{
-  const int n = s->type->args ? lrp_args_print(s->type->args, s->args, NULL, 0) : 0;
-  char *text = n > 0 ? lrp_arena_alloc(&im->g->arena, (size_t)n + 1) : NULL;
-  if (text) {
-    lrp_args_print(s->type->args, s->args, text, (size_t)n + 1);
-    s->args_text = text;
-  }
-  return LRP_OK;
-}
-
-/* What is being made of a node. */
-typedef struct candidate {
-  const lrp_onnx_node *node;
-  int32_t opset;
-  const int32_t *edge; /* of its inputs */
-  const lrp_layer_type *type;
-  const lrp_operator *op;
-  lrp_binding bound;
-  int32_t step; /* the result */
-  bool moved;   /* its outputs are channels-last */
-} candidate;
-
-lrp_status lrp_import_values(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type,
-                             lrp_value **out)
-{
-  const lrp_arg *decl = type->args;
-  const uint32_t n = decl ? lrp_args_count(decl) : 0;
-  lrp_value *args = lrp_arena_alloc(&g->arena, (n + 1) * sizeof *args);
-  if (!args) return lrp_nomem(ctx, "the graph");
-  for (uint32_t i = 0; i < n; i++)
-    if (decl[i].type == LRP_ARG_REAL)
-      args[i].real = decl[i].def;
-    else if (decl[i].type < LRP_ARG_REALS)
-      args[i].i = (int64_t)decl[i].def;
-  *out = args;
-  return LRP_OK;
-}
-
-/* The layer's arguments: defaults, then what the operator reads from the node. */
-static lrp_status make_args(importer *im, const candidate *c, lrp_value **out)
-{
-  const lrp_node reader = {.onnx = c->node, .graph = im->g, .edge = c->edge, .opset = c->opset};
-  lrp_status st = lrp_import_values(im->ctx, im->g, c->type, out);
-  if (!st && c->op->args) st = c->op->args(&lrp_the_host, im->ctx, &reader, *out);
-  if (!st && c->type->args) st = lrp_args_check(im->ctx, c->type->name, c->type->args, *out);
-  return st == LRP_E_ARG ? LRP_E_INPUT : st; /* the file's fault, not the user's */
-}
-
-/* The node as the file has it, for as long as the graph lives. */
-static const lrp_node *keep_node(importer *im, const candidate *c)
-{
-  const size_t n = (size_t)c->node->n_in;
-  lrp_node *node = lrp_arena_alloc(&im->g->arena, sizeof *node);
-  int32_t *edge = lrp_arena_alloc(&im->g->arena, (n + 1) * sizeof *edge);
-  if (!node || !edge) return NULL;
-  memcpy(edge, c->edge, n * sizeof *edge);
-  *node = (lrp_node){.onnx = c->node, .graph = im->g, .edge = edge, .opset = c->opset};
-  return node;
-}
-
-static lrp_status fill_step(importer *im, const candidate *c, lrp_step *s, const int32_t *in)
-{
-  const uint32_t ports = lrp_count_ports(c->type->out);
-  const uint32_t n_out =
-      c->node && (uint32_t)c->node->n_out > ports ? (uint32_t)c->node->n_out : ports;
-  lrp_status st = lrp_step_ports(im->ctx, im->g, s, c->bound.n_in, c->bound.n_param, n_out);
-  if (!st && c->type->create) st = c->type->create(&lrp_the_host, im->ctx, s->args, &s->inst);
-  if (st) return st;
-  memcpy(s->in, in, c->bound.n_in * sizeof *in);
-  bind_carriers(s);
-  st = bind_params(im, s, &c->bound);
-  if (!st) st = lrp_step_infer(im->ctx, im->g, s);
-  return st ? st : describe_args(im, s);
-}
-
-/* The order of axes that the layer sees.  Element-wise layers broadcast parameters too: they are
- * moved with the inputs. */
-static lrp_status apply_layout(importer *im, candidate *c, int32_t *in, lrp_value *args)
-{
-  const uint32_t n = c->bound.n_in,
-                 params = c->type->layout == LRP_LAYOUT_ANY ? c->bound.n_param : 0;
-  memcpy(in, c->bound.in, n * sizeof *in);
-  memcpy(in + n, c->bound.param, params * sizeof *in);
-  const lrp_status st = lrp_layout_apply(im->ctx, im->g, c->type, in, n + params, args, &c->moved);
-  memcpy(c->bound.param, in + n, params * sizeof *in);
-  return st;
-}
-
-void lrp_import_undo(lrp_graph *g, int32_t id)
-{
-  lrp_step *s = &g->step[id];
-  for (uint32_t i = 0; s->param && i < s->n_param; i++)
-    lrp_pack_free(&s->param[i]);
-  if (s->inst && s->type->destroy) s->type->destroy(s->inst);
-  g->n_step = id;
-}
-
-/* Layout, instance, shapes. */
-static lrp_status make_step(importer *im, candidate *c, lrp_value *args, const char *name,
-                            const char *op)
-{
-  lrp_graph *g = im->g;
-  int32_t *in = lrp_arena_alloc(&g->arena, (c->bound.n_in + c->bound.n_param + 1) * sizeof *in);
-  if (!in) return lrp_nomem(im->ctx, "the graph");
-  lrp_status st = apply_layout(im, c, in, args);
-  const int32_t id = st ? -1 : lrp_step_new(im->ctx, g);
-  if (id < 0) return st ? st : LRP_E_NOMEM;
-  lrp_step *s = &g->step[id];
-  s->type = c->type;
-  s->op = op;
-  s->args = args;
-  s->name = name;
-  st = fill_step(im, c, s, in);
-  if (st) lrp_import_undo(g, id);
-  c->step = id;
-  return st;
-}
-
-/* LRP_E_UNSUPPORTED lets the next type try. */
-static lrp_status try_type(importer *im, candidate *c)
-{
-  lrp_value *args = NULL;
-  lrp_status st = make_args(im, c, &args);
-  if (!st) st = make_step(im, c, args, node_name(c->node), c->node->op);
-  if (!st && !(im->g->step[c->step].node = keep_node(im, c))) st = lrp_nomem(im->ctx, "the graph");
-  return st;
-}
-
-lrp_status lrp_import_layer(lrp_ctx *ctx, lrp_graph *g, const lrp_layer_type *type,
-                            const lrp_binding *b, lrp_value *args, const char *name, const char *op,
-                            int32_t *step, bool *moved)
-{
-  importer im = {.ctx = ctx, .g = g};
-  candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
-  if (!c) return lrp_nomem(ctx, "the graph");
-  *c = (candidate){.type = type, .bound = *b};
-  const lrp_status st = make_step(&im, c, args, name, op);
-  *step = c->step;
-  *moved = c->moved;
-  return st;
 }
 
 static lrp_status add_outputs(importer *im, const lrp_onnx_node *node, int32_t id, bool moved)
@@ -384,7 +216,7 @@ static lrp_status find_inputs(importer *im, const lrp_onnx_node *node, int32_t *
 
 /* The best type that takes the node: most constants bound to parameters first.  *known: some type
  * lists the operator. */
-static lrp_status choose(importer *im, candidate *c, bool *known)
+static lrp_status choose(importer *im, lrp_candidate *c, bool *known)
 {
   lrp_status st = LRP_E_UNSUPPORTED;
   *known = false;
@@ -397,7 +229,7 @@ static lrp_status choose(importer *im, candidate *c, bool *known)
         *known = true;
         if (lrp_bind(im->g, c->type, c->op, c->edge, (uint32_t)c->node->n_in, &c->bound) &&
             (int32_t)c->bound.consts == most) {
-          st = try_type(im, c);
+          st = lrp_import_try(im->ctx, im->g, c, node_name(c->node));
           if (st != LRP_E_UNSUPPORTED) return st;
         }
       }
@@ -414,8 +246,18 @@ static bool operator_known(lrp_ctx *ctx, const lrp_onnx_node *node)
   return false;
 }
 
+static const char *why_unknown(const lrp_onnx_node *node)
+{
+  for (int32_t i = 0; i < node->n_attr; i++)
+    if (node->attr[i].type == LRP_ATTR_GRAPH)
+      return "its sub-graph runs as the input decides, which is not supported; export the model "
+             "for "
+             "inputs of one length";
+  return "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)";
+}
+
 /* A node that no type takes, with the reason. */
-static lrp_status refuse_choice(importer *im, int64_t index, const candidate *c, bool known)
+static lrp_status refuse_choice(importer *im, int64_t index, const lrp_candidate *c, bool known)
 {
   char why[512];
   if (known)
@@ -425,18 +267,14 @@ static lrp_status refuse_choice(importer *im, int64_t index, const candidate *c,
   else if (operator_known(im->ctx, c->node))
     snprintf(why, sizeof why, "no layer type for this operator at opset %d", c->opset);
   else
-    snprintf(why, sizeof why,
-             "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
+    snprintf(why, sizeof why, "%s", why_unknown(c->node));
   return refuse(im, index, c->node, why);
 }
 
 /* A node behind a refused one: only named where its own operator is unknown too. */
 static lrp_status skip_blocked(importer *im, int64_t index, const lrp_onnx_node *node)
 {
-  if (!operator_known(im->ctx, node))
-    return refuse(
-        im, index, node,
-        "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)");
+  if (!operator_known(im->ctx, node)) return refuse(im, index, node, why_unknown(node));
   return skip_outputs(im, node);
 }
 
@@ -505,11 +343,12 @@ static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *
   st = node_if(im, index, node, &done);
   if (done || st) return st;
   int32_t *edge = lrp_arena_alloc(&ctx->scratch, ((size_t)node->n_in + 1) * sizeof *edge);
-  candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
+  lrp_candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);
   if (!edge || !c) return lrp_nomem(ctx, "the graph");
   st = find_inputs(im, node, edge, &blocked);
   if (st || blocked) return st ? st : skip_blocked(im, index, node);
-  *c = (candidate){.node = node, .opset = lrp_onnx_opset_of(im->onnx, node->domain), .edge = edge};
+  *c = (lrp_candidate){
+      .node = node, .opset = lrp_onnx_opset_of(im->onnx, node->domain), .edge = edge};
   if (c->opset < 0)
     return refuse(im, index, node, "the model imports no operator set for its domain");
   st = choose(im, c, &known);

@@ -45,14 +45,18 @@ def peer_output(folder):
     return session.run(None, {session.get_inputs()[0].name: numpy.load(folder / "input.npy")})[0]
 
 
-def peer_relevance(name, target):
+def peer_relevance(name, target, dtype):
     net, x = export_zoo.make(name)
-    net, x = net.double(), x.double()
+    net, x = net.to(dtype), x.to(dtype)
     if hasattr(net, "scores"):  # what goes into the log-softmax is explained
         net.forward = lambda v: net.scores(v).squeeze(1)
     with Gradient(net, EpsilonPlus(canonizers=CANONIZERS[name])) as attributor:
         _, relevance = attributor(x, lambda y: y * torch.eye(y.shape[1], dtype=y.dtype)[[target]])
     return relevance.numpy()
+
+
+def distance(have, want):
+    return numpy.abs(have.reshape(want.shape) - want).sum() / numpy.abs(want).sum()
 
 
 def compare(program, folder, name, relevances):
@@ -67,12 +71,12 @@ def compare(program, folder, name, relevances):
     if name in CANONIZERS:
         target = int(want.argmax())
         if (name, target) not in relevances:
-            relevances[name, target] = peer_relevance(name, target)
-        peer = relevances[name, target]
+            relevances[name, target] = [peer_relevance(name, target, t) for t in (torch.float64, torch.float32)]
+        peer, single = relevances[name, target]
         code, _, error, _ = lrp(program, "explain", str(folder), str(folder / "input.npy"), "--rules", "epsilon_plus", "--target",
                                 str(target), "--no-db", "-o", str(out), "-q", "--threads", "1")
         line.append(error.splitlines()[0] if code else
-                    f"EpsilonPlus {numpy.abs(numpy.load(out).reshape(peer.shape) - peer).sum() / numpy.abs(peer).sum():.1e}")
+                    f"EpsilonPlus {distance(numpy.load(out), peer):.1e} (zennit in single precision {distance(single, peer):.1e})")
     return line
 
 

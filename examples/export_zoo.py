@@ -3,7 +3,7 @@
 
 Every net has random weights (fixed seed, batch-norm statistics that differ from 0 and 1), so nothing is downloaded.
 Each becomes DIR/NET-FORM/: model.onnx, input.npy, output.npy (PyTorch's own).  ts: the TorchScript exporter, dy: the newer
-one; the number is the opset.  check_zoo.py compares them with lrp.
+one; the number is the opset; an n behind it leaves the batch open.  check_zoo.py compares them with lrp.
 
 needs: pip install torch torchvision onnx onnxscript
 """
@@ -76,6 +76,8 @@ def make(name):
     torch.manual_seed(1)
     net = NETS[name][0]().eval()
     for module in net.modules():
+        if name == "googlenet" and isinstance(module, nn.Conv2d):  # else activations fade, and pools choose among noise
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
@@ -90,8 +92,11 @@ def export(name, form, folder):
     with torch.no_grad():
         numpy.save(folder / "output.npy", net(x).numpy())
     numpy.save(folder / "input.npy", x.numpy())
-    torch.onnx.export(net, (x,), str(folder / "model.onnx"), opset_version=int(form[2:]), dynamo=form.startswith("dy"),
-                      input_names=["x"], output_names=["y"])
+    new, options = form.startswith("dy"), {}
+    if form.endswith("n"):
+        options = {"dynamic_shapes": ({0: torch.export.Dim("n")},)} if new else {"dynamic_axes": {"x": {0: "n"}}}
+    torch.onnx.export(net, (x,), str(folder / "model.onnx"), opset_version=int(form[2:].rstrip("n")), dynamo=new,
+                      input_names=["x"], output_names=["y"], **options)
 
 
 def main():
@@ -108,8 +113,11 @@ def main():
             if (folder / "model.onnx").exists():
                 continue
             start = time.time()
-            export(name, form, folder)
-            print(f"{folder} {time.time() - start:.0f} s", flush=True)
+            try:
+                export(name, form, folder)
+                print(f"{folder} {time.time() - start:.0f} s", flush=True)
+            except Exception as error:  # the exporter's own limits; the others go on
+                print(f"{folder} could not be exported: {str(error).splitlines()[0]}", flush=True)
 
 
 if __name__ == "__main__":
