@@ -50,19 +50,12 @@ static const struct {
      "  value, sum, residual\n"
      "FROM v_explanation ORDER BY explanation_id DESC LIMIT 50"},
     {"top-words", "the ten words that speak most for each class, over all texts (--class: for one)",
-     "WITH w AS (\n"
-     "  SELECT coalesce(k.label, CAST(v.target_class AS TEXT)) AS class, v.composite, "
-     "lower(v.word) AS word,\n"
-     "    avg(v.relevance) AS relevance, count(*) AS n\n"
-     "  FROM v_word v JOIN run r USING (run_id)\n"
-     "    LEFT JOIN class k ON k.model_id = r.model_id AND k.class_index = v.target_class\n"
-     "  WHERE v.contrast_class IS NULL\n"
-     "    AND (:class IS NULL OR k.label = :class OR CAST(v.target_class AS TEXT) = :class) GROUP "
-     "BY 1, 2, 3)\n"
-     "SELECT class, composite, word, relevance, n FROM (\n"
-     "  SELECT *, row_number() OVER (PARTITION BY class, composite ORDER BY relevance DESC, word) "
-     "AS place FROM w)\n"
-     "WHERE place <= 10 ORDER BY class, composite, place"},
+     "SELECT m.name AS model, coalesce(k.label, CAST(t.target_class AS TEXT)) AS class, coalesce(c.name, t.method) AS composite,\n"
+     "  t.word, t.relevance, t.n\n"
+     "FROM top_words(10) t CROSS JOIN model m USING (model_id) LEFT JOIN composite c USING (composite_id)\n"
+     "  LEFT JOIN class k ON k.model_id = t.model_id AND k.class_index = t.target_class\n"
+     "WHERE :class IS NULL OR k.label = :class OR CAST(t.target_class AS TEXT) = :class\n"
+     "ORDER BY m.name, t.target_class, composite, t.relevance DESC"},
     {"shortcut-words",
      "words that are the strongest ones in wrong predictions, where true labels are known",
      "WITH t AS (\n"

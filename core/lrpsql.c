@@ -189,6 +189,7 @@ int lrp_sql_functions(sqlite3 *db)
                                         (void *)(uintptr_t)width, table[i].call, NULL, NULL, NULL);
     }
   if (!code) code = lrp_sql_aggregates(db);
+  if (!code) code = lrp_sql_words(db);
   return code ? code : lrp_sql_each(db);
 }
 

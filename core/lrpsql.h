@@ -17,6 +17,7 @@ int lrp_sql_functions(sqlite3 *);
 /* Their parts. */
 int lrp_sql_each(sqlite3 *);
 int lrp_sql_aggregates(sqlite3 *);
+int lrp_sql_words(sqlite3 *);
 
 /* Element i of little-endian reals of 4 or 8 bytes. */
 static inline double lrp_sql_real(const unsigned char *data, size_t width, size_t i)

@@ -355,14 +355,17 @@ CREATE VIEW v_token AS
 
 CREATE VIEW v_word AS
   -- One row a word of an explanation: the relevance of its tokens added up, its letters taken from the text.
-  SELECT x.explanation_id, x.run_id, coalesce(c.name, r.method) AS composite, x.input_id, x.target_class,
-         x.contrast_class, t.word AS position,
-         CAST(substr(CAST(i.text AS BLOB), min(k.byte_begin) + 1, max(k.byte_end) - min(k.byte_begin)) AS TEXT) AS word,
-         sum(t.relevance) AS relevance, count(*) AS tokens
-  FROM token_relevance t JOIN explanation x USING (explanation_id) JOIN run r ON r.run_id = x.run_id
-    LEFT JOIN composite c USING (composite_id) JOIN input i ON i.input_id = x.input_id
-    JOIN token k ON k.tokenization_id = x.tokenization_id AND k.position = t.position
-  WHERE t.word IS NOT NULL GROUP BY x.explanation_id, t.word;
+  SELECT g.explanation_id, x.run_id, coalesce(c.name, r.method) AS composite, x.input_id, x.target_class,
+         x.contrast_class, g.position,
+         CAST(substr(CAST(i.text AS BLOB), g.byte_begin + 1, g.byte_end - g.byte_begin) AS TEXT) AS word,
+         g.relevance, g.tokens
+  FROM (SELECT t.explanation_id, t.word AS position, sum(t.relevance) AS relevance, count(*) AS tokens,
+               min(k.byte_begin) AS byte_begin, max(k.byte_end) AS byte_end
+        FROM token_relevance t JOIN explanation y ON y.explanation_id = t.explanation_id
+          JOIN token k ON k.tokenization_id = y.tokenization_id AND k.position = t.position
+        WHERE t.word IS NOT NULL GROUP BY t.explanation_id, t.word) g -- without texts, which would be sorted too
+    JOIN explanation x ON x.explanation_id = g.explanation_id JOIN run r ON r.run_id = x.run_id
+    LEFT JOIN composite c USING (composite_id) JOIN input i ON i.input_id = x.input_id;
 
 CREATE VIEW v_flow AS
   -- The ledger with names, from the output (highest ordinal) to the input.  share: of what was explained, lost here.
@@ -397,3 +400,17 @@ CREATE VIEW v_score AS
   FROM score s JOIN metric k USING (metric_id) JOIN explanation x USING (explanation_id)
     JOIN run r ON r.run_id = x.run_id LEFT JOIN composite c USING (composite_id)
   GROUP BY 1, 2, 3, 4, 5;
+
+-- What the planner needs to know of a large store: typical sizes instead of measured ones, so that a question is answered
+-- in the same way in every file.  ANALYZE measures.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('token_relevance', 'token_relevance', '1000000 100 1'), ('token_relevance', 'token_relevance_token', '1000000 50'),
+  ('token', 'token', '500000 100 1'), ('vocab', 'vocab', '20000 10000 1'),
+  ('tokenization', 'sqlite_autoindex_tokenization_1', '5000 1 1 1'), ('input', 'sqlite_autoindex_input_1', '5000 5000 1 1'),
+  ('explanation', 'explanation_key', '10000 1000 1 1 1 1'), ('explanation', 'explanation_input', '10000 2'),
+  ('layer_flow', 'layer_flow', '200000 20 1'), ('score', 'score', '50000 10000 1'), ('score', 'score_explanation', '50000 5'),
+  ('prediction', 'sqlite_autoindex_prediction_1', '10000 1000 1'), ('run', 'sqlite_autoindex_run_1', '10 1'),
+  ('run_layer', 'run_layer', '200 20 1'), ('layer', 'sqlite_autoindex_layer_1', '40 20 1 1 1 1'),
+  ('composite', 'sqlite_autoindex_composite_1', '5 1 1'), ('model', 'sqlite_autoindex_model_1', '2 1'),
+  ('class', 'class', '20 10 1'), ('experiment', 'sqlite_autoindex_experiment_1', '2 1');

@@ -22,7 +22,9 @@ struct lrp_store {
   } prepared[LRP_SQL_MAX];
   int n_prepared;
   lrp_run *runs; /* open ones */
-  bool grouped;  /* see lrp_store_group_begin */
+  bool grouped; /* see lrp_store_group_begin */
+  lrp_status group_failed;
+  bool was_new;  /* the last explanation */
 };
 struct lrp_run {
   lrp_arena arena;

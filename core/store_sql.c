@@ -190,9 +190,6 @@ static const char SQL_BEGIN[] =
     "BEGIN IMMEDIATE"; /* the lock comes first: a reader that turns writer can be refused */
 static const char SQL_COMMIT[] = "COMMIT";
 static const char SQL_ROLLBACK[] = "ROLLBACK";
-static const char SQL_INNER_BEGIN[] = "SAVEPOINT one"; /* a transaction inside a group */
-static const char SQL_INNER_COMMIT[] = "RELEASE one";
-static const char SQL_INNER_ROLLBACK[] = "ROLLBACK TO one; RELEASE one";
 
 lrp_status lrp_sql_begin(lrp_store *s, const char *doing)
 {
@@ -200,15 +197,19 @@ lrp_status lrp_sql_begin(lrp_store *s, const char *doing)
   if (s->mode == LRP_STORE_READ)
     return lrp_fail(s->ctx, LRP_E_DB, "%s: %s failed: the database was opened for reading only",
                     s->path, doing);
-  return lrp_sql_do(s, s->grouped ? SQL_INNER_BEGIN : SQL_BEGIN, "");
+  return s->grouped ? s->group_failed : lrp_sql_do(s, SQL_BEGIN, "");
 }
 
+/* Inside a group a failure is only noted: it ends the whole group. */
 lrp_status lrp_sql_end(lrp_store *s, lrp_status st)
 {
-  if (!st) st = lrp_sql_do(s, s->grouped ? SQL_INNER_COMMIT : SQL_COMMIT, "");
+  if (s->grouped) {
+    if (!s->group_failed) s->group_failed = st;
+    return st;
+  }
+  if (!st) st = lrp_sql_do(s, SQL_COMMIT, "");
   /* SQLite may have rolled back by itself; the failure that is told is the first one */
-  if (st && !sqlite3_get_autocommit(s->db))
-    sqlite3_exec(s->db, s->grouped ? SQL_INNER_ROLLBACK : SQL_ROLLBACK, NULL, NULL, NULL);
+  if (st && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, SQL_ROLLBACK, NULL, NULL, NULL);
   return st;
 }
 
@@ -216,15 +217,14 @@ lrp_status lrp_store_group_begin(lrp_store *s)
 {
   lrp_status st = lrp_sql_begin(s, "storing explanations");
   s->grouped = !st;
+  s->group_failed = LRP_OK;
   return st;
 }
 
 lrp_status lrp_store_group_end(lrp_store *s, lrp_status st)
 {
   s->grouped = false;
-  if (!st && sqlite3_get_autocommit(s->db))
-    return lrp_fail(s->ctx, LRP_E_DB, "%s: SQLite gave up a transaction; nothing of it was stored",
-                    s->path);
+  if (!st) st = s->group_failed;
   return lrp_sql_end(s, st);
 }
 

@@ -319,6 +319,7 @@ static lrp_status put_all(lrp_store *s, lrp_run *run, const lrp_record *rec, con
   if (!st) st = lrp_store_rationale(s, rec->input, input, rec->rationale, rec->n_rationale);
   if (!st) st = put_prediction(s, run, rec, input);
   if (!st) st = put_explanation(s, run, rec, input, -1, tokens, p, id, &fresh);
+  s->was_new = !st && fresh;
   if (!st && fresh && tokens >= 0 && p->first.v) st = put_token_rows(s, rec, &p->first, *id);
   if (!st && fresh) st = put_flow(s, run, rec, *id);
   if (!st) st = put_at(s, run, rec, input);
@@ -353,6 +354,11 @@ lrp_status lrp_store_explanation(lrp_store *s, lrp_run *run, const lrp_record *r
   if (st == LRP_E_NUMERIC) st = store_numeric(s, run, rec);
   lrp_arena_release(&s->ctx->scratch, mark);
   return st;
+}
+
+int lrp_store_was_new(const lrp_store *s)
+{
+  return s->was_new;
 }
 
 lrp_status lrp_store_error(lrp_store *s, lrp_run *run, const lrp_input *input, int64_t sample,

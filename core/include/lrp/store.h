@@ -98,8 +98,9 @@ typedef struct lrp_record { /* one explanation of one sample */
  * are there are used again; an explanation that the run has already is left as it is.  *id may be NULL.
  * LRP_E_NUMERIC: NaN or infinity somewhere; an error row was written instead, the run can go on. */
 LRP_API lrp_status lrp_store_explanation(lrp_store *, lrp_run *, const lrp_record *, int64_t *id);
-/* All that is stored in between is one transaction, which is cheaper; begin and end belong together.  st: what to do,
- * commit (LRP_OK) or forget everything (a failure, which is returned). */
+LRP_API int lrp_store_was_new(const lrp_store *); /* did the last lrp_store_explanation() add it, or was it there? */
+/* All that is stored in between is one transaction, which is cheaper; begin and end belong together.  Any failure in
+ * between fails the group: nothing of it is stored, and end returns the failure, as it does with st. */
 LRP_API lrp_status lrp_store_group_begin(lrp_store *);
 LRP_API lrp_status lrp_store_group_end(lrp_store *, lrp_status st);
 /* What could not be explained, and why.  input may be NULL. */
