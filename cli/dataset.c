@@ -257,6 +257,18 @@ static void name_label(const char *label, const lrp_model *model, char *out, siz
   snprintf(out, n, "%s", number ? m->labels[at] : label);
 }
 
+/* "FILE#7" tells inputs of an array apart wherever paths are shown. */
+static void set_path(const dataset *d, const dataset_item *item, lrp_input *in)
+{
+  char path[4200];
+  if (d->kind == INPUT_IDX || d->kind == INPUT_NPY)
+    snprintf(path, sizeof path, "%s#%lld", d->path, (long long)item->ordinal);
+  else
+    snprintf(path, sizeof path, "%s", d->path);
+  free(in->path);
+  in->path = strdup(path);
+}
+
 lrp_status dataset_read(lrp_ctx *ctx, const dataset *d, int64_t i, const lrp_model *model,
                         sample *out)
 {
@@ -279,7 +291,7 @@ lrp_status dataset_read(lrp_ctx *ctx, const dataset *d, int64_t i, const lrp_mod
   char label[sizeof out->label];
   snprintf(label, sizeof label, "%s", out->label[0] ? out->label : item.label ? item.label : "");
   if (!st) name_label(label, model, out->label, sizeof out->label);
-  if (!st && !out->input->path) out->input->path = strdup(d->path);
+  if (!st && d->kind != INPUT_FOLDER) set_path(d, &item, out->input);
   if (st && d->kind != INPUT_FOLDER) {
     char message[4096];
     snprintf(message, sizeof message, "%s", lrp_message(ctx));

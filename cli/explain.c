@@ -61,7 +61,8 @@ const cli_command CLI_EXPLAIN = {
     "explain the decisions of a model on pictures, texts or arrays",
     "MODEL INPUT... [OPTION ...]\n\n"
     "MODEL is a folder with model.onnx, or an .onnx file.  INPUT is a file (PNG, JPEG,\n"
-    ".npy, text), a text, or - for standard input.  A model with several inputs takes\n"
+    ".npy, text, a sound, also FILE@SECONDS, any file where the model reads bytes), a\n"
+    "text, or - for standard input.  A model with several inputs takes\n"
     "as many .npy files.",
     OPTIONS,
     O_PLUGIN,

@@ -42,7 +42,7 @@ static void draw(cli_progress *p, double seconds)
     fputs(i < full ? "━" : "╌", stderr);
   fprintf(stderr, "  %lld of %lld", (long long)p->done, (long long)p->n);
   if (p->done) {
-    fputs(", about ", stderr);
+    fprintf(stderr, ", %.3g/s, about ", (double)p->done / seconds);
     put_time(seconds / (double)p->done * (double)(p->n - p->done));
     fputs(" left", stderr);
   }

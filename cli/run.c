@@ -187,12 +187,16 @@ static int run_run(const cli_command *c, int argc, char **argv)
   } else if (!experiment_open(a.operand[0], &j.e)) {
     code = lrp_exit_status(LRP_E_INPUT);
   } else {
-    if (j.db && !*j.db) j.db = j.e->database ? j.e->database : "lrp.db";
+    if (j.db && !*j.db && j.e->database)
+      j.db = j.own_db = experiment_path(j.e, j.e->database);
+    else if (j.db && !*j.db)
+      j.db = "lrp.db";
     code = run_experiment(&j, a.all, a.n_all, a.value[O_MEMORY]);
   }
   run_close(&j);
   lrp_ctx_free(j.ctx);
   experiment_close(j.e);
+  free(j.own_db);
   cli_args_free(&a);
   return code;
 }

@@ -55,6 +55,7 @@ typedef struct run_job {
   experiment *e;
   /* asked */
   const char *db; /* NULL: nothing is stored */
+  char *own_db;   /* the experiment's, if that is it */
   const char *threads;
   bool resume, dry;
   int64_t jobs, limit, shard, n_shard; /* shard from 1; n_shard 0: all */

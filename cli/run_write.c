@@ -6,10 +6,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
-  QUEUE = 64
-}; /* explanations that may wait: what a kill can cost, and how long the others wait for the lock */
+  QUEUE = 64, /* explanations that may wait */
+  GROUP = 16, /* so many are worth a transaction: pages are written once for all of them */
+  PATIENCE_NS = 100000000 /* but none waits longer: what a kill can cost */
+};
 
 typedef struct entry {
   struct entry *next;
@@ -25,9 +28,9 @@ struct writer {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   entry *first, **last;
-  int64_t n; /* in the queue */
-  bool busy, quit;
-  lrp_status failed; /* of the database; nothing more is stored then */
+  int64_t n;              /* in the queue */
+  bool busy, quit, hurry; /* hurry: somebody waits for all to be stored */
+  lrp_status failed;      /* of the database; nothing more is stored then */
 };
 
 /* ---- a copy of all that the next explanation will overwrite ---- */
@@ -71,7 +74,7 @@ static entry *copy_of(lrp_run *run, const lrp_record *r)
 /* Stores a list in one transaction; a number that is not finite is an error row and a sentence. */
 static lrp_status store_list(writer *w, const entry *list)
 {
-  int64_t done = 0, failed = 0;
+  int64_t done = 0, there = 0, failed = 0;
   lrp_status st = lrp_store_group_begin(w->store);
   if (st) return st;
   for (const entry *e = list; !st && e; e = e->next) {
@@ -80,16 +83,32 @@ static lrp_status store_list(writer *w, const entry *list)
       run_tell(w->shared, lrp_message(w->ctx));
       failed++;
       st = LRP_OK;
-    } else if (!st) {
+    } else if (!st && lrp_store_was_new(w->store)) {
       done++;
+    } else if (!st) {
+      there++; /* the same input twice */
     }
   }
   st = lrp_store_group_end(w->store, st);
   if (!st) {
     w->shared->done += done;
+    w->shared->there += there;
     w->shared->failed += failed;
   }
   return st;
+}
+
+/* Until the group is full, time is up or somebody waits. */
+static void await_group(writer *w)
+{
+  struct timespec end;
+  int late = 0;
+  clock_gettime(CLOCK_REALTIME, &end); /* the clock of pthread_cond_timedwait() */
+  end.tv_nsec += PATIENCE_NS;
+  end.tv_sec += end.tv_nsec / 1000000000;
+  end.tv_nsec %= 1000000000;
+  while (!late && w->n < GROUP && !w->quit && !w->hurry)
+    late = pthread_cond_timedwait(&w->changed, &w->lock, &end);
 }
 
 static void *loop(void *data)
@@ -101,6 +120,7 @@ static void *loop(void *data)
       pthread_cond_wait(&w->changed, &w->lock);
       continue;
     }
+    await_group(w);
     entry *list = w->first;
     const bool useless = w->failed;
     w->first = NULL;
@@ -199,8 +219,11 @@ lrp_status writer_drain(run_job *j)
 {
   writer *w = j->writer;
   pthread_mutex_lock(&w->lock);
+  w->hurry = true;
+  pthread_cond_broadcast(&w->changed);
   while (w->first || w->busy)
     pthread_cond_wait(&w->changed, &w->lock);
+  w->hurry = false;
   const lrp_status st = w->failed;
   pthread_mutex_unlock(&w->lock);
   return writer_fail(j, st);
