@@ -133,6 +133,9 @@ lrp_status cli_png(lrp_ctx *, const cli_view *, const char *path); /* picture.c:
 void cli_html_begin(FILE *);                                       /* html.c: one page of many views */
 lrp_status cli_html(lrp_ctx *, FILE *, const cli_view *);
 void cli_html_end(FILE *);
+/* profile.c: what the graph's last passes cost, see lrp_graph_profile() */
+void cli_profile_print(FILE *, const lrp_graph *);
+json_t *cli_profile_json(const lrp_graph *);
 double cli_largest(const lrp_real *, int64_t n); /* max |v| */
 
 /* Relevance of a pixel: sum over channels, (h,w) of an input of shape (N,C,H,W) or (N,C,L) or (N,H,W). */

@@ -18,6 +18,7 @@ enum {
   O_OUT,
   O_JSON,
   O_LEDGER,
+  O_PROFILE,
   O_DB,
   O_NODB,
   O_EXPERIMENT,
@@ -45,6 +46,7 @@ static const cli_option OPTIONS[] = {
                "write the result: by its ending .npy, .png, .json, .txt or .html"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     [O_LEDGER] = {"ledger", 'l', NULL, "print relevance in, out and lost at every node"},
+    [O_PROFILE] = {"profile", 0, NULL, "tell what each layer and rule costs: time, passes, bytes"},
     [O_DB] = {"db", 'd', "FILE", "the database of scores ($LRP_DB, else lrp.db)"},
     [O_NODB] = {"no-db", 0, NULL, "log nothing"},
     [O_EXPERIMENT] = {"experiment", 0, "NAME", "name under which the run is logged (default)"},
@@ -106,6 +108,7 @@ static bool read_options(job *j, const cli_args *a)
   j->out = a->value[O_OUT];
   j->json = a->value[O_JSON];
   j->ledger = a->value[O_LEDGER];
+  j->profile = a->value[O_PROFILE];
   j->experiment = a->value[O_EXPERIMENT] ? a->value[O_EXPERIMENT] : "default";
   const char *env = getenv("LRP_DB");
   j->db = a->value[O_NODB] ? NULL : a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db";

@@ -13,7 +13,7 @@ typedef struct job {
   const char *target, *at, *canonize, *out, *db, *experiment, *seed_text, *method_text;
   int32_t seed, method;
   int64_t n_step;
-  bool json, ledger;
+  bool json, ledger, profile;
   int color;
   /* open */
   lrp_model *model;

@@ -83,6 +83,7 @@ static lrp_status show(job *j, const cli_view *v)
 {
   if (j->json) {
     json_t *o = cli_json(v, j->ledger);
+    if (o && j->profile) json_object_set_new(o, "profile", cli_profile_json(v->graph));
     return o && !json_array_append_new(j->documents, o) ? LRP_OK : LRP_E_NOMEM;
   }
   cli_progress_hide(&j->progress);
@@ -119,6 +120,7 @@ static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
 {
   const lrp_relevance *r;
   lrp_status st = graph_for(j, in);
+  if (!st && j->profile) st = lrp_graph_profile(j->ctx, j->graph);
   if (!st) st = lrp_graph_forward(j->ctx, j->graph, in);
   if (st) return st;
   const int64_t batch = lrp_graph_n_batch(j->graph);
@@ -129,6 +131,7 @@ static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
   if (!st)
     st = lrp_graph_explain(j->ctx, j->graph, in, targets, j->seed, j->method, j->n_step, j->at, &r);
   if (!st) st = present(j, in, name, r, targets);
+  if (!st && j->profile && !j->json) cli_profile_print(stderr, j->graph);
   free(targets);
   return st;
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { O_OUT, O_OUTPUT_INDEX, O_CANONIZE, O_PLUGIN, O_JSON, O_THREADS, O_MEMORY, O_QUIET };
+enum { O_OUT, O_OUTPUT_INDEX, O_CANONIZE, O_PLUGIN, O_JSON, O_PROFILE, O_THREADS, O_MEMORY, O_QUIET };
 static const cli_option OPTIONS[] = {
     [O_OUT] = {"output", 'o', "FILE", "write the output as .npy in the shape of the model file"},
     [O_OUTPUT_INDEX] = {"index", 'i', "N", "which output of the model (0)"},
@@ -11,6 +11,7 @@ static const cli_option OPTIONS[] = {
                     "all (default), none, or canonizers with commas between"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
+    [O_PROFILE] = {"profile", 0, NULL, "tell what each layer costs: time, products, bytes"},
     [O_THREADS] = {"threads", 0, "N", "threads"},
     [O_MEMORY] = {"memory", 0, "SIZE", "at most this much for the model's tensors"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},
@@ -26,7 +27,7 @@ const cli_command CLI_FORWARD = {
     "  lrp forward examples/models/spam-textcnn \"see you at six\" --json\n",
     run_forward};
 
-static void print_json(const lrp_tensor *t, const char *name)
+static void print_json(const lrp_tensor *t, const char *name, const lrp_graph *g)
 {
   json_t *shape = json_array(), *values = json_array();
   for (int32_t i = 0; i < t->rank; i++)
@@ -36,8 +37,10 @@ static void print_json(const lrp_tensor *t, const char *name)
                                          : json_real((double)lrp_reals(t)[i]);
     json_array_append_new(values, real ? real : json_null()); /* JSON knows no infinity */
   }
-  cli_json_print(json_pack("{s:o, s:o, s:o}", "name", cli_json_text(name, strlen(name)), "shape",
-                           shape, "values", values));
+  json_t *o = json_pack("{s:o, s:o, s:o}", "name", cli_json_text(name, strlen(name)), "shape",
+                        shape, "values", values);
+  if (o && lrp_graph_costs(g)) json_object_set_new(o, "profile", cli_profile_json(g));
+  cli_json_print(o);
 }
 
 static void print_output(const lrp_tensor *t, const char *name)
@@ -78,6 +81,7 @@ static lrp_status forward(lrp_ctx *ctx, const cli_args *a, int64_t index)
   lrp_status st = lrp_model_open(ctx, a->operand[0], &m);
   if (!st) st = read_input(ctx, m, a, &in);
   if (!st) st = lrp_graph_build(ctx, m, in, a->value[O_CANONIZE], &g);
+  if (!st && a->value[O_PROFILE]) st = lrp_graph_profile(ctx, g);
   if (!st) st = lrp_graph_forward(ctx, g, in);
   const lrp_tensor *t = st ? NULL : lrp_graph_output(g, (int32_t)index);
   if (!st && !t)
@@ -87,8 +91,12 @@ static lrp_status forward(lrp_ctx *ctx, const cli_args *a, int64_t index)
     st = lrp_npy_write(ctx, a->value[O_OUT], t);
     if (!st) cli_note("wrote %s", a->value[O_OUT]);
   }
-  if (!st && (!a->value[O_OUT] || a->value[O_JSON]))
-    (a->value[O_JSON] ? print_json : print_output)(t, lrp_model_output(m, (int32_t)index)->name);
+  const char *name = st ? NULL : lrp_model_output(m, (int32_t)index)->name;
+  if (!st && a->value[O_JSON])
+    print_json(t, name, g);
+  else if (!st && !a->value[O_OUT])
+    print_output(t, name);
+  if (!st && a->value[O_PROFILE] && !a->value[O_JSON]) cli_profile_print(stderr, g);
   lrp_graph_free(g);
   lrp_input_free(in);
   lrp_model_close(m);

@@ -43,9 +43,14 @@ const char *lrp_shape_text(const lrp_tensor *, char *buffer, size_t n); /* "(3,8
 
 /* ---- context: one for each running thread ---- */
 typedef struct lrp_registry lrp_registry;
+typedef struct lrp_tally { /* what kernels did so far, for profiles */
+  int64_t n_product;
+  double work, moved; /* multiply-adds; bytes of operands and results */
+} lrp_tally;
 enum { LRP_MESSAGE_MAX = 4096 };
 struct lrp_ctx {
   lrp_arena scratch;         /* dies with the callback */
+  lrp_tally tally;
   lrp_arena *keep;           /* where keep_ints() allocates: the model being prepared, else NULL */
   lrp_registry *registry;
   lrp_log_fn *warn;

@@ -1,5 +1,5 @@
 /* forward.c - runs a graph and keeps what the backward walk needs. */
-#include "graph.h"
+#include "profile.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,8 +58,12 @@ lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
   }
   for (int32_t i = 0; i < g->n_edge; i++)
     lrp_edge_release(g, i);
-  for (int32_t k = 0; !st && k < g->n_order; k++)
+  for (int32_t k = 0; !st && k < g->n_order; k++) {
+    lrp_meter meter;
+    lrp_meter_begin(ctx, g, &meter);
     st = lrp_step_run(ctx, g, &g->step[g->order[k]]);
+    lrp_meter_end(ctx, g, &meter, k, false);
+  }
   if (!st) st = check_scores(ctx, g);
   g->ran = !st;
   if (!st) bind_outputs(g);

@@ -83,6 +83,7 @@ struct lrp_graph {
   lrp_ledger *ledger;
   lrp_real **result_buffer;
   lrp_real *at_buffer;
+  lrp_cost *cost;        /* profile.c: forward of each step in order, then back of each; NULL: not asked for */
   bool ran;              /* a forward pass is there */
   bool plain;            /* relprop gives the plain gradient: vjp at every step */
 };

@@ -108,6 +108,14 @@ lrp_status lrp_packed_get(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t g
 
 /* ---- products ---- */
 
+static void count_product(lrp_ctx *ctx, double work, const lrp_tensor *a, const lrp_tensor *b,
+                          const lrp_tensor *out)
+{
+  ctx->tally.n_product++;
+  ctx->tally.work += work;
+  ctx->tally.moved += (double)(lrp_count(a) + lrp_count(b) + lrp_count(out)) * sizeof(lrp_real);
+}
+
 static int64_t from_end(const lrp_tensor *t, int32_t i)
 {
   return i < t->rank ? t->shape[t->rank - 1 - i] : 1;
@@ -208,6 +216,7 @@ lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
     return LRP_OK;
   }
   const double work = (double)p.n_batch * (double)p.m * (double)p.n * (double)p.k;
+  count_product(ctx, work, a, b, out);
   if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_matmul(ctx, &p);
 #if LRP_WITH_DNNL
   bool done = false;
@@ -274,10 +283,15 @@ static lrp_status conv_job(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x,
   return LRP_OK;
 }
 
+static double conv_work(const lrp_conv_job *j)
+{
+  return (double)j->batch * (double)j->out[0] * (double)j->out[1] * (double)j->out[2] *
+         (double)j->o * (double)(j->c / j->group) * (double)j->taps;
+}
+
 static lrp_status conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
 {
-  const double work = (double)j->batch * (double)j->out[0] * (double)j->out[1] * (double)j->out[2] *
-                      (double)j->o * (double)(j->c / j->group) * (double)j->taps;
+  const double work = conv_work(j);
   if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_conv(ctx, j, transposed);
 #if LRP_WITH_DNNL
   const bool narrow = j->c / j->group < LRP_PANEL || j->o / j->group < LRP_PANEL;
@@ -303,6 +317,7 @@ lrp_status lrp_conv_forward(lrp_ctx *ctx, int which, const lrp_conv *c, const lr
     only_bias(j.bias, lrp_count(y) / j.o, j.o, j.to);
     return LRP_OK;
   }
+  count_product(ctx, conv_work(&j), x, w, y);
   return conv_run(ctx, which, &j, false);
 }
 
@@ -318,6 +333,7 @@ lrp_status lrp_conv_backward(lrp_ctx *ctx, int which, const lrp_conv *c, const l
     only_bias(NULL, lrp_count(x_bar) / j.c, j.c, j.to);
     return LRP_OK;
   }
+  count_product(ctx, conv_work(&j), y_bar, w, x_bar);
   return conv_run(ctx, which, &j, true);
 }
 

@@ -1,6 +1,6 @@
 /* relprop.c - walks a graph back: relevance of the scores to the inputs, and the ledger of where it
  * went on the way. */
-#include "graph.h"
+#include "profile.h"
 #include "table.h"
 #include <math.h>
 #include <string.h>
@@ -308,7 +308,10 @@ lrp_status lrp_graph_relprop(lrp_ctx *ctx, lrp_graph *g, const lrp_tensor *seed,
   if (!st) st = place_seed(&w, seed);
   for (int32_t k = g->n_order; !st && k-- > 0;) {
     const lrp_mark inner = lrp_arena_mark(&ctx->scratch);
+    lrp_meter meter;
+    lrp_meter_begin(ctx, g, &meter);
     st = step_back(&w, k);
+    lrp_meter_end(ctx, g, &meter, k, true);
     drop_relevance(&w, &g->step[g->order[k]]);
     lrp_arena_release(&ctx->scratch, inner);
   }

@@ -263,6 +263,21 @@ LRP_API void lrp_seed_fill(const lrp_tensor *scores, const lrp_target *, int64_t
 LRP_API lrp_status lrp_graph_explain(lrp_ctx *, lrp_graph *, const lrp_input *, const lrp_target *targets,
                                      int32_t seed_kind, int32_t method, int64_t n_step, const char *at,
                                      const lrp_relevance **out);
+
+/* ---- what it costs ---- */
+typedef struct lrp_cost { /* of one node, one way */
+  int64_t n_call;    /* times it ran */
+  int64_t wall_ns;   /* all of them */
+  int64_t n_product; /* matrix products and convolutions */
+  double work;       /* their multiply-adds */
+  double moved;      /* bytes of their operands and results */
+  size_t tensors;    /* bytes of the node's outputs, or of the relevance of its inputs */
+  size_t scratch;    /* working memory, at most */
+} lrp_cost;
+/* From here on count what every node costs, anew. */
+LRP_API lrp_status lrp_graph_profile(lrp_ctx *, lrp_graph *);
+/* Forward of each node, in order of execution, then back of each: 2 * n_node.  NULL: no profile was asked for. */
+LRP_API const lrp_cost *lrp_graph_costs(const lrp_graph *);
 #ifdef __cplusplus
 }
 #endif
