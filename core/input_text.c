@@ -1,6 +1,7 @@
 /* input_text.c - text to the inputs of a model, matched by name: ids, masks, types, positions. */
 #include "input.h"
 #include "text/tokenizer.h"
+#include "text/wordbreak.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,8 @@ static lrp_status encode(lrp_ctx *ctx, const lrp_model *model, lrp_input *input)
   if (!status)
     status = lrp_tokenizer_encode(ctx, info->tokenizer, input->text, input->n_text, 1,
                                   &input->token, &input->n_token, &input->n_dropped);
+  if (status) return status;
+  status = lrp_word_tokens(ctx, input->text, input->n_text, input->token, input->n_token);
   if (status) return status;
   int64_t ordinary = 0;
   for (int64_t i = 0; i < input->n_token; i++)

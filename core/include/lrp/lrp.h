@@ -134,7 +134,7 @@ LRP_API const lrp_signature *lrp_model_output(const lrp_model *, int32_t i);
 typedef struct lrp_token {
   int64_t id;
   uint32_t begin, end; /* byte range in the original text; begin == end: a special token */
-  int32_t word;        /* index of its word, -1: none */
+  int32_t word;        /* of an input: index of its word by Unicode's boundaries, -1: none */
   uint32_t special;
   const char *text;    /* as the tokenizer writes it; UTF-8 */
 } lrp_token;
