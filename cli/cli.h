@@ -84,8 +84,12 @@ void cli_bold(FILE *, int color, bool on);
 /* Text of strangers: control characters and ill-formed bytes become visible escapes, so that no terminal obeys them. */
 void cli_escape(FILE *, const char *s, size_t n);
 int cli_width(const char *s, size_t n);  /* columns that cli_escape takes */
+/* One code point of s as cli_escape writes it, or its escape; how many bytes of s it was. */
+size_t cli_piece(const char *s, size_t n, char *out, size_t size, int *width);
 
 /* ---- one explanation, ready to be shown ---- */
+enum { CLI_BY_TOKEN, CLI_BY_WORD, CLI_BY_GRAPHEME, CLI_BY_BYTE };
+enum { CLI_SPECIAL_LIST, CLI_SPECIAL_HIDE, CLI_SPECIAL_RUN }; /* in lists; nowhere; in the text too */
 typedef struct cli_view {
   const lrp_model *model;
   const lrp_composite *composite; /* NULL for other methods */
@@ -103,7 +107,26 @@ typedef struct cli_view {
   const lrp_real *rel;            /* relevance of the sample at the first input that has any */
   int64_t n_rel;
   int rel_input;                  /* which input that is; -1: none */
+  int by, special;                /* of a text: CLI_BY_x, CLI_SPECIAL_x */
 } cli_view;
+/* ---- parts.c: a text's relevance by token, word, grapheme or byte ---- */
+typedef struct cli_part {
+  uint32_t begin, end; /* bytes of the text */
+  bool special;
+  const char *name; /* as the tokenizer calls it, where it has no bytes; else NULL */
+  double r;
+} cli_part;
+bool cli_by(const char *text, int *out); /* false: a sentence was printed */
+const char *cli_by_name(int by);
+/* All parts in the order of the tokens; the same ones whatever the target.  NULL: no memory. */
+cli_part *cli_parts(const cli_view *, int64_t *n);
+/* Takes out the special ones where they are not to be seen; the relevance that went with them. */
+double cli_parts_hide(const cli_view *, cli_part *, int64_t *n);
+/* Into out[n], as the text is written: in order, none over another, none that cuts a character; how
+ * many. */
+int64_t cli_parts_run(const cli_view *, const cli_part *, int64_t n, cli_part *out);
+double cli_parts_largest(const cli_part *, int64_t n);
+
 const char *cli_label(const lrp_model *, int64_t index, char *buffer, size_t n);
 void cli_losses(const cli_view *, lrp_ledger *total); /* over all nodes */
 double cli_share(const cli_view *, int64_t index);    /* probability of a class by softmax */
@@ -112,8 +135,9 @@ int64_t cli_second(const cli_view *);                 /* the runner-up; -1: ther
 const char *cli_percent(double share, char *buffer, size_t n);
 int cli_decimals(double largest); /* places behind the point, for four significant digits of the largest in a column */
 const char *cli_probability(double p, char *buffer, size_t n);
-void cli_show(FILE *, int color, const cli_view *, bool ledger); /* view.c: all there is for people */
-void cli_show_text(FILE *, int color, const cli_view *);         /* view_text.c */
+/* view.c: all there is for people, of one input under n targets */
+void cli_show(FILE *, int color, const cli_view *, int n, bool ledger);
+void cli_show_text(FILE *, int color, const cli_view *, int n);  /* view_text.c */
 void cli_show_image(FILE *, int color, const cli_view *);        /* view_image.c */
 void cli_show_sound(FILE *, int color, const cli_view *);        /* view_sound.c */
 void cli_show_bytes(FILE *, int color, const cli_view *);        /* view_bytes.c */
@@ -126,13 +150,16 @@ typedef struct cli_byte {
 } cli_byte;
 /* Each byte that the model read once, in the file's order; *padding: relevance where the file has no bytes.  NULL: no memory. */
 cli_byte *cli_bytes(const cli_view *, int64_t *n, double *padding);
-json_t *cli_json(const cli_view *, bool ledger);
+json_t *cli_json(const cli_view *, int n, bool ledger);
 json_t *cli_json_text(const char *, size_t n); /* ill-formed bytes become U+FFFD */
 void cli_json_print(json_t *);                 /* to standard output; takes it */
 lrp_status cli_png(lrp_ctx *, const cli_view *, const char *path); /* picture.c: input, heatmap, scale */
 void cli_html_begin(FILE *);                                       /* html.c: one page of many views */
-lrp_status cli_html(lrp_ctx *, FILE *, const cli_view *);
+lrp_status cli_html(lrp_ctx *, FILE *, const cli_view *, int n);
 void cli_html_end(FILE *);
+void cli_tex_begin(FILE *); /* tex.c: a document that compiles alone */
+lrp_status cli_tex(lrp_ctx *, FILE *, const cli_view *, int n);
+void cli_tex_end(FILE *);
 /* profile.c: what the graph's last passes cost, see lrp_graph_profile() */
 void cli_profile_print(FILE *, const lrp_graph *);
 json_t *cli_profile_json(const lrp_graph *);

@@ -15,7 +15,11 @@ enum {
   O_CANONIZE,
   O_PLUGIN,
   O_TEXT,
+  O_BY,
+  O_SPECIAL,
+  O_NOSPECIAL,
   O_OUT,
+  O_TEX,
   O_JSON,
   O_LEDGER,
   O_PROFILE,
@@ -29,7 +33,8 @@ enum {
 };
 static const cli_option OPTIONS[] = {
     [O_TARGET] = {"target", 't', "WHAT",
-                  "argmax (default), runnerup, all, a label, an index, or A-B: why A and not B"},
+                  "argmax (default), runnerup, all, a label, an index, A-B: why A and not B; "
+                  "several with commas"},
     [O_SEED] = {"seed", 0, "KIND", "logit (default): relevance sums to the score; one: to 1"},
     [O_RULES] = {"rules", 'r', "RULES",
                  "a preset, a composite file, or text as \"include base; linear -> epsilon\""},
@@ -42,8 +47,13 @@ static const cli_option OPTIONS[] = {
                     "all (default), none, or canonizers with commas between"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_TEXT] = {"text", 0, "TEXT", "an input that is this text, whatever files there are"},
+    [O_BY] = {"by", 0, "UNIT", "of a text: token (default), word, grapheme or byte"},
+    [O_SPECIAL] = {"special", 0, NULL,
+                   "show special tokens in the coloured text, not only in lists"},
+    [O_NOSPECIAL] = {"no-special", 0, NULL, "show no special tokens, only their sum"},
     [O_OUT] = {"output", 'o', "FILE",
-               "write the result: by its ending .npy, .png, .json, .txt or .html"},
+               "write the result: by its ending .npy, .png, .json, .txt, .html or .tex"},
+    [O_TEX] = {"tex", 0, "FILE", "write a text's explanation as a TeX document too"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     [O_LEDGER] = {"ledger", 'l', NULL, "print relevance in, out and lost at every node"},
     [O_PROFILE] = {"profile", 0, NULL, "tell what each layer and rule costs: time, passes, bytes"},
@@ -94,7 +104,7 @@ static const char *const SEEDS[] = {"logit", "one", NULL};
 /* Options into the job; false: a sentence was printed. */
 static bool read_options(job *j, const cli_args *a)
 {
-  static const char *const ENDINGS[] = {".npy", ".png", ".json", ".txt", ".html", NULL};
+  static const char *const ENDINGS[] = {".npy", ".png", ".json", ".txt", ".html", ".tex", NULL};
   j->seed_text = a->value[O_SEED] ? a->value[O_SEED] : "logit";
   j->method_text = a->value[O_METHOD] ? a->value[O_METHOD] : "lrp";
   j->n_step = 20;
@@ -105,19 +115,29 @@ static bool read_options(job *j, const cli_args *a)
   j->target = a->value[O_TARGET];
   j->at = a->value[O_AT];
   j->canonize = a->value[O_CANONIZE];
-  j->out = a->value[O_OUT];
+  j->out[0].path = a->value[O_OUT];
+  j->out[1].path = a->value[O_TEX];
+  j->special = a->value[O_NOSPECIAL] ? CLI_SPECIAL_HIDE
+               : a->value[O_SPECIAL] ? CLI_SPECIAL_RUN
+                                     : CLI_SPECIAL_LIST;
+  if (a->value[O_BY] && !cli_by(a->value[O_BY], &j->by)) return false;
   j->json = a->value[O_JSON];
   j->ledger = a->value[O_LEDGER];
   j->profile = a->value[O_PROFILE];
   j->experiment = a->value[O_EXPERIMENT] ? a->value[O_EXPERIMENT] : "default";
   const char *env = getenv("LRP_DB");
   j->db = a->value[O_NODB] ? NULL : a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db";
-  const char *dot = j->out ? strrchr(j->out, '.') : NULL;
-  bool known = !j->out;
+  const char *out = j->out[0].path, *dot = out ? strrchr(out, '.') : NULL;
+  bool known = !out;
   for (int i = 0; dot && ENDINGS[i]; i++)
     known = known || !strcmp(dot, ENDINGS[i]);
   if (!known) {
-    cli_error("-o %s: a file that ends in .npy, .png, .json, .txt or .html was expected", j->out);
+    cli_error("-o %s: a file that ends in .npy, .png, .json, .txt, .html or .tex was expected",
+              out);
+    return false;
+  }
+  if (j->out[1].path && !cli_has_ending(j->out[1].path, ".tex")) {
+    cli_error("--tex %s: a file that ends in .tex was expected", j->out[1].path);
     return false;
   }
   if (j->at && (!dot || strcmp(dot, ".npy"))) {

@@ -5,16 +5,24 @@
 #include "lrp/store.h"
 
 extern const char *const CLI_METHODS[];
+typedef struct job_output { /* see explain_write.c */
+  const char *path;
+  FILE *stream;
+  char *page;
+  size_t n_page;
+  json_t *written;
+  int64_t n_file;
+} job_output;
 typedef struct job {
   lrp_ctx *ctx;
   int argc;
   char **argv;
   /* asked */
-  const char *target, *at, *canonize, *out, *db, *experiment, *seed_text, *method_text;
+  const char *target, *at, *canonize, *db, *experiment, *seed_text, *method_text;
   int32_t seed, method;
   int64_t n_step;
   bool json, ledger, profile;
-  int color;
+  int color, by, special; /* CLI_BY_x, CLI_SPECIAL_x */
   /* open */
   lrp_model *model;
   lrp_composite *composite;
@@ -31,12 +39,10 @@ typedef struct job {
   char **early; /* messages of the inputs that failed before the run began */
   lrp_status *early_code;
   int64_t n_early;
-  /* -o, see explain_write.c */
-  FILE *stream;
-  char *page;
-  size_t n_page;
-  json_t *written;
-  int64_t n_file;
+  const char **targets; /* n_target of them, once the first scores are known */
+  char *target_words;
+  int n_target;
+  job_output out[2]; /* -o and --tex; path NULL: not asked for */
 } job;
 
 /* Explain all operands, or the text; the exit status. */
@@ -47,8 +53,8 @@ int explain_all(job *, const char *model, const char **operand, int n, const cha
 lrp_status job_log(job *, const cli_view *);
 lrp_status job_log_error(job *, lrp_status, const char *message); /* of an input that is skipped */
 lrp_status job_log_end(job *, int32_t run_status);
-/* explain_write.c: -o.  Pages and documents of several explanations are written at the end. */
-lrp_status job_write(job *, const cli_view *);
+/* explain_write.c: -o and --tex.  Pages and documents of several explanations are written at the end. */
+lrp_status job_write(job *, const cli_view *); /* of all targets */
 lrp_status job_write_end(job *);
 void job_write_free(job *);
 json_t *job_document(const job *,

@@ -28,6 +28,41 @@ static lrp_status graph_for(job *j, const lrp_input *in)
   return st;
 }
 
+typedef struct answer { /* of one target, for all samples */
+  lrp_target *target;
+  const lrp_relevance *r;
+  lrp_relevance *copy; /* NULL: r is the graph's own */
+} answer;
+
+/* --target A,B: several, unless the whole is one label.  Known with the first scores. */
+static lrp_status targets_of(job *j)
+{
+  lrp_target t;
+  if (j->targets) return LRP_OK;
+  const size_t n = j->target ? strlen(j->target) : 0;
+  char *text = malloc(n + 1);
+  const char **list = calloc(n + 1, sizeof *list);
+  j->targets = list;
+  j->target_words = text;
+  j->n_target = 1;
+  if (!text || !list) return LRP_E_NOMEM;
+  list[0] = j->target;
+  if (!j->target || !strchr(j->target, ',') ||
+      !lrp_target_parse(j->ctx, j->model, j->target, lrp_graph_scores(j->graph), 0, &t))
+    return LRP_OK;
+  memcpy(text, j->target, n + 1);
+  j->n_target = 0;
+  for (char *at = text, *comma; at; at = comma) {
+    comma = strchr(at, ',');
+    if (comma) *comma++ = '\0';
+    list[j->n_target++] = at;
+  }
+  return j->n_target > 1 && j->at
+             ? lrp_host_table()->fail(j->ctx, LRP_E_ARG, "--at wants one target, not %d",
+                                      j->n_target)
+             : LRP_OK;
+}
+
 static void describe_target(const job *j, const lrp_target *t, char *out, size_t n)
 {
   char plus[200], minus[200];
@@ -65,7 +100,9 @@ static void fill_view(const job *j, const lrp_input *in, const char *name, const
                   .r = r,
                   .sample = sample,
                   .target = *target,
-                  .rel_input = -1};
+                  .rel_input = -1,
+                  .by = j->by,
+                  .special = j->special};
   v->n_class = batch ? lrp_count(scores) / batch : 0;
   v->scores = lrp_reals(scores) + sample * v->n_class;
   for (int64_t i = 1; i < v->n_class; i++)
@@ -82,57 +119,120 @@ static void fill_view(const job *j, const lrp_input *in, const char *name, const
 static lrp_status show(job *j, const cli_view *v)
 {
   if (j->json) {
-    json_t *o = cli_json(v, j->ledger);
+    json_t *o = cli_json(v, j->n_target, j->ledger);
     if (o && j->profile) json_object_set_new(o, "profile", cli_profile_json(v->graph));
     return o && !json_array_append_new(j->documents, o) ? LRP_OK : LRP_E_NOMEM;
   }
   cli_progress_hide(&j->progress);
   if (j->n_done) putchar('\n');
-  cli_show(stdout, j->color, v, j->ledger);
+  cli_show(stdout, j->color, v, j->n_target, j->ledger);
   if (!cli_flush()) /* main.c tells it */
     j->stop = true;
   return LRP_OK;
 }
 
-/* From here on failures are not the input's. */
-static lrp_status present(job *j, const lrp_input *in, const char *name, const lrp_relevance *r,
-                          const lrp_target *targets)
+/* One sample under all targets; from here on failures are not the input's. */
+static lrp_status present(job *j, const lrp_input *in, const char *name, const answer *a,
+                          int64_t sample)
 {
-  lrp_status st = LRP_OK;
   const int64_t batch = lrp_graph_n_batch(j->graph);
-  for (int64_t k = 0; !st && !j->stop && k < batch; k++) {
-    char label[512], numbered[4200];
-    cli_view v;
-    describe_target(j, &targets[k], label, sizeof label);
-    snprintf(numbered, sizeof numbered, "%s[%lld]", name, (long long)k);
-    fill_view(j, in, batch > 1 ? numbered : name, r, &targets[k], k, &v);
-    v.target_text = label;
-    st = show(j, &v);
-    if (!st && j->db) st = job_log(j, &v);
-    if (!st && j->out) st = job_write(j, &v);
-    j->n_done += !st;
+  const int n = j->n_target;
+  char numbered[4200];
+  cli_view *v = calloc((size_t)n, sizeof *v);
+  char(*label)[512] = calloc((size_t)n, sizeof *label);
+  lrp_status st = v && label ? LRP_OK : LRP_E_NOMEM;
+  snprintf(numbered, sizeof numbered, "%s[%lld]", name, (long long)sample);
+  for (int k = 0; !st && k < n; k++) {
+    const lrp_target *t = &a[k].target[sample];
+    describe_target(j, t, label[k], sizeof *label);
+    fill_view(j, in, batch > 1 ? numbered : name, a[k].r, t, sample, &v[k]);
+    v[k].target_text = label[k];
   }
-  j->stop = j->stop || st;
+  if (!st) st = show(j, v);
+  for (int k = 0; !st && j->db && k < n; k++)
+    st = job_log(j, &v[k]);
+  if (!st) st = job_write(j, v);
+  j->n_done += !st;
+  free(v);
+  free(label);
+  return st;
+}
+
+/* ---- what several targets get: the graph's own result is overwritten by the next one ---- */
+
+static size_t room_of(const lrp_relevance *r, size_t batch, size_t n_node)
+{
+  size_t n = sizeof *r + (2 * batch + 2) * sizeof(double) + n_node * batch * sizeof(lrp_ledger) +
+             (size_t)r->n_tensor * sizeof(lrp_tensor) + 16 * ((size_t)r->n_tensor + 8);
+  for (int32_t i = 0; i < r->n_tensor; i++)
+    n += r->tensor[i].data ? (size_t)lrp_count(&r->tensor[i]) * sizeof(lrp_real) : 0;
+  return n;
+}
+
+static void *copied(char **to, const void *from, size_t n)
+{
+  void *at = *to;
+  if (!from) return NULL;
+  memcpy(at, from, n);
+  *to += (n + 15) / 16 * 16;
+  return at;
+}
+
+/* One block; NULL: no memory.  Without r->at, which is only written where there is one target. */
+static lrp_relevance *copy_of(const job *j, const lrp_relevance *r)
+{
+  const size_t batch = (size_t)lrp_graph_n_batch(j->graph),
+               n_node = (size_t)lrp_graph_n_node(j->graph);
+  char *memory = malloc(room_of(r, batch, n_node)), *to = memory;
+  if (!memory) return NULL;
+  lrp_relevance *out = copied(&to, r, sizeof *r);
+  lrp_tensor *tensor = copied(&to, r->tensor, (size_t)r->n_tensor * sizeof *tensor);
+  for (int32_t i = 0; i < r->n_tensor; i++)
+    tensor[i].data =
+        copied(&to, r->tensor[i].data, (size_t)lrp_count(&r->tensor[i]) * sizeof(lrp_real));
+  out->tensor = tensor;
+  out->value = copied(&to, r->value, batch * sizeof(double));
+  out->sum = copied(&to, r->sum, batch * sizeof(double));
+  out->ledger = copied(&to, r->ledger, n_node * batch * sizeof(lrp_ledger));
+  return out;
+}
+
+static lrp_status answer_target(job *j, const lrp_input *in, int which, answer *a)
+{
+  const int64_t batch = lrp_graph_n_batch(j->graph);
+  lrp_status st = LRP_OK;
+  a->target = calloc((size_t)batch + 1, sizeof *a->target);
+  if (!a->target) return LRP_E_NOMEM;
+  for (int64_t k = 0; !st && k < batch; k++)
+    st = lrp_target_parse(j->ctx, j->model, j->targets[which], lrp_graph_scores(j->graph), k,
+                          &a->target[k]);
+  if (!st)
+    st = lrp_graph_explain(j->ctx, j->graph, in, a->target, j->seed, j->method, j->n_step, j->at,
+                           &a->r);
+  if (!st && j->n_target > 1 && !(a->r = a->copy = copy_of(j, a->r))) st = LRP_E_NOMEM;
   return st;
 }
 
 static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
 {
-  const lrp_relevance *r;
   lrp_status st = graph_for(j, in);
   if (!st && j->profile) st = lrp_graph_profile(j->ctx, j->graph);
   if (!st) st = lrp_graph_forward(j->ctx, j->graph, in);
-  if (st) return st;
-  const int64_t batch = lrp_graph_n_batch(j->graph);
-  lrp_target *targets = calloc((size_t)batch + 1, sizeof *targets);
-  if (!targets) return LRP_E_NOMEM;
-  for (int64_t k = 0; !st && k < batch; k++)
-    st = lrp_target_parse(j->ctx, j->model, j->target, lrp_graph_scores(j->graph), k, &targets[k]);
-  if (!st)
-    st = lrp_graph_explain(j->ctx, j->graph, in, targets, j->seed, j->method, j->n_step, j->at, &r);
-  if (!st) st = present(j, in, name, r, targets);
+  if (!st) st = targets_of(j);
+  answer *a = st ? NULL : calloc((size_t)j->n_target, sizeof *a);
+  if (!st && !a) st = LRP_E_NOMEM;
+  for (int k = 0; !st && k < j->n_target; k++)
+    st = answer_target(j, in, k, &a[k]);
+  const bool answered = !st;
+  for (int64_t k = 0; !st && !j->stop && k < lrp_graph_n_batch(j->graph); k++)
+    st = present(j, in, name, a, k);
+  j->stop = j->stop || (answered && st);
   if (!st && j->profile && !j->json) cli_profile_print(stderr, j->graph);
-  free(targets);
+  for (int k = 0; a && k < j->n_target; k++) {
+    free(a[k].target);
+    free(a[k].copy);
+  }
+  free(a);
   return st;
 }
 
@@ -233,12 +333,14 @@ static lrp_status close_all(job *j, lrp_status st)
                       : st                              ? LRP_RUN_FAILED
                                                         : LRP_RUN_DONE;
   lrp_status later = job_log_end(j, run);
-  if (!st && !later && j->out && !cli_flush_error()) /* nothing half done */
+  if (!st && !later && !cli_flush_error()) /* nothing half done */
     later = job_write_end(j);
   if (st) lrp_host_table()->fail(j->ctx, st, "%s", message);
   if (j->n_done && j->documents) cli_json_print(json_incref(job_document(j, j->documents)));
   json_decref(j->documents);
   job_write_free(j);
+  free(j->targets);
+  free(j->target_words);
   return st ? st : later;
 }
 

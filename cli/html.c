@@ -15,37 +15,45 @@ static const char STYLE[] =
     "0;text-align:left;font-variant-numeric:tabular-nums}td.n,th.n{text-align:right}"
     ".t{font-size:1.25rem;line-height:2;white-space:pre-wrap;overflow-wrap:anywhere}"
     ".t .r{padding:.15em .1em;border-radius:.2em;border-bottom:2px solid}"
+    ".side{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:0 2rem}"
     ".bar{display:inline-block;height:.8em}figure{display:inline-block;margin:0 1rem 1rem 0}"
     "img{image-rendering:pixelated;border:1px solid "
     "#ccc}figcaption,.small{color:#555;font-size:.85rem}"
     ".scale{display:inline-block;width:14rem;height:.9em;vertical-align:middle;margin:0 .5em}"
     "@media print{.t .r{border:1px solid #999}}";
 
+static const char *entity(char c)
+{
+  switch (c) {
+  case '&':
+    return "&amp;";
+  case '<':
+    return "&lt;";
+  case '>':
+    return "&gt;";
+  case '"':
+    return "&quot;";
+  case '\'':
+    return "&#39;";
+  case '\n':
+    return "\n";
+  case '\t':
+    return "\t";
+  default:
+    return NULL;
+  }
+}
+
+/* Control characters and those that turn the direction of what follows are spelt out, as in the
+ * terminal. */
 static void put_text(FILE *f, const char *s, size_t n)
 {
-  for (size_t i = 0; i < n; i++)
-    switch (s[i]) {
-    case '&':
-      fputs("&amp;", f);
-      break;
-    case '<':
-      fputs("&lt;", f);
-      break;
-    case '>':
-      fputs("&gt;", f);
-      break;
-    case '"':
-      fputs("&quot;", f);
-      break;
-    case '\'':
-      fputs("&#39;", f);
-      break;
-    default:
-      if ((unsigned char)s[i] < 32 && s[i] != '\n' && s[i] != '\t')
-        fprintf(f, "\\x%02X", (unsigned char)s[i]); /* no control character reaches the page */
-      else
-        fputc(s[i], f);
-    }
+  char out[16];
+  int width;
+  for (size_t i = 0, k; i < n; i += k) {
+    k = cli_piece(s + i, n - i, out, sizeof out, &width);
+    fputs(entity(s[i]) ? entity(s[i]) : out, f);
+  }
 }
 
 static void put_string(FILE *f, const char *s)
@@ -90,7 +98,12 @@ static void put_facts(FILE *f, const cli_view *v)
     fputs(", then ", f);
     put_class(f, v, next, cli_share(v, next), "span");
   }
-  fputs(".  Explained: <b>", f);
+  fputs(".</p>\n", f);
+}
+
+static void put_target(FILE *f, const cli_view *v)
+{
+  fputs("<p>Explained: <b>", f);
   put_string(f, v->target_text);
   fprintf(f, "</b>, score %.4g.</p>\n", v->r->value[v->sample]);
 }
@@ -139,48 +152,110 @@ static void put_token(FILE *f, const char *s, size_t n, double r, double v, doub
   fputs("</span>", f);
 }
 
-static void put_tokens(FILE *f, const cli_view *v)
+static void put_part(FILE *f, const cli_view *v, const cli_part *p, double largest)
+{
+  const double value = v->r->value[v->sample];
+  const char *s = p->name ? p->name : v->input->text + p->begin;
+  put_token(f, s, p->name ? strlen(s) : p->end - p->begin, p->r, largest > 0 ? p->r / largest : 0,
+            fabs(value) > 1e-12 ? p->r / value : 0);
+}
+
+/* The text with its parts coloured. */
+static bool put_text_run(FILE *f, const cli_view *v, const cli_part *part, int64_t n,
+                         double largest)
 {
   const lrp_input *in = v->input;
-  const double largest = cli_largest(v->rel, v->n_rel), value = v->r->value[v->sample];
+  cli_part *p = calloc((size_t)n + 1, sizeof *p);
   size_t at = 0;
-  fputs("<div class=t>", f);
-  for (int64_t i = 0; i < in->n_token && i < v->n_rel; i++) {
-    const lrp_token *t = &in->token[i];
-    if (t->begin >= t->end || t->begin < at) continue;
-    const double r = (double)v->rel[i];
-    put_text(f, in->text + at, t->begin - at);
-    put_token(f, in->text + t->begin, t->end - t->begin, r, largest > 0 ? r / largest : 0,
-              fabs(value) > 1e-12 ? r / value : 0);
-    at = t->end;
+  if (!p) return false;
+  n = cli_parts_run(v, part, n, p);
+  fputs("<div class=t dir=auto>", f);
+  for (int64_t i = 0; i < n; i++) {
+    if (!p[i].name && p[i].begin > at) put_text(f, in->text + at, p[i].begin - at);
+    if (p[i].name && i) fputc(' ', f);
+    put_part(f, v, &p[i], largest);
+    if (p[i].name && i + 1 < n && !p[i + 1].name) fputc(' ', f);
+    if (!p[i].name) at = p[i].end;
   }
   put_text(f, in->text + at, in->n_text - at);
   fputs("</div>\n", f);
-  put_scale(f, CLI_MAP_COOLWARM, largest);
+  free(p);
+  return true;
 }
 
-static void put_token_table(FILE *f, const cli_view *v)
+static void put_bar(FILE *f, double r, double largest)
 {
-  const double largest = cli_largest(v->rel, v->n_rel);
-  fputs("<details><summary>all tokens</summary><table><tr><th>token<th class=n>bytes<th "
-        "class=n>relevance<th></tr>\n",
-        f);
-  for (int64_t i = 0; i < v->input->n_token && i < v->n_rel; i++) {
-    const lrp_token *t = &v->input->token[i];
-    const double r = (double)v->rel[i], s = largest > 0 ? r / largest : 0;
+  fprintf(f, "<td><span class=bar style=\"width:%.1frem;background:",
+          8 * fabs(largest > 0 ? r / largest : 0));
+  put_color(f, cli_map(CLI_MAP_COOLWARM, r > 0 ? 1 : -1));
+  fputs("\"></span>", f);
+}
+
+static void put_part_rows(FILE *f, const cli_view *v, int n, cli_part *const *part, int64_t m,
+                          double largest)
+{
+  for (int64_t i = 0; i < m; i++) {
+    const cli_part *p = &part[0][i];
     fputs("<tr><td>", f);
-    if (t->end > t->begin)
-      put_text(f, v->input->text + t->begin, t->end - t->begin);
+    if (p->name)
+      put_string(f, p->name);
     else
-      put_string(f, t->text);
-    fprintf(
-        f,
-        "<td class=n>%u-%u<td class=n>%+.*f<td><span class=bar style=\"width:%.1frem;background:",
-        t->begin, t->end, cli_decimals(largest), r, 8 * fabs(s));
-    put_color(f, cli_map(CLI_MAP_COOLWARM, r > 0 ? 1 : -1));
-    fputs("\"></span></tr>\n", f);
+      put_text(f, v->input->text + p->begin, p->end - p->begin);
+    fprintf(f, "<td class=n>%u-%u", p->begin, p->end);
+    for (int k = 0; k < n; k++) {
+      fprintf(f, "<td class=n>%+.*f", cli_decimals(largest), part[k][i].r);
+      put_bar(f, part[k][i].r, largest);
+    }
+    fputs("</tr>\n", f);
   }
+}
+
+static void put_part_table(FILE *f, const cli_view *v, int n, cli_part *const *part, int64_t m,
+                           double largest)
+{
+  fprintf(f, "<details><summary>every %s</summary><table><tr><th>%s<th class=n>bytes",
+          cli_by_name(v->by), cli_by_name(v->by));
+  for (int k = 0; k < n; k++) {
+    fputs("<th class=n>", f);
+    put_string(f, n > 1 ? v[k].target_text : "relevance");
+    fputs("<th>", f);
+  }
+  fputs("</tr>\n", f);
+  put_part_rows(f, v, n, part, m, largest);
   fputs("</table></details>\n", f);
+}
+
+/* Targets side by side, on one scale. */
+static bool put_texts(FILE *f, const cli_view *v, int n)
+{
+  cli_part **part = calloc((size_t)n, sizeof *part);
+  double largest = 0;
+  int64_t m = 0;
+  bool ok = part;
+  for (int k = 0; ok && k < n; k++) {
+    part[k] = cli_parts(&v[k], &m);
+    ok = part[k];
+    if (ok) cli_parts_hide(&v[k], part[k], &m);
+    if (ok) largest = fmax(largest, cli_parts_largest(part[k], m));
+  }
+  if (n > 1) fputs("<div class=side>\n", f);
+  for (int k = 0; ok && k < n; k++) {
+    if (n > 1) fputs("<div>", f);
+    put_target(f, &v[k]);
+    ok = put_text_run(f, &v[k], part[k], m, largest);
+    if (n > 1) {
+      put_balance(f, &v[k]);
+      fputs("</div>\n", f);
+    }
+  }
+  if (n > 1) fputs("</div>\n", f);
+  if (ok) put_scale(f, CLI_MAP_COOLWARM, largest);
+  if (ok) put_part_table(f, v, n, part, m, largest);
+  if (n == 1) put_balance(f, v);
+  for (int k = 0; part && k < n; k++)
+    free(part[k]);
+  free(part);
+  return ok;
 }
 
 /* ---- pictures ---- */
@@ -295,25 +370,31 @@ void cli_html_end(FILE *f)
   fputs("</html>\n", f);
 }
 
-lrp_status cli_html(lrp_ctx *ctx, FILE *f, const cli_view *v)
+static lrp_status put_input(lrp_ctx *ctx, FILE *f, const cli_view *v)
+{
+  lrp_status st = LRP_OK;
+  put_target(f, v);
+  if (v->rel && v->input->kind == LRP_MODALITY_IMAGE)
+    st = put_heat(ctx, f, v);
+  else if (v->rel && v->input->kind == LRP_MODALITY_SOUND)
+    st = put_sound(ctx, f, v);
+  else if (v->rel && v->input->kind == LRP_MODALITY_BYTES)
+    st = put_bytes(f, v);
+  put_balance(f, v);
+  return st;
+}
+
+lrp_status cli_html(lrp_ctx *ctx, FILE *f, const cli_view *v, int n)
 {
   const lrp_model_info *about = lrp_model_about(v->model);
+  const bool text = v->rel && v->input->kind == LRP_MODALITY_TEXT;
   fputs("<h2>", f);
   put_string(f, v->name);
   fputs("</h2>\n", f);
   put_facts(f, v);
-  lrp_status st = LRP_OK;
-  if (v->rel && v->input->kind == LRP_MODALITY_TEXT) {
-    put_tokens(f, v);
-    put_token_table(f, v);
-  } else if (v->rel && v->input->kind == LRP_MODALITY_IMAGE) {
-    st = put_heat(ctx, f, v);
-  } else if (v->rel && v->input->kind == LRP_MODALITY_SOUND) {
-    st = put_sound(ctx, f, v);
-  } else if (v->rel && v->input->kind == LRP_MODALITY_BYTES) {
-    st = put_bytes(f, v);
-  }
-  put_balance(f, v);
+  lrp_status st = text && !put_texts(f, v, n) ? LRP_E_NOMEM : LRP_OK;
+  for (int k = 0; !st && !text && k < n; k++)
+    st = put_input(ctx, f, &v[k]);
   fputs("<p class=small>model ", f);
   put_string(f, about->name);
   fprintf(f, ", SHA-256 %.16s...; %s ", about->sha256, v->composite ? "rules" : "method");

@@ -8,6 +8,7 @@ _lrp ()
   else
     case $before in
       --color) list="auto always never" ;;
+      --by) list="token word grapheme byte" ;;
       --seed) list="logit one" ;;
       --method) list="lrp gradient input_x_gradient integrated_gradients" ;;
       --canonize) list="all none" ;;

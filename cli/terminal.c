@@ -179,7 +179,7 @@ static bool harmless(utf8proc_int32_t c)
 
 /* Next piece of s: its length, and how it is written; code points that a terminal may obey are
  * spelt out. */
-static size_t piece(const char *s, size_t n, char *out, size_t size, int *width)
+size_t cli_piece(const char *s, size_t n, char *out, size_t size, int *width)
 {
   utf8proc_int32_t c;
   const utf8proc_ssize_t len =
@@ -204,7 +204,7 @@ void cli_escape(FILE *f, const char *s, size_t n)
   char out[16];
   int width;
   for (size_t i = 0; i < n;) {
-    i += piece(s + i, n - i, out, sizeof out, &width);
+    i += cli_piece(s + i, n - i, out, sizeof out, &width);
     fputs(out, f);
   }
 }
@@ -214,7 +214,7 @@ int cli_width(const char *s, size_t n)
   char out[16];
   int width, all = 0;
   for (size_t i = 0; i < n;) {
-    i += piece(s + i, n - i, out, sizeof out, &width);
+    i += cli_piece(s + i, n - i, out, sizeof out, &width);
     all += width;
   }
   return all;

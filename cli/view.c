@@ -110,7 +110,12 @@ static void put_head(FILE *f, int color, const cli_view *v)
     put_label(f, v, next);
     fprintf(f, "  %s", cli_probability(cli_share(v, next), percent, sizeof percent));
   }
-  fputs("\n  explained    ", f);
+  fputc('\n', f);
+}
+
+static void put_target(FILE *f, int color, const cli_view *v)
+{
+  fputs("  explained    ", f);
   cli_bold(f, color, true);
   cli_escape(f, v->target_text, strlen(v->target_text));
   cli_bold(f, color, false);
@@ -188,19 +193,40 @@ static void put_tensor(FILE *f, const cli_view *v)
   fputs(v->n_rel > MOST ? " ...  (-o file.npy writes all)\n" : "\n", f);
 }
 
-void cli_show(FILE *f, int color, const cli_view *v, bool ledger)
+static void put_input(FILE *f, int color, const cli_view *v)
 {
-  put_head(f, color, v);
-  put_balance(f, v);
-  if (v->rel && v->input->kind == LRP_MODALITY_TEXT)
-    cli_show_text(f, color, v);
-  else if (v->rel && v->input->kind == LRP_MODALITY_IMAGE)
+  switch (v->input->kind) {
+  case LRP_MODALITY_IMAGE:
     cli_show_image(f, color, v);
-  else if (v->rel && v->input->kind == LRP_MODALITY_SOUND)
+    break;
+  case LRP_MODALITY_SOUND:
     cli_show_sound(f, color, v);
-  else if (v->rel && v->input->kind == LRP_MODALITY_BYTES)
+    break;
+  case LRP_MODALITY_BYTES:
     cli_show_bytes(f, color, v);
-  else if (v->rel)
+    break;
+  default:
     put_tensor(f, v);
-  if (ledger) put_ledger(f, v);
+  }
+}
+
+/* Targets one by one; those of a text share its part. */
+void cli_show(FILE *f, int color, const cli_view *v, int n, bool ledger)
+{
+  const bool text = v->rel && v->input->kind == LRP_MODALITY_TEXT;
+  put_head(f, color, v);
+  for (int k = 0; k < n; k++) {
+    put_target(f, color, &v[k]);
+    put_balance(f, &v[k]);
+    if (!text && v[k].rel) put_input(f, color, &v[k]);
+    if (!text && ledger) put_ledger(f, &v[k]);
+  }
+  if (text) cli_show_text(f, color, v, n);
+  for (int k = 0; text && ledger && k < n; k++) {
+    if (n > 1) {
+      fputs("\n  ledger of ", f);
+      cli_escape(f, v[k].target_text, strlen(v[k].target_text));
+    }
+    put_ledger(f, &v[k]);
+  }
 }
