@@ -108,7 +108,9 @@ static void put_word(const char *s)
 static void tell_resume(const run_job *j)
 {
   if (!j->db) return;
-  fputs("go on with: lrp run", stderr);
+  fputs("go on with: ", stderr);
+  if (j->n_rank > 1) fprintf(stderr, "mpirun -n %lld ", (long long)j->n_rank);
+  fputs("lrp run", stderr);
   for (int i = 1; i < j->argc; i++)
     if (strcmp(j->argv[i], "--resume") != 0) put_word(j->argv[i]);
   fputs(" --resume\n", stderr);
@@ -156,17 +158,28 @@ static int finish(run_job *j, lrp_status st)
   return code ? code : came ? 128 + came : j->shared->failed ? PARTLY : 0;
 }
 
+static int run_ranks(run_job *j)
+{
+  const lrp_status st = ranks_run(j);
+  if (ranks_first(j)) return finish(j, st);
+  return st ? cli_fail(j->ctx, st) : 0;
+}
+
 static int run_experiment(run_job *j, const char *const *plugins, int n_plugin, const char *memory)
 {
   lrp_status st = cli_session(plugins, n_plugin, j->jobs > 1 ? "1" : j->threads, memory, &j->ctx);
   if (st) return lrp_exit_status(st);
-  st = run_open(j);
+  st = ranks_begin(j);
+  if (!st) st = run_open(j);
+  if (st && j->ranks) exit(cli_fail(j->ctx, st)); /* without MPI's end the other ranks end, too */
   if (st) return cli_fail(j->ctx, st);
+  if (j->dry && !ranks_first(j)) return 0;
   if (j->dry) {
     st = run_show_plan(j);
     return st ? cli_fail(j->ctx, st) : 0;
   }
   cli_catch_signals();
+  if (j->ranks) return run_ranks(j);
   st = run_begin(j);
   if (st) return cli_fail(j->ctx, st);
   return finish(j, run_all(j));
@@ -193,6 +206,7 @@ static int run_run(const cli_command *c, int argc, char **argv)
       j.db = "lrp.db";
     code = run_experiment(&j, a.all, a.n_all, a.value[O_MEMORY]);
   }
+  ranks_end(&j);
   run_close(&j);
   lrp_ctx_free(j.ctx);
   experiment_close(j.e);

@@ -10,10 +10,13 @@ typedef struct rule_run {   /* a model under one composite or method: a run of t
   lrp_composite *composite; /* NULL: the method needs none */
   int32_t method;
   const char *name;
-  int64_t id;       /* of the run; -1: none yet */
+  int64_t id;       /* of the run in the file that is written; -1: none yet */
+  char uuid[37];    /* of the run, in all files */
+  int64_t main_id;  /* its id in the database; under mpirun ranks write files of their own */
   int64_t expected; /* explanations */
   /* of this process */
   lrp_run *run;
+  lrp_run *known; /* for --resume's questions */
   int64_t logged; /* the graph whose layers the run knows; see part.generation */
   int64_t wall_ns, cpu_ns;
   int64_t first_ns;    /* --dry-run: time of one explanation */
@@ -65,6 +68,9 @@ typedef struct run_job {
   part *part;
   unit *unit;
   int64_t n_unit, n_total; /* explanations */
+  struct ranks *ranks;     /* NULL: not under mpirun */
+  int64_t n_rank;
+  const char *known_db; /* where --resume looks; NULL: in db */
   shared *shared;
   lrp_store *store;      /* at the beginning and the end; while working, for --resume's questions */
   struct writer *writer; /* NULL: nothing is stored */
@@ -102,6 +108,13 @@ writer_drain(run_job *); /* all is stored; the store may be used until the next 
 lrp_store *writer_store(writer *);
 lrp_status writer_fail(run_job *, lrp_status); /* its message becomes the job's */
 void writer_close(run_job *);
+
+/* run_mpi.c */
+lrp_status ranks_begin(run_job *); /* under mpirun MPI begins: j->ranks is set */
+bool ranks_first(const run_job *); /* the only process, or rank 0: it speaks for all */
+int64_t run_next_unit(run_job *);  /* from n_unit on: there is none */
+lrp_status ranks_run(run_job *);   /* runs of the database, the work, the merging */
+void ranks_end(run_job *);
 
 /* run_jobs.c */
 void run_progress(run_job *);

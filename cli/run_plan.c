@@ -170,8 +170,9 @@ static lrp_status open_set(run_job *j, int at)
 static int64_t unit_size(const run_job *j, const dataset *d)
 {
   const bool text = d->kind == INPUT_LINES || d->kind == INPUT_TABLE;
-  const int64_t most = text ? 512 : 32, fair = d->n / (j->jobs * 4) + 1;
-  return j->jobs > 1 && fair < most ? fair : most;
+  const int64_t n = j->n_rank > 1 ? j->n_rank : j->jobs;
+  const int64_t most = text ? 512 : 32, fair = d->n / (n * 4) + 1;
+  return n > 1 && fair < most ? fair : most;
 }
 
 static lrp_status cut(run_job *j)
@@ -327,7 +328,8 @@ static lrp_status begin_rule(run_job *j, part *p, rule_run *r)
   p->assigned = p->assigned || r->composite;
   if (!st) st = run_spec(j, p, r, p->graph, &spec);
   if (st) return st;
-  if (j->resume) st = lrp_store_run_find(j->store, &spec, &r->id);
+  if (j->resume && !j->known_db) st = lrp_store_run_find(j->store, &spec, &r->id);
+  spec.uuid = *r->uuid ? r->uuid : NULL; /* rank 0 has begun it already */
   if (!st && r->id >= 0)
     st = lrp_store_run_resume(j->store, r->id);
   else if (!st)
@@ -336,6 +338,7 @@ static lrp_status begin_rule(run_job *j, part *p, rule_run *r)
     r->id = lrp_run_id(run);
     st = lrp_store_run_leave(j->store, run, LRP_RUN_GOES_ON, 0, 0);
   }
+  if (!st) st = lrp_store_run_uuid(j->store, r->id, r->uuid);
   lrp_run_spec_free(&spec);
   return st;
 }

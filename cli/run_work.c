@@ -219,7 +219,7 @@ static lrp_status explain_target(const context *c, const work *w, const lrp_targ
   int there = 0;
   lrp_status st = LRP_OK;
   if (c->j->resume)
-    st = lrp_store_has_explanation(c->j->store, c->r->run, w->s.input, 0, t, &there);
+    st = lrp_store_has_explanation(c->j->store, c->r->known, w->s.input, 0, t, &there);
   if (there) {
     c->j->shared->there++;
     return LRP_OK;
@@ -258,13 +258,13 @@ static lrp_status all_there(const context *c, const work *w, bool *out)
   scores.data = malloc((size_t)n * sizeof(lrp_real) + 1);
   if (!scores.data) return FAIL(c->j->ctx, LRP_E_NOMEM, "no memory");
   lrp_status st =
-      lrp_store_has_scores(c->j->store, c->r->run, w->s.input, 0, scores.data, n, &there);
+      lrp_store_has_scores(c->j->store, c->r->known, w->s.input, 0, scores.data, n, &there);
   for (int64_t i = 0; !st && there && i < n_target(c->p); i++) {
     lrp_target t;
     if (find_target(c, w, i, &scores, &t))
       there = 0; /* it failed before and is tried again */
     else
-      st = lrp_store_has_explanation(c->j->store, c->r->run, w->s.input, 0, &t, &there);
+      st = lrp_store_has_explanation(c->j->store, c->r->known, w->s.input, 0, &t, &there);
   }
   free(scores.data);
   *out = there;
@@ -390,13 +390,27 @@ static lrp_status leave(run_job *j)
   return st;
 }
 
+/* Handles for --resume's questions. */
+static lrp_status know(run_job *j)
+{
+  lrp_status st = LRP_OK;
+  for (int p = 0; !st && p < j->e->n_model; p++)
+    for (int r = 0; !st && r < j->part[p].n_rule; r++) {
+      rule_run *x = &j->part[p].rule[r];
+      st = lrp_store_run_know(j->store, j->known_db ? x->main_id : x->id, &x->known);
+    }
+  return st;
+}
+
 lrp_status run_work(run_job *j)
 {
   char message[4096];
   lrp_status st = j->db ? writer_open(j) : LRP_OK;
-  if (!st && j->resume) st = lrp_store_open(j->ctx, j->db, LRP_STORE_READ, &j->store);
+  if (!st && j->resume)
+    st = lrp_store_open(j->ctx, j->known_db ? j->known_db : j->db, LRP_STORE_READ, &j->store);
+  if (!st && j->resume) st = know(j);
   while (!st && !run_stopped(j)) {
-    const int64_t at = j->shared->next++;
+    const int64_t at = run_next_unit(j);
     if (at >= j->n_unit) break;
     st = work_unit(j, &j->unit[at]);
   }

@@ -333,6 +333,11 @@ void lrp_store_close(lrp_store *s)
   if (!s) return;
   while (s->runs)
     lrp_store_run_end(s, s->runs, LRP_RUN_INTERRUPTED);
+  while (s->known) {
+    lrp_run *next = s->known->next;
+    free(s->known);
+    s->known = next;
+  }
   for (int i = 0; i < s->n_prepared; i++)
     sqlite3_finalize(s->prepared[i].stmt);
   sqlite3_close(s->db);

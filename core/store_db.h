@@ -21,7 +21,8 @@ struct lrp_store {
     sqlite3_stmt *stmt;
   } prepared[LRP_SQL_MAX];
   int n_prepared;
-  lrp_run *runs; /* open ones */
+  lrp_run *runs;  /* open ones */
+  lrp_run *known; /* see lrp_store_run_know */
   bool grouped; /* see lrp_store_group_begin */
   lrp_status group_failed;
   bool was_new;  /* the last explanation */

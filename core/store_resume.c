@@ -41,7 +41,8 @@ static const char SQL_HAS[] =
     " AND ifnull(x.contrast_class,-1)=?6 AND ifnull(x.layer_id,-1)=-1" THE_INPUT " LIMIT 1";
 
 static const char *const KIND[] = {
-    [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text"};
+    [LRP_MODALITY_TENSOR] = "tensor", [LRP_MODALITY_IMAGE] = "image", [LRP_MODALITY_TEXT] = "text",
+    [LRP_MODALITY_SOUND] = "sound",   [LRP_MODALITY_BYTES] = "bytes"};
 
 lrp_status lrp_store_run_find(lrp_store *s, const lrp_run_spec *spec, int64_t *id)
 {
@@ -94,6 +95,17 @@ lrp_status lrp_store_run_join(lrp_store *s, int64_t id, const lrp_run_spec *spec
   }
   run->next = s->runs;
   s->runs = run;
+  *out = run;
+  return LRP_OK;
+}
+
+lrp_status lrp_store_run_know(lrp_store *s, int64_t id, lrp_run **out)
+{
+  lrp_run *run = calloc(1, sizeof *run);
+  *out = NULL;
+  if (!run) return lrp_nomem(s->ctx, "a run");
+  *run = (lrp_run){.id = id, .next = s->known};
+  s->known = run;
   *out = run;
   return LRP_OK;
 }

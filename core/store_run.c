@@ -198,6 +198,8 @@ static lrp_status put_tags(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   return st;
 }
 
+static const char SQL_UUID[] = "SELECT uuid FROM run WHERE run_id=?1";
+
 /* ---- layers ---- */
 
 typedef struct named { /* for finding nodes of one name without comparing all pairs */
@@ -319,6 +321,7 @@ static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   if (!st) st = put_composite(s, spec, &composite);
   if (!st) st = lrp_store_environment(s, spec->threads, &environment);
   new_uuid(uuid);
+  if (spec->uuid) sqlite3_snprintf(sizeof uuid, uuid, "%s", spec->uuid);
   if (!st)
     st = lrp_sql_id(s, &run->id, spec->has_seed ? SQL_RUN : SQL_RUN_UNSEEDED, "tiiIitttiti", uuid,
                     experiment, run->model_id, composite, environment,
@@ -380,6 +383,24 @@ lrp_status lrp_store_run_begin(lrp_store *s, const lrp_run_spec *spec, lrp_run *
   s->runs = run;
   *out = run;
   return LRP_OK;
+}
+
+lrp_status lrp_store_run_uuid(lrp_store *s, int64_t id, char out[37])
+{
+  sqlite3_stmt *stmt = NULL;
+  s->doing = "reading a run";
+  int code = sqlite3_prepare_v2(s->db, SQL_UUID, -1, &stmt, NULL);
+  if (!code) code = sqlite3_bind_int64(stmt, 1, id);
+  if (!code) code = sqlite3_step(stmt);
+  lrp_status st = LRP_OK;
+  if (code == SQLITE_ROW)
+    sqlite3_snprintf(37, out, "%s", (const char *)sqlite3_column_text(stmt, 0));
+  else if (code == SQLITE_DONE)
+    st = lrp_fail(s->ctx, LRP_E_ARG, "%s: there is no run %lld", s->path, (long long)id);
+  else
+    st = lrp_db_fail(s->ctx, s->db, s->path, s->doing);
+  sqlite3_finalize(stmt);
+  return st;
 }
 
 int64_t lrp_run_id(const lrp_run *run)

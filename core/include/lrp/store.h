@@ -62,6 +62,7 @@ typedef struct lrp_run_spec {
   const char *const *tag;                 /* "key=value" */
   int64_t n_tag;
   void *host;                             /* memory of lrp_run_spec_from() */
+  const char *uuid;                       /* 36 characters, of a run that another file has, too; NULL: a new one */
 } lrp_run_spec;
 /* Fill model, signatures, tokenizer, layers, composite, plugins; the rest is zeroed for the caller to fill.  composite
  * may be NULL, and the graph: no layers are known then.  All must outlive the spec. */
@@ -72,6 +73,8 @@ LRP_API void lrp_run_spec_free(lrp_run_spec *);
 /* Writes environment, plugins, model, composite and the run, and counts the run as 'running'. */
 LRP_API lrp_status lrp_store_run_begin(lrp_store *, const lrp_run_spec *, lrp_run **out);
 LRP_API int64_t lrp_run_id(const lrp_run *);
+/* Runs of one uuid are one run to lrp_store_merge(). */
+LRP_API lrp_status lrp_store_run_uuid(lrp_store *, int64_t id, char out[37]);
 /* The graph was built anew (inputs of another shape): layers that are new to the run are added, and explanations that
  * follow are about spec->layer.  Only layer and n_layer are read. */
 LRP_API lrp_status lrp_store_run_layers(lrp_store *, lrp_run *, const lrp_run_spec *);
@@ -121,6 +124,8 @@ LRP_API lrp_status lrp_store_run_find(lrp_store *, const lrp_run_spec *, int64_t
 LRP_API lrp_status lrp_store_run_resume(lrp_store *, int64_t id);
 /* A handle on a run that exists; its layers are known after lrp_store_run_layers(). */
 LRP_API lrp_status lrp_store_run_join(lrp_store *, int64_t id, const lrp_run_spec *, lrp_run **out);
+/* A handle for lrp_store_has_x() only, in a store that may be open for reading; freed with lrp_store_close(). */
+LRP_API lrp_status lrp_store_run_know(lrp_store *, int64_t id, lrp_run **out);
 enum { LRP_RUN_GOES_ON = -1 };
 /* Adds to the run's costs and frees the handle, which dies even if the call fails.  status: LRP_RUN_x. */
 LRP_API lrp_status lrp_store_run_leave(lrp_store *, lrp_run *, int32_t status, int64_t wall_ns, int64_t cpu_ns);
