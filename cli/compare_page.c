@@ -4,7 +4,7 @@
  * Each heatmap has its own scale, with 0 in the middle; the difference is half of A / max|A| - B /
  * max|B|. */
 #include "dbase.h"
-#include "image.h"
+#include "grid.h"
 #include "lrp/image.h"
 #include <math.h>
 #include <stdlib.h>
@@ -18,77 +18,22 @@ static const char SQL_TOKENS[] =
     "SELECT k.byte_begin, k.byte_end FROM explanation x JOIN token k USING (tokenization_id)\n"
     "WHERE x.explanation_id = ?1 ORDER BY k.position";
 
-enum { COLUMNS = 3, SIDE_MAX = 4096 };
-typedef struct grid { /* relevance of one explanation, summed over channels */
-  double *v;
-  int64_t h, w;
-  double largest;
-} grid;
+enum { COLUMNS = 3 };
 typedef struct page {
   cli_db *d;
   const cli_pairs *pairs;
   sqlite3_stmt *about, *tokens, *read;
   cli_relevance r;
-  grid g[COLUMNS];
+  cli_grid g[COLUMNS];
 } page;
 
 /* ---- relevance as a grid ---- */
 
-/* (..., c, h, w), (h, w) and (n) of a JSON shape; false: several tensors, or too large to draw. */
-static bool shape_of(const char *text, size_t n, int64_t *c, int64_t *h, int64_t *w)
-{
-  int64_t d[LRP_MAX_RANK] = {0};
-  int rank = 0;
-  for (const char *p = text; *p && rank < LRP_MAX_RANK; p++) {
-    if (p > text && *p == '[') return false;
-    if (*p >= '0' && *p <= '9') {
-      char *end;
-      d[rank++] = strtoll(p, &end, 10);
-      p = end - 1;
-    }
-  }
-  *w = rank ? d[rank - 1] : 1;
-  *h = rank > 1 ? d[rank - 2] : 1;
-  if (*w < 1 || *h < 1 || *w > SIDE_MAX || *h > SIDE_MAX || n % (size_t)(*w * *h)) return false;
-  *c = (int64_t)n / (*w * *h);
-  return *c > 0;
-}
-
-static int grid_of(page *p, int64_t id, grid *g)
-{
-  int64_t c;
-  int status = cli_relevance_read(p->d, &p->read, id, &p->r);
-  g->h = g->w = 0;
-  g->largest = 0;
-  if (status || !shape_of(p->r.shape, p->r.n, &c, &g->h, &g->w)) {
-    g->h = g->w = 0;
-    return status;
-  }
-  double *v = realloc(g->v, (size_t)(g->h * g->w) * sizeof *v);
-  if (!v) {
-    cli_error("no memory");
-    return 1;
-  }
-  g->v = v;
-  for (int64_t i = 0; i < g->h * g->w; i++) {
-    v[i] = 0;
-    for (int64_t k = 0; k < c; k++)
-      v[i] += p->r.v[k * g->h * g->w + i];
-    g->largest = fmax(g->largest, fabs(v[i]));
-  }
-  return 0;
-}
-
-static double share(const grid *g, int64_t i)
-{
-  return g->largest > 0 ? g->v[i] / g->largest : 0;
-}
-
 static int grids(page *p, const cli_pair *pair)
 {
-  int status = grid_of(p, pair->a, &p->g[0]);
-  if (!status) status = grid_of(p, pair->b, &p->g[1]);
-  grid *d = &p->g[2];
+  int status = cli_grid_read(p->d, &p->read, &p->r, pair->a, &p->g[0]);
+  if (!status) status = cli_grid_read(p->d, &p->read, &p->r, pair->b, &p->g[1]);
+  cli_grid *d = &p->g[2];
   d->h = d->w = 0;
   if (status || !p->g[0].h || p->g[0].h != p->g[1].h || p->g[0].w != p->g[1].w) return status;
   double *v = realloc(d->v, (size_t)(p->g[0].h * p->g[0].w) * sizeof *v);
@@ -96,31 +41,10 @@ static int grids(page *p, const cli_pair *pair)
     cli_error("no memory");
     return 1;
   }
-  *d = (grid){.v = v, .h = p->g[0].h, .w = p->g[0].w, .largest = 1};
+  *d = (cli_grid){.v = v, .h = p->g[0].h, .w = p->g[0].w, .largest = 1};
   for (int64_t i = 0; i < d->h * d->w; i++)
-    v[i] = 0.5 * (share(&p->g[0], i) - share(&p->g[1], i));
+    v[i] = 0.5 * (cli_grid_share(&p->g[0], i) - cli_grid_share(&p->g[1], i));
   return 0;
-}
-
-/* The file that was explained, if it is still there and has the same pixels. */
-static bool picture_of(page *p, sqlite3_stmt *about, lrp_image *out)
-{
-  long long h, w, c;
-  char hex[65] = "";
-  lrp_file file;
-  *out = (lrp_image){0};
-  if (strcmp(cli_db_text(about, 4), "image") ||
-      sscanf(cli_db_text(about, 7), "[%lld,%lld,%lld]", &h, &w, &c) != 3 ||
-      lrp_file_open(p->d->ctx, cli_db_text(about, 5), "a picture", LRP_IMAGE_FILE_MAX, &file))
-    return false;
-  if (!lrp_image_decode(p->d->ctx, cli_db_text(about, 5), file.data, file.size, c, out) &&
-      out->w == w && out->h == h)
-    lrp_sha256(out->pixels, (size_t)(w * h * c), hex);
-  lrp_file_close(&file);
-  if (!strcmp(hex, cli_db_text(about, 6))) return true;
-  lrp_image_free(out);
-  *out = (lrp_image){0};
-  return false;
 }
 
 /* ---- the page ---- */
@@ -171,19 +95,11 @@ static lrp_status put_pixels(page *p, FILE *f, const char *alt, const lrp_image 
   return LRP_OK;
 }
 
-static void paint(const grid *g, uint8_t *rgb)
-{
-  for (int64_t i = 0; i < g->h * g->w; i++) {
-    const cli_rgb c = cli_map(CLI_MAP_BWR, share(g, i));
-    memcpy(rgb + 3 * i, (const uint8_t[]){c.r, c.g, c.b}, 3);
-  }
-}
-
-static lrp_status put_heat(page *p, FILE *f, const grid *g, const char *alt)
+static lrp_status put_heat(page *p, FILE *f, const cli_grid *g, const char *alt)
 {
   lrp_image image = {.w = g->w, .h = g->h, .c = 3, .pixels = malloc((size_t)(g->h * g->w) * 3 + 1)};
   if (!image.pixels) return LRP_E_NOMEM;
-  paint(g, image.pixels);
+  cli_grid_paint(g, image.pixels, g->w, 0, 0, 1);
   const lrp_status st = put_pixels(p, f, alt, &image);
   free(image.pixels);
   return st;
@@ -198,7 +114,7 @@ static void put_token(FILE *f, const char *s, size_t n, double v, double r)
   fputs("</span>", f);
 }
 
-static int put_tokens(page *p, FILE *f, int64_t id, const char *text, const grid *g)
+static int put_tokens(page *p, FILE *f, int64_t id, const char *text, const cli_grid *g)
 {
   int status = 0;
   int64_t i = 0, at = 0;
@@ -209,7 +125,7 @@ static int put_tokens(page *p, FILE *f, int64_t id, const char *text, const grid
                   end = sqlite3_column_int64(p->tokens, 1);
     if (begin < at || end <= begin || end > n || i >= g->h * g->w) continue;
     put_text(f, text + at, (size_t)(begin - at));
-    put_token(f, text + begin, (size_t)(end - begin), share(g, i), g->v[i]);
+    put_token(f, text + begin, (size_t)(end - begin), cli_grid_share(g, i), g->v[i]);
     at = end;
   }
   put_text(f, text + at, (size_t)(n - at));
@@ -221,7 +137,7 @@ static int put_cell(page *p, FILE *f, const cli_pair *pair, int column, bool tex
                     const char *input)
 {
   static const char *const ALT[] = {"relevance under A", "relevance under B", "the difference"};
-  const grid *g = &p->g[column];
+  const cli_grid *g = &p->g[column];
   int status = 0;
   fputs("<td>", f);
   if (!g->h)
@@ -243,7 +159,9 @@ static int put_row(page *p, FILE *f, const cli_pair *pair)
     const char *input = cli_db_text(p->about, 0);
     const bool text = !strcmp(cli_db_text(p->about, 4), "text");
     fputs("<tr><td class=i>", f);
-    if (picture_of(p, p->about, &image)) {
+    if (!strcmp(cli_db_text(p->about, 4), "image") &&
+        cli_picture_read(p->d, cli_db_text(p->about, 5), cli_db_text(p->about, 6),
+                         cli_db_text(p->about, 7), &image)) {
       put_pixels(p, f, "the input", &image);
       lrp_image_free(&image);
     }
@@ -311,16 +229,6 @@ static int write_page(page *p, const int64_t *row, int64_t n, const char *path)
 
 enum { GAP = 8 };
 
-static void put_grid(uint8_t *rgb, int64_t width, int64_t x0, int64_t y0, int64_t zoom,
-                     const grid *g)
-{
-  for (int64_t y = 0; y < g->h * zoom; y++)
-    for (int64_t x = 0; x < g->w * zoom; x++) {
-      const cli_rgb c = cli_map(CLI_MAP_BWR, share(g, y / zoom * g->w + x / zoom));
-      memcpy(rgb + 3 * ((y0 + y) * width + x0 + x), (const uint8_t[]){c.r, c.g, c.b}, 3);
-    }
-}
-
 static int no_picture(const char *path)
 {
   cli_error("%s: these inputs are no pictures of one size; name a page instead, as compare.html",
@@ -347,8 +255,8 @@ static int write_png(page *p, const int64_t *row, int64_t n, const char *path)
     status = grids(p, &p->pairs->pair[row[i]]);
     for (int c = 0; c < COLUMNS; c++)
       if (p->g[c].h == h && p->g[c].w == w)
-        put_grid(rgb, width, GAP + c * (w * zoom + GAP), GAP + i * (h * zoom + GAP), zoom,
-                 &p->g[c]);
+        cli_grid_paint(&p->g[c], rgb, width, GAP + c * (w * zoom + GAP), GAP + i * (h * zoom + GAP),
+                       zoom);
   }
   const lrp_status st =
       status ? LRP_OK : lrp_image_write_png(p->d->ctx, path, width, height, 3, rgb);
