@@ -128,6 +128,9 @@ int64_t cli_parts_run(const cli_view *, const cli_part *, int64_t n, cli_part *o
 double cli_parts_largest(const cli_part *, int64_t n);
 
 const char *cli_label(const lrp_model *, int64_t index, char *buffer, size_t n);
+/* model_check.c.  in may be NULL.  cli_vanished: less than a thousandth of the score arrives at the inputs; says so. */
+lrp_status cli_check(lrp_ctx *, lrp_graph *, const lrp_model *, const lrp_input *in, const char *rules, bool json);
+bool cli_vanished(const lrp_graph *, const lrp_relevance *, int64_t sample, char *text, size_t n);
 void cli_losses(const cli_view *, lrp_ledger *total); /* over all nodes */
 double cli_share(const cli_view *, int64_t index);    /* probability of a class by softmax */
 int64_t cli_second(const cli_view *);                 /* the runner-up; -1: there is one class */

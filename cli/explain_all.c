@@ -149,6 +149,9 @@ static lrp_status present(job *j, const lrp_input *in, const char *name, const a
     v[k].target_text = label[k];
   }
   if (!st) st = show(j, v);
+  char lost[400];
+  if (!st && n && j->composite && cli_vanished(j->graph, v[0].r, sample, lost, sizeof lost))
+    cli_note("warning: %s: %s", v[0].name, lost);
   for (int k = 0; !st && j->db && k < n; k++)
     st = job_log(j, &v[k]);
   if (!st) st = job_write(j, v);

@@ -21,7 +21,8 @@ const cli_command CLI_MODEL = {
     "info, check or graph: what a model is and which rule each node gets",
     "info|check|graph MODEL [INPUT...] [OPTION ...]\n\n"
     "info   what the model is: inputs, outputs, labels, default rules\n"
-    "check  can it be explained?  exit status 4 lists every layer that has no type or no rule\n"
+    "check  can it be explained, and what does LRP mean here?  exit status 4 lists every layer that\n"
+    "       has no type or no rule; with INPUT it tells how much of the score arrives there\n"
     "graph  every node with its layer type, shape and rule; for the shapes of INPUT if it is given",
     OPTIONS,
     O_PLUGIN,
@@ -151,7 +152,9 @@ static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, 
   return LRP_OK;
 }
 
-static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp_graph **g)
+/* *read: the input, where one was given; the caller frees it. */
+static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp_graph **g,
+                        lrp_input **read)
 {
   enum { MOST = 16 };
   lrp_tensor t[MOST];
@@ -165,7 +168,7 @@ static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp
   else
     st = stand_in(ctx, m, a->value[O_SHAPE], &shapes, t, MOST);
   if (!st) st = lrp_graph_build(ctx, m, in ? in : &shapes, a->value[O_CANONIZE], g);
-  lrp_input_free(in);
+  *read = in;
   return st;
 }
 
@@ -244,52 +247,26 @@ static void graph_json(const lrp_graph *g)
   cli_json_print(list);
 }
 
-/* ---- check ---- */
-
-/* Every layer has a type and a rule: how many of which, and what that means. */
-static void check_summary(const lrp_graph *g, const char *rules, bool json)
-{
-  int64_t n = lrp_graph_n_node(g), exact = 0, ruled = 0, merged = 0;
-  for (int64_t i = 0; i < n; i++) {
-    const lrp_node_view v = lrp_graph_node(g, i);
-    exact += !strcmp(v.rule, "exact");
-    ruled += v.rule[0] && strcmp(v.rule, "exact");
-    merged += v.note[0] != 0;
-  }
-  const bool softmax = lrp_graph_ends_in_softmax(g);
-  if (json) {
-    cli_json_print(json_pack("{s:b, s:o, s:I, s:I, s:I, s:I, s:b}", "ok", 1, "rules",
-                             cli_json_text(rules, strlen(rules)), "nodes", (json_int_t)n, "ruled",
-                             (json_int_t)ruled, "exact", (json_int_t)exact, "merged",
-                             (json_int_t)merged, "ends_in_softmax", (int)softmax));
-    return;
-  }
-  printf("ok: every node has a layer type, and \"");
-  cli_escape(stdout, rules, strlen(rules));
-  printf("\" gives a rule to each that needs one\n  %4lld  nodes\n  %4lld  with a rule\n  %4lld  "
-         "rearrange only, which is exact\n",
-         (long long)n, (long long)ruled, (long long)exact);
-  if (n > ruled + exact) printf("  %4lld  need no rule\n", (long long)(n - ruled - exact));
-  if (merged) printf("  %4lld  with neighbours merged into them\n", (long long)merged);
-  if (softmax) puts("the scores before the final softmax are explained");
-}
+/* ---- all of it ---- */
 
 static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, bool check)
 {
   lrp_graph *g = NULL;
   lrp_composite *c = NULL;
+  lrp_input *in = NULL;
   const char *rules = a->value[O_RULES] ? a->value[O_RULES] : lrp_model_about(m)->composite;
-  lrp_status st = build(ctx, m, a, &g);
+  lrp_status st = build(ctx, m, a, &g, &in);
   if (!st) st = lrp_composite_open(ctx, rules, m, &c);
   if (!st) st = lrp_graph_assign(ctx, g, c);
   if (!st && check)
-    check_summary(g, rules, a->value[O_JSON]);
+    st = cli_check(ctx, g, m, in, rules, a->value[O_JSON]);
   else if (g && !check && a->value[O_JSON])
     graph_json(g);
   else if (g && !check)
     graph_table(g);
   lrp_graph_free(g);
   lrp_composite_free(c);
+  lrp_input_free(in);
   return st;
 }
 

@@ -78,6 +78,41 @@ static void mark_last(const lrp_graph *g, const lrp_matcher *of, const double *d
   }
 }
 
+/* The operand that is a gate: it comes, perhaps rearranged, from a step that fits, and no other does.
+ *
+ *     x ----------------------> Mul -> y        signal: x
+ *     x -> ... -> Sigmoid -> g /                gate: g
+ *
+ * Its bit among what can be frozen; 0: there is no such operand, or the layer cannot freeze it. */
+static uint32_t gate_bit(const lrp_graph *g, const lrp_step *s, const lrp_matcher *of,
+                         const double *depth)
+{
+  int32_t gate = -1, n = 0;
+  for (uint32_t i = 0; i < s->n_in; i++) {
+    int32_t by = s->in[i] >= 0 ? g->edge[s->in[i]].step : -1;
+    while (by >= 0 && g->step[by].type->kind == LRP_KIND_RESHAPE && g->step[by].n_in &&
+           g->step[by].in[0] >= 0)
+      by = g->edge[g->step[by].in[0]].step;
+    if (by < 0 || !plain_match(of, &g->step[by], depth[by])) continue;
+    gate = (int32_t)i;
+    n++;
+  }
+  for (uint32_t k = 0; n == 1 && s->type->freezable && s->type->freezable[k]; k++)
+    if (!strcmp(lrp_port_of(s, (uint32_t)gate)->name, s->type->freezable[k])) return UINT32_C(1) << k;
+  return 0;
+}
+
+/* What the line's gate: matchers freeze at this step. */
+static uint32_t gate_bits(const lrp_graph *g, const lrp_step *s, const lrp_composite_rule *line,
+                          const double *depth)
+{
+  uint32_t bits = 0;
+  for (int64_t i = 0; i < line->n_matcher; i++)
+    if (line->matcher[i].what == LRP_MATCH_GATE)
+      bits |= gate_bit(g, s, line->matcher[i].of, depth);
+  return bits;
+}
+
 /* A line fits those steps that all its matchers fit. */
 static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite_rule *line,
                            const double *depth, bool *fits)
@@ -87,7 +122,8 @@ static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite
   for (int64_t i = 0; i < line->n_matcher; i++) {
     const lrp_matcher *m = &line->matcher[i];
     bool *set = NULL, *aux = NULL;
-    if (m->of) {
+    const bool gate = m->what == LRP_MATCH_GATE;
+    if (m->of && !gate) {
       set = lrp_arena_alloc(&ctx->scratch, n * sizeof *set);
       aux = lrp_arena_alloc(&ctx->scratch, n * sizeof *aux);
       if (!set || !aux) return lrp_nomem(ctx, "a composite");
@@ -95,7 +131,10 @@ static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite
     }
     for (int32_t k = 0; k < g->n_order; k++) {
       const int32_t id = g->order[k];
-      fits[id] = fits[id] && (set ? set[id] : plain_match(m, &g->step[id], depth[id]));
+      const lrp_step *s = &g->step[id];
+      fits[id] = fits[id] && (set    ? set[id]
+                              : gate ? gate_bit(g, s, m->of, depth) != 0
+                                     : plain_match(m, s, depth[id]));
     }
   }
   return LRP_OK;
@@ -131,7 +170,8 @@ static uint32_t freeze_dead(const lrp_graph *g, const lrp_step *s, uint32_t bits
   return dead ? (bits & ~ports) | dead : bits;
 }
 
-static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_composite_rule *line)
+static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_composite_rule *line,
+                       uint32_t gates)
 {
   const char *missing = "";
   uint32_t bits;
@@ -140,19 +180,54 @@ static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_compos
                     s->name, s->type->name, missing);
   s->rule = line->rule;
   s->rule_args = line->args;
-  s->freeze = freeze_dead(g, s, bits);
+  s->freeze = freeze_dead(g, s, bits | gates);
   s->rule_text = lrp_arena_text(&g->arena, line->rule_text, strlen(line->rule_text));
   s->matcher = lrp_arena_text(&g->arena, line->matcher_text, strlen(line->matcher_text));
   return s->rule_text && s->matcher ? LRP_OK : lrp_nomem(ctx, "a composite");
+}
+
+/* The line that most presets have for layers of a kind. */
+static const char *remedy(uint32_t kind)
+{
+  static const char *const LINE[] = {[LRP_KIND_ELEMENTWISE] = "pass",
+                                     [LRP_KIND_NORM] = "pass",
+                                     [LRP_KIND_SUM] = "norm",
+                                     [LRP_KIND_POOL_SUM] = "norm",
+                                     [LRP_KIND_POOL_MAX] = "winner",
+                                     [LRP_KIND_RECURRENT] = "epsilon(epsilon=0.001)"};
+  const char *line = kind < sizeof LINE / sizeof LINE[0] ? LINE[kind] : NULL;
+  return line ? line : "epsilon";
+}
+
+/* "KIND -> RULE" for each kind of layer that lacks one, and the preset that knows attention. */
+static void remedies(const lrp_graph *g, char *out, size_t n)
+{
+  size_t used = 0;
+  bool attention = false;
+  for (uint32_t kind = 0; kind < LRP_KIND_COUNT; kind++) {
+    bool lacks = false;
+    for (int32_t k = 0; k < g->n_order; k++) {
+      const lrp_step *s = &g->step[g->order[k]];
+      lacks = lacks || (s->wanted && !s->rule && s->type->kind == kind && kind != LRP_KIND_RESHAPE);
+    }
+    if (lacks && used + 80 < n)
+      used += (size_t)snprintf(out + used, n - used, "%skind:%s -> %s", used ? "; " : "",
+                               lrp_kind_name(kind), remedy(kind));
+    attention = attention || (lacks && kind == LRP_KIND_SOFTMAX);
+  }
+  if (attention && used + 80 < n)
+    snprintf(out + used, n - used, "; where this is attention take --rules attnlrp");
 }
 
 /* Wanted steps without a rule, all of them, in one message; rearrangements are exact without
  * one. */
 static lrp_status check_all(lrp_ctx *ctx, lrp_graph *g)
 {
-  char list[LRP_MESSAGE_MAX - 512] = "";
+  enum { ROOM = LRP_MESSAGE_MAX - 1024 };
+  char *list = lrp_arena_alloc(&ctx->scratch, ROOM), advice[512] = "";
   size_t used = 0;
   int64_t missing = 0;
+  if (!list) return lrp_nomem(ctx, "a composite");
   for (int32_t k = 0; k < g->n_order; k++) {
     lrp_step *s = &g->step[g->order[k]];
     if (!s->wanted || s->rule) continue;
@@ -161,16 +236,16 @@ static lrp_status check_all(lrp_ctx *ctx, lrp_graph *g)
       continue;
     }
     missing++;
-    if (used + 256 < sizeof list)
-      used += (size_t)snprintf(list + used, sizeof list - used,
+    if (used + 256 < ROOM)
+      used += (size_t)snprintf(list + used, ROOM - used,
                                "\n  node \"%.60s\" (%.40s): layer:%.40s, kind:%s", s->name, s->op,
                                s->type->name, lrp_kind_name(s->type->kind));
   }
   if (!missing) return LRP_OK;
+  remedies(g, advice, sizeof advice);
   return lrp_fail(ctx, LRP_E_UNSUPPORTED,
-                  "the composite gives no rule to %lld node%s:%s\nadd a line for them, as "
-                  "\"kind:%s -> RULE\" (lrp rules)",
-                  (long long)missing, missing == 1 ? "" : "s", list, "elementwise");
+                  "the composite gives no rule to %lld node%s:%s\nadd lines for them (lrp rules): %s",
+                  (long long)missing, missing == 1 ? "" : "s", list, advice);
 }
 
 lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
@@ -193,7 +268,8 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
     st = fit_line(ctx, g, &c->line[i], depth, fits);
     for (int32_t k = 0; !st && k < g->n_order; k++) {
       lrp_step *s = &g->step[g->order[k]];
-      if (s->wanted && !s->rule && fits[g->order[k]]) st = give(ctx, g, s, &c->line[i]);
+      if (s->wanted && !s->rule && fits[g->order[k]])
+        st = give(ctx, g, s, &c->line[i], gate_bits(g, s, &c->line[i], depth));
     }
     lrp_arena_release(&ctx->scratch, inner);
   }

@@ -86,10 +86,12 @@ static lrp_status parse_depth(const reader *r, const char *text, lrp_matcher *m)
   return LRP_OK;
 }
 
-/* What first: or last: is about; NULL: neither stands there. */
+/* What first:, last: or gate: is about; NULL: none of them stands there. */
 static const char *inner_of(const char *s)
 {
-  return !strncmp(s, "first:", 6) ? s + 6 : !strncmp(s, "last:", 5) ? s + 5 : NULL;
+  return !strncmp(s, "first:", 6)                                ? s + 6
+         : !strncmp(s, "last:", 5) || !strncmp(s, "gate:", 5) ? s + 5
+                                                                 : NULL;
 }
 
 static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *m)
@@ -111,16 +113,16 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
     m->what = LRP_MATCH_DEPTH;
     st = parse_depth(r, s, m);
   } else if (inner_of(s)) {
-    m->what = *s == 'f' ? LRP_MATCH_FIRST : LRP_MATCH_LAST;
+    m->what = *s == 'f' ? LRP_MATCH_FIRST : *s == 'l' ? LRP_MATCH_LAST : LRP_MATCH_GATE;
     lrp_matcher *of = lrp_arena_alloc(&r->c->arena, sizeof *of);
     if (!of) return lrp_nomem(r->ctx, "a composite");
     m->of = of;
-    st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first: and last: do not nest", word)
+    st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first:, last: and gate: do not nest", word)
                                : parse_matcher(r, inner_of(s), of);
   } else if (strchr(s, ':')) {
     st = complain(r,
                   "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, "
-                  "depth:A..B or *",
+                  "gate:M, depth:A..B or *",
                   word);
   } else {
     m->what = LRP_MATCH_KIND;

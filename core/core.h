@@ -47,7 +47,7 @@ typedef struct lrp_tally { /* what kernels did so far, for profiles */
   int64_t n_product;
   double work, moved; /* multiply-adds; bytes of operands and results */
 } lrp_tally;
-enum { LRP_MESSAGE_MAX = 4096 };
+enum { LRP_MESSAGE_MAX = 16384 };
 struct lrp_ctx {
   lrp_arena scratch;         /* dies with the callback */
   lrp_tally tally;

@@ -4,6 +4,7 @@
 #define _XOPEN_SOURCE 700 /* realpath() */
 #endif
 #include "model.h"
+#include "names.h"
 #include <dirent.h>
 #include <errno.h>
 #include <nettle/sha2.h>
@@ -182,6 +183,64 @@ static lrp_status read_folder(lrp_ctx *ctx, lrp_model *m, const char *folder)
 
 /* ---- opening ---- */
 
+/* ---- is there attention? ---- */
+
+/* A layer type that takes the node's operator and is of one of the kinds (bits); NULL: none. */
+static const lrp_layer_type *type_of(const lrp_ctx *ctx, const lrp_onnx_node *node, uint32_t kinds)
+{
+  for (int64_t i = 0, n = node->domain[0] ? 0 : lrp_n_layer(ctx); i < n; i++) {
+    const lrp_layer_type *t = lrp_layer_at(ctx, i);
+    if (!(kinds >> t->kind & 1)) continue;
+    for (const lrp_operator *o = t->operators; o && o->name; o++)
+      if (!strcmp(o->name, node->op)) return t;
+  }
+  return NULL;
+}
+
+/* Does the tensor come from a softmax, perhaps rearranged? */
+static bool from_softmax(const lrp_ctx *ctx, const lrp_onnx_graph *g, const lrp_names *writer,
+                         const char *tensor)
+{
+  enum { FAR = 8 };
+  for (int i = 0; i < FAR; i++) {
+    const int32_t by = lrp_names_find(writer, tensor);
+    if (by < 0) return false;
+    const lrp_onnx_node *node = &g->node[by];
+    if (type_of(ctx, node, 1u << LRP_KIND_SOFTMAX)) return true;
+    if (!node->n_in || !type_of(ctx, node, 1u << LRP_KIND_RESHAPE)) return false;
+    tensor = node->in[0];
+  }
+  return false;
+}
+
+/* Attention: a product reads a softmax, or a layer of that kind takes queries, keys and values.
+ *
+ *     q, k -> [bilinear] -> ... -> [softmax] -> [rearrangements] -> [bilinear] <- v
+ */
+static lrp_status attends(lrp_ctx *ctx, const lrp_model *m, bool *yes)
+{
+  const lrp_onnx_graph *g = &m->onnx.graph;
+  lrp_names writer = {0};
+  lrp_status st = LRP_OK;
+  for (int64_t i = 0; !st && i < g->n_node; i++)
+    for (int32_t k = 0; !st && k < g->node[i].n_out; k++)
+      if (g->node[i].out[k][0] && lrp_names_find(&writer, g->node[i].out[k]) < 0)
+        st = lrp_names_add(ctx, &writer, g->node[i].out[k], (int32_t)i);
+  for (int64_t i = 0; !st && !*yes && i < g->n_node; i++) {
+    const lrp_onnx_node *node = &g->node[i];
+    const lrp_layer_type *t = type_of(ctx, node, 1u << LRP_KIND_BILINEAR);
+    if (!t) continue;
+    int data = 0;
+    for (const lrp_port *p = t->in; p->role; p++)
+      data += p->role == LRP_PORT_DATA && !(p->flags & LRP_PORT_OPTIONAL);
+    *yes = data >= 3;
+    for (int32_t k = 0; !*yes && k < node->n_in; k++)
+      *yes = from_softmax(ctx, g, &writer, node->in[k]);
+  }
+  lrp_names_free(&writer);
+  return st;
+}
+
 static lrp_status fill(lrp_ctx *ctx, lrp_model *m, const char *path)
 {
   static const char *const presets[] = {[LRP_MODALITY_TENSOR] = "epsilon_plus",
@@ -204,7 +263,13 @@ static lrp_status fill(lrp_ctx *ctx, lrp_model *m, const char *path)
   count_things(m);
   hash_files(m);
   if (folder) st = read_folder(ctx, m, path);
-  if (!st && !m->info.composite) m->info.composite = presets[m->info.modality];
+  const char *preset = presets[m->info.modality];
+  if (!st && !m->info.composite && strcmp(preset, "text")) { /* which knows attention */
+    bool yes = false;
+    st = attends(ctx, m, &yes);
+    if (yes) preset = m->info.modality == LRP_MODALITY_IMAGE ? "attnlrp_gamma" : "attnlrp";
+  }
+  if (!st && !m->info.composite) m->info.composite = preset;
   return st;
 }
 

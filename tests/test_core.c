@@ -72,8 +72,8 @@ START_TEST(message_that_is_too_long_is_cut_at_a_character)
 {
   lrp_ctx *ctx;
   ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
-  char text[3 * 3000 + 1];
-  for (size_t i = 0; i < 3000; i++)
+  char text[3 * LRP_MESSAGE_MAX + 1];
+  for (size_t i = 0; i < LRP_MESSAGE_MAX; i++)
     memcpy(text + 3 * i, "\xe2\x82\xac", 4); /* the euro sign */
   lrp_fail(ctx, LRP_E_INPUT, "%s", text);
   size_t n = strlen(lrp_message(ctx));
