@@ -35,8 +35,8 @@ static int run_db(const cli_command *, int argc, char **argv);
 const cli_command CLI_DB = {
     "db",
     "look after a database: check, copy, merge, export, import",
-    "path | check | backup FILE | migrate | expand | compact | merge INTO FROM... | export | "
-    "import ARRAY...\n\n"
+    "path | check | backup FILE | migrate | expand | compact |\n"
+    "              merge INTO FROM... | export | import ARRAY... [OPTION ...]\n\n"
     "path     the file in use\n"
     "check    is it whole, and do its parts fit together?  exit status 5 if not\n"
     "backup   a copy, also while others write\n"

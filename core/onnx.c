@@ -330,6 +330,15 @@ static lrp_status read_model(lrp_reader *r, lrp_bytes message)
 #define MODEL_LIMIT                                                                                \
   ((size_t)1 << 31) /* protobuf's own; larger models keep their weights in external data */
 
+/* A model begins with a control character, the key of its version. */
+static bool is_text(const lrp_file *file)
+{
+  const size_t n = file->size < 256 ? file->size : 256;
+  for (size_t i = 0; i < n; i++)
+    if (file->data[i] < 32 && !memchr("\t\n\r", file->data[i], 3)) return false;
+  return n > 0;
+}
+
 /* Files that are often taken for the model. */
 static const char *mistaken(const lrp_file *file)
 {
@@ -342,6 +351,7 @@ static const char *mistaken(const lrp_file *file)
   if (file->size > 10 && !file->data[6] && !file->data[7] && file->data[8] == '{' &&
       file->data[9] == '"')
     return "safetensors, which are weights without a graph; export the model to ONNX";
+  if (is_text(file)) return "this is not an ONNX file, but a text";
   return NULL;
 }
 

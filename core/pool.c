@@ -52,9 +52,10 @@ static buffer *pool_grow(lrp_ctx *ctx, lrp_pool *pool, size_t bytes)
   if (ctx->memory_limit && pool->total + size > ctx->memory_limit) pool_drop_idle(pool);
   if (ctx->memory_limit && pool->total + size > ctx->memory_limit) {
     lrp_fail(ctx, LRP_E_NOMEM,
-             "the model's tensors need more than the memory limit of %zu MiB; give smaller inputs "
+             "the model's tensors need more than the memory limit of %zu %s; give smaller inputs "
              "or raise the limit",
-             ctx->memory_limit >> 20);
+             ctx->memory_limit >> (ctx->memory_limit < 1 << 20 ? 0 : 20),
+             ctx->memory_limit < 1 << 20 ? "bytes" : "MiB");
     return NULL;
   }
   if (pool->n == pool->cap) {
