@@ -84,6 +84,14 @@ void cli_bold(FILE *, int color, bool on);
 /* Text of strangers: control characters and ill-formed bytes become visible escapes, so that no terminal obeys them. */
 void cli_escape(FILE *, const char *s, size_t n);
 int cli_width(const char *s, size_t n);  /* columns that cli_escape takes */
+/* For lrp_store_query(): to standard output; a terminal gets strangers' control characters escaped,
+ * in every format.  user: a cli_writer that began with zeros; its rest is written at the end. */
+typedef struct cli_writer {
+  char *line;
+  size_t n, room;
+} cli_writer;
+int cli_write(void *user, const char *bytes, size_t n);
+void cli_write_end(cli_writer *);
 /* One code point of s as cli_escape writes it, or its escape; how many bytes of s it was. */
 size_t cli_piece(const char *s, size_t n, char *out, size_t size, int *width);
 
@@ -173,5 +181,6 @@ lrp_real *cli_pixels(const cli_view *, int64_t *h, int64_t *w);
 
 /* lrp sql, lrp plugin: their own files */
 int lrp_cmd_sql(int argc, char **argv);
+bool cli_format(const char *command, const char *text, int32_t *out); /* LRP_FORMAT_x */
 int lrp_cmd_plugin(int argc, char **argv);
 #endif

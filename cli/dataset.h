@@ -44,6 +44,15 @@ void sample_free(sample *);
 /* "FILE", "FILE, line 3", "FILE, number 7": for messages. */
 const char *dataset_where(const dataset *, int64_t i, char *buffer, size_t n);
 
+/* ---- texts.c: a file of texts, some at a time, so that memory does not grow with it ---- */
+typedef struct texts texts;
+/* One a line; TSV, CSV or JSON lines by the name's ending, else by content.  Columns are named by a
+ * first line with "text", else the label is what the model has as one. */
+lrp_status texts_open(lrp_ctx *, const char *path, const lrp_model *, texts **out);
+int64_t texts_count(const texts *); /* 0: not known, as of a pipe */
+lrp_status texts_next(lrp_ctx *, texts *, dataset **out); /* NULL: there are no more */
+void texts_close(texts *);
+
 /* ---- for the files of the kinds ---- */
 lrp_status dataset_add(lrp_ctx *, dataset *, const dataset_item *);
 /* The text is copied and lives as long as the data set; NULL: no memory. */
@@ -52,6 +61,12 @@ lrp_status dataset_open_idx(lrp_ctx *, dataset *);
 lrp_status dataset_open_npy(lrp_ctx *, const experiment *, const experiment_input *, dataset *);
 lrp_status dataset_open_lines(lrp_ctx *, dataset *);
 lrp_status dataset_open_table(lrp_ctx *, const experiment_input *, dataset *);
+/* Items from d->bytes, which begin at this line of the file; comma 0: lines, or JSON lines. */
+lrp_status dataset_open_part(lrp_ctx *, const experiment_input *, dataset *, size_t n, char comma,
+                             int64_t line);
+/* The fields of the first record of s, which is changed; how many, and how long the record is. */
+int dataset_record(char *s, size_t n, char comma, char **field, size_t *length, int most,
+                   size_t *used);
 /* Labels from IDX, a .npy of whole numbers, or lines; one for each item. */
 lrp_status dataset_open_labels(lrp_ctx *, dataset *, const char *path);
 lrp_status dataset_file(lrp_ctx *, const char *path, char **out,

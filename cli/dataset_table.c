@@ -48,10 +48,9 @@ static bool blank(const char *s, size_t n)
 }
 
 /* One item a line; lines of blanks are passed over. */
-static lrp_status add_lines(lrp_ctx *ctx, dataset *d, char *s, size_t n)
+static lrp_status add_lines(lrp_ctx *ctx, dataset *d, char *s, size_t n, int64_t line)
 {
   lrp_status st = LRP_OK;
-  int64_t line = 1;
   for (size_t at = 0; !st && at < n; line++) {
     const char *end = memchr(s + at, '\n', n - at);
     size_t len = end ? (size_t)(end - s) - at : n - at;
@@ -81,7 +80,7 @@ lrp_status dataset_open_lines(lrp_ctx *ctx, dataset *d)
   char *s;
   size_t n;
   const lrp_status st = load(ctx, d, &s, &n);
-  return st ? st : add_lines(ctx, d, s, n);
+  return st ? st : add_lines(ctx, d, s, n, 1);
 }
 
 /* ---- CSV and TSV ---- */
@@ -190,9 +189,9 @@ static const char *cell(dataset *d, const table *t, int column, const char **wro
 }
 
 static lrp_status open_columns(lrp_ctx *ctx, const experiment_input *in, dataset *d, char *s,
-                               size_t n, char comma)
+                               size_t n, char comma, int64_t line_of_s)
 {
-  table t = {.at = s, .end = s + n, .comma = comma, .line = 1};
+  table t = {.at = s, .end = s + n, .comma = comma, .line = line_of_s};
   int column[3];
   lrp_status st = columns_of(ctx, in, d, &t, column);
   while (!st) {
@@ -227,7 +226,30 @@ lrp_status dataset_open_table(lrp_ctx *ctx, const experiment_input *in, dataset 
                 d->path);
   const lrp_status st = load(ctx, d, &s, &n);
   if (st) return st;
-  return d->json ? add_lines(ctx, d, s, n) : open_columns(ctx, in, d, s, n, tsv ? '\t' : ',');
+  return d->json ? add_lines(ctx, d, s, n, 1) : open_columns(ctx, in, d, s, n, tsv ? '\t' : ',', 1);
+}
+
+lrp_status dataset_open_part(lrp_ctx *ctx, const experiment_input *in, dataset *d, size_t n,
+                             char comma, int64_t line)
+{
+  d->text_key = "text";
+  d->label_key = "label";
+  d->rationale_key = "rationale";
+  return comma ? open_columns(ctx, in, d, d->bytes, n, comma, line)
+               : add_lines(ctx, d, d->bytes, n, line);
+}
+
+int dataset_record(char *s, size_t n, char comma, char **field, size_t *length, int most,
+                   size_t *used)
+{
+  table t = {.at = s, .end = s + n, .comma = comma, .line = 1};
+  if (!next_record(&t)) return 0;
+  *used = (size_t)(t.at - s);
+  for (int i = 0; i < t.n_field && i < most; i++) {
+    field[i] = t.field[i];
+    length[i] = t.length[i];
+  }
+  return t.n_field < most ? t.n_field : most;
 }
 
 /* ---- rationales: parts of the text ---- */

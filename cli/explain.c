@@ -15,6 +15,8 @@ enum {
   O_CANONIZE,
   O_PLUGIN,
   O_TEXT,
+  O_FILE,
+  O_RESUME,
   O_BY,
   O_SPECIAL,
   O_NOSPECIAL,
@@ -47,6 +49,9 @@ static const cli_option OPTIONS[] = {
                     "all (default), none, or canonizers with commas between"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_TEXT] = {"text", 0, "TEXT", "an input that is this text, whatever files there are"},
+    [O_FILE] = {"file", 'f', "FILE",
+                "all texts of a file, one a line (or .tsv, .csv, .jsonl), into the database"},
+    [O_RESUME] = {"resume", 0, NULL, "with --file, go on: skip what the database has already"},
     [O_BY] = {"by", 0, "UNIT", "of a text: token (default), word, grapheme or byte"},
     [O_SPECIAL] = {"special", 0, NULL,
                    "show special tokens in the coloured text, not only in lists"},
@@ -80,6 +85,7 @@ const cli_command CLI_EXPLAIN = {
     O_PLUGIN,
     "  lrp explain examples/models/fashion-cnn examples/data/ankle-boot.png -o boot.png\n"
     "  lrp explain examples/models/spam-textcnn \"You won a free prize, call now\"\n"
+    "  lrp explain examples/models/spam-lstm --file examples/data/messages.tsv\n"
     "  echo \"see you at six\" | lrp explain examples/models/spam-textcnn - --target spam-ham\n",
     run_explain};
 
@@ -112,6 +118,7 @@ static bool read_options(job *j, const cli_args *a)
       !choose("method", j->method_text, CLI_METHODS, &j->method) ||
       (a->value[O_STEPS] && !cli_int(&OPTIONS[O_STEPS], a->value[O_STEPS], 1, 100000, &j->n_step)))
     return false;
+  j->threads = a->value[O_THREADS];
   j->target = a->value[O_TARGET];
   j->at = a->value[O_AT];
   j->canonize = a->value[O_CANONIZE];
@@ -153,6 +160,23 @@ static bool read_options(job *j, const cli_args *a)
   return true;
 }
 
+/* A file's explanations go into the database, and nowhere else. */
+static bool file_fits(const cli_args *a)
+{
+  static const int OTHERS[] = {O_TEXT, O_AT,  O_BY,   O_SPECIAL, O_NOSPECIAL,
+                               O_OUT,  O_TEX, O_JSON, O_LEDGER};
+  for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+    if (a->value[OTHERS[i]]) {
+      cli_error("--file and --%s: the texts of a file are explained into the database; show single "
+                "ones without --file",
+                OPTIONS[OTHERS[i]].name);
+      return false;
+    }
+  if (a->n_operand == 1) return true;
+  cli_error("--file: the model alone was expected beside it, not \"%s\"", a->operand[1]);
+  return false;
+}
+
 static int run_explain(const cli_command *c, int argc, char **argv)
 {
   cli_args a;
@@ -163,18 +187,22 @@ static int run_explain(const cli_command *c, int argc, char **argv)
   }
   job j = {.argc = argc, .argv = argv};
   cli_quiet(a.value[O_QUIET]);
-  if (a.n_operand < 1 || (a.n_operand < 2 && !a.value[O_TEXT])) {
+  const char *file = a.value[O_FILE];
+  if (a.n_operand < 1 || (a.n_operand < 2 && !a.value[O_TEXT] && !file)) {
     cli_error(
         "explain: a model and at least one input were expected; lrp explain --help shows examples");
+    code = 2;
+  } else if (file && !file_fits(&a)) {
     code = 2;
   } else if (!read_options(&j, &a)) {
     code = 2;
   } else {
     const lrp_status st =
         cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &j.ctx);
-    code = st ? lrp_exit_status(st)
-              : explain_all(&j, a.operand[0], a.operand + 1, a.n_operand - 1, a.value[O_TEXT],
-                            a.value[O_RULES]);
+    code = st     ? lrp_exit_status(st)
+           : file ? explain_file(&j, a.operand[0], file, a.value[O_RULES], a.value[O_RESUME])
+                  : explain_all(&j, a.operand[0], a.operand + 1, a.n_operand - 1, a.value[O_TEXT],
+                                a.value[O_RULES]);
   }
   lrp_ctx_free(j.ctx);
   cli_args_free(&a);

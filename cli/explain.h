@@ -18,7 +18,7 @@ typedef struct job {
   int argc;
   char **argv;
   /* asked */
-  const char *target, *at, *canonize, *db, *experiment, *seed_text, *method_text;
+  const char *threads, *target, *at, *canonize, *db, *experiment, *seed_text, *method_text;
   int32_t seed, method;
   int64_t n_step;
   bool json, ledger, profile;
@@ -48,6 +48,9 @@ typedef struct job {
 /* Explain all operands, or the text; the exit status. */
 int explain_all(job *, const char *model, const char **operand, int n, const char *text,
                 const char *rules);
+
+/* explain_file.c: all texts of a file into the database; the exit status. */
+int explain_file(job *, const char *model, const char *file, const char *rules, bool resume);
 
 /* explain_store.c: the run begins with the first explanation */
 lrp_status job_log(job *, const cli_view *);

@@ -8,6 +8,7 @@ _lrp ()
   else
     case $before in
       --color) list="auto always never" ;;
+      --sort) list="low mean sum count" ;;
       --by) list="token word grapheme byte" ;;
       --seed) list="logit one" ;;
       --method) list="lrp gradient input_x_gradient integrated_gradients" ;;

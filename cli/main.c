@@ -6,11 +6,12 @@
 #include <string.h>
 
 extern const cli_command CLI_EXPLAIN, CLI_FORWARD, CLI_MODEL, CLI_RULES, CLI_LAYERS, CLI_PLUGIN,
-    CLI_SQL, CLI_RUN, CLI_COMPARE, CLI_DIFF, CLI_REPORT, CLI_RUNS, CLI_DB;
+    CLI_SQL, CLI_WORDS, CLI_RUN, CLI_COMPARE, CLI_DIFF, CLI_REPORT, CLI_RUNS, CLI_DB;
 
-const cli_command *const CLI_COMMANDS[] = {
-    &CLI_EXPLAIN, &CLI_RUN,     &CLI_FORWARD, &CLI_MODEL, &CLI_RULES, &CLI_LAYERS, &CLI_PLUGIN,
-    &CLI_SQL,     &CLI_COMPARE, &CLI_DIFF,    &CLI_REPORT, &CLI_RUNS, &CLI_DB,  NULL};
+const cli_command *const CLI_COMMANDS[] = {&CLI_EXPLAIN, &CLI_RUN,     &CLI_FORWARD, &CLI_MODEL,
+                                           &CLI_RULES,   &CLI_LAYERS,  &CLI_PLUGIN,  &CLI_SQL,
+                                           &CLI_WORDS,   &CLI_COMPARE, &CLI_DIFF,    &CLI_REPORT,
+                                           &CLI_RUNS,    &CLI_DB,      NULL};
 
 static void usage(FILE *f)
 {

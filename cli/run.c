@@ -110,7 +110,7 @@ static void tell_resume(const run_job *j)
   if (!j->db) return;
   fputs("go on with: ", stderr);
   if (j->n_rank > 1) fprintf(stderr, "mpirun -n %lld ", (long long)j->n_rank);
-  fputs("lrp run", stderr);
+  fprintf(stderr, "lrp %s", j->argv[0]);
   for (int i = 1; i < j->argc; i++)
     if (strcmp(j->argv[i], "--resume") != 0) put_word(j->argv[i]);
   fputs(" --resume\n", stderr);
@@ -141,7 +141,7 @@ static void tell(const run_job *j)
 
 /* ---- the command ---- */
 
-static int finish(run_job *j, lrp_status st)
+int run_finish(run_job *j, lrp_status st)
 {
   enum { PARTLY = 7 };
   const int came = j->shared->stop > 0 ? j->shared->stop : cli_signal();
@@ -161,7 +161,7 @@ static int finish(run_job *j, lrp_status st)
 static int run_ranks(run_job *j)
 {
   const lrp_status st = ranks_run(j);
-  if (ranks_first(j)) return finish(j, st);
+  if (ranks_first(j)) return run_finish(j, st);
   return st ? cli_fail(j->ctx, st) : 0;
 }
 
@@ -182,7 +182,7 @@ static int run_experiment(run_job *j, const char *const *plugins, int n_plugin, 
   if (j->ranks) return run_ranks(j);
   st = run_begin(j);
   if (st) return cli_fail(j->ctx, st);
-  return finish(j, run_all(j));
+  return run_finish(j, run_all(j));
 }
 
 static int run_run(const cli_command *c, int argc, char **argv)

@@ -63,6 +63,7 @@ typedef struct run_job {
   bool resume, dry;
   int64_t jobs, limit, shard, n_shard; /* shard from 1; n_shard 0: all */
   int32_t seed;
+  dataset *given; /* instead of the first one of the experiment's; taken over */
   /* open */
   dataset **set;
   part *part;
@@ -88,6 +89,9 @@ lrp_status run_spec(run_job *, const part *, const rule_run *, const lrp_graph *
                     lrp_run_spec *out);
 int run_n_input(const run_job *, int part_at,
                 int dataset_at); /* does the model take these inputs? */
+
+lrp_status run_next(run_job *, dataset *); /* other inputs for the same runs; taken over */
+int run_finish(run_job *, lrp_status); /* run.c: ends the runs, tells; the exit status */
 
 /* run_work.c */
 lrp_status run_work(run_job *); /* units until there are none */

@@ -20,7 +20,7 @@ static lrp_status no_memory(const run_job *j)
 static lrp_status fail_at(const run_job *j, lrp_status st, int line)
 {
   char message[4096];
-  if (!st) return st;
+  if (!st || !line) return st; /* line 0: there is no file */
   snprintf(message, sizeof message, "%s", lrp_message(j->ctx));
   return FAIL(j->ctx, st, "%s:%d: %s", j->e->path, line, message);
 }
@@ -151,7 +151,12 @@ static lrp_status open_set(run_job *j, int at)
   const experiment_input *in = &j->e->input[at];
   bool taken = false;
   lrp_status st = check_names(j, in);
-  if (!st) st = fail_at(j, dataset_open(j->ctx, j->e, in, j->limit, &j->set[at]), in->line);
+  if (!st && j->given && !at) {
+    j->set[at] = j->given;
+    j->given = NULL;
+  } else if (!st) {
+    st = fail_at(j, dataset_open(j->ctx, j->e, in, j->limit, &j->set[at]), in->line);
+  }
   for (int p = 0; !st && p < j->e->n_model; p++)
     if (run_n_input(j, p, at)) {
       j->part[p].n_input += j->set[at]->n;
@@ -192,6 +197,18 @@ static lrp_status cut(run_job *j)
     j->n_total += j->part[p].n_input * j->part[p].n_rule *
                   (j->part[p].targets->n ? j->part[p].targets->n : 1);
   return LRP_OK;
+}
+
+lrp_status run_next(run_job *j, dataset *d)
+{
+  const int64_t n_total = j->n_total;
+  dataset_close(j->set[0]);
+  j->set[0] = d;
+  j->n_unit = 0;
+  j->shared->next = 0;
+  const lrp_status st = cut(j);
+  j->n_total = n_total;
+  return st;
 }
 
 static lrp_status open_plugins(run_job *j)

@@ -385,6 +385,7 @@ static lrp_status leave(run_job *j)
           writer_fail(j, lrp_store_run_leave(writer_store(j->writer), x->run, LRP_RUN_GOES_ON,
                                              x->wall_ns, x->cpu_ns));
       x->run = NULL;
+      x->wall_ns = x->cpu_ns = 0; /* they are stored; more work may follow */
       st = st ? st : later;
     }
   return st;

@@ -50,9 +50,11 @@ static const struct {
      "  value, sum, residual\n"
      "FROM v_explanation ORDER BY explanation_id DESC LIMIT 50"},
     {"top-words", "the ten words that speak most for each class, over all texts (--class: for one)",
-     "SELECT m.name AS model, coalesce(k.label, CAST(t.target_class AS TEXT)) AS class, coalesce(c.name, t.method) AS composite,\n"
+     "SELECT m.name AS model, coalesce(k.label, CAST(t.target_class AS TEXT)) AS class, "
+     "coalesce(c.name, t.method) AS composite,\n"
      "  t.word, t.relevance, t.n\n"
-     "FROM top_words(10) t CROSS JOIN model m USING (model_id) LEFT JOIN composite c USING (composite_id)\n"
+     "FROM top_words(10) t CROSS JOIN model m USING (model_id) LEFT JOIN composite c USING "
+     "(composite_id)\n"
      "  LEFT JOIN class k ON k.model_id = t.model_id AND k.class_index = t.target_class\n"
      "WHERE :class IS NULL OR k.label = :class OR CAST(t.target_class AS TEXT) = :class\n"
      "ORDER BY m.name, t.target_class, composite, t.relevance DESC"},
@@ -221,7 +223,7 @@ static char *read_query(FILE *in)
   return text;
 }
 
-static bool parse_format(const char *text, int32_t *out)
+bool cli_format(const char *command, const char *text, int32_t *out)
 {
   static const char *const NAMES[] = {[LRP_FORMAT_TABLE] = "table",
                                       [LRP_FORMAT_CSV] = "csv",
@@ -233,7 +235,7 @@ static bool parse_format(const char *text, int32_t *out)
       *out = i;
       return true;
     }
-  if (text) cli_error("sql: --format %s: table, csv, json or markdown was expected", text);
+  if (text) cli_error("%s: --format %s: table, csv, json or markdown was expected", command, text);
   return !text;
 }
 
@@ -246,11 +248,6 @@ static bool parse_timeout(const char *text, double *out)
   if (end != text && !*end && *out >= 0 && *out < 1e9) return true;
   cli_error("sql: --timeout %s: a number of seconds was expected", text);
   return false;
-}
-
-static int write_out(void *user, const char *bytes, size_t n)
-{
-  return fwrite(bytes, 1, n, user) != n;
 }
 
 /* ---- the command ---- */
@@ -269,8 +266,9 @@ static int ask(const question *q)
     cli_error("no memory");
     return 1;
   }
-  const lrp_status st =
-      lrp_store_query(ctx, q->db, q->sql, q->format, q->seconds, write_out, stdout);
+  cli_writer out = {0};
+  const lrp_status st = lrp_store_query(ctx, q->db, q->sql, q->format, q->seconds, cli_write, &out);
+  cli_write_end(&out);
   const int exit_status = st ? cli_fail(ctx, st) : 0;
   lrp_ctx_free(ctx);
   if (!st && q->overview && q->format == LRP_FORMAT_TABLE) list_named(stdout);
@@ -282,7 +280,7 @@ static int answer(const cli_args *a)
   const char *env = getenv("LRP_DB"), *operand = a->n_operand ? a->operand[0] : NULL;
   question q = {.db = a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "lrp.db"};
   char *read = NULL;
-  if (!parse_format(a->value[O_FORMAT], &q.format) ||
+  if (!cli_format("sql", a->value[O_FORMAT], &q.format) ||
       !parse_timeout(a->value[O_TIMEOUT], &q.seconds))
     return 2;
   q.overview = !operand;

@@ -219,3 +219,44 @@ int cli_width(const char *s, size_t n)
   }
   return all;
 }
+
+/* ---- results of a query ---- */
+
+static int write_lines(cli_writer *w, bool all)
+{
+  size_t at = 0;
+  for (const char *end; (end = memchr(w->line + at, '\n', w->n - at)) != NULL;) {
+    cli_escape(stdout, w->line + at, (size_t)(end - w->line) - at);
+    putchar('\n');
+    at = (size_t)(end - w->line) + 1;
+  }
+  if (all) {
+    cli_escape(stdout, w->line + at, w->n - at);
+    at = w->n;
+  }
+  memmove(w->line, w->line + at, w->n - at);
+  w->n -= at;
+  return ferror(stdout) != 0;
+}
+
+int cli_write(void *user, const char *bytes, size_t n)
+{
+  cli_writer *w = user;
+  if (!isatty(STDOUT_FILENO)) return fwrite(bytes, 1, n, stdout) != n;
+  if (w->n + n > w->room) {
+    char *grown = realloc(w->line, 2 * (w->n + n));
+    if (!grown) return 1;
+    w->line = grown;
+    w->room = 2 * (w->n + n);
+  }
+  memcpy(w->line + w->n, bytes, n);
+  w->n += n;
+  return write_lines(w, false);
+}
+
+void cli_write_end(cli_writer *w)
+{
+  if (w->n) write_lines(w, true);
+  free(w->line);
+  *w = (cli_writer){0};
+}

@@ -1,12 +1,17 @@
-/* lrpsql_words.c - the table function top_words([k [, run]]): the words that speak most for each class, over all texts.
+/* lrpsql_words.c - the table function top_words([k [, run [, wrong]]]): the words that speak most for each class, over all texts.
  *
  * For each model, composite or method, and class: the k words of the largest mean relevance; all words without k.  word is
  * in lower case (ASCII letters only, as lower()), n tells how often it was met.  Contrasts and relevance inside a model are
- * left out.  GROUP BY would sort all rows of tokens; this reads explanation.r and adds up in a hash table: over a million
+ * left out.  low and high are the ends of the mean's 95 % interval by Student's t, over the word's occurrences; NULL where
+ * it was met once.  wrong 1: only explanations of inputs whose true label is known and not what was predicted.
+ * GROUP BY would sort all rows of tokens; this reads explanation.r and adds up in a hash table: over a million
  * tokens five times as fast. */
 #include "lrpsql.h"
+#include "stat.h"
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef LRPSQL_MODULE
 SQLITE_EXTENSION_INIT3
 #endif
@@ -17,10 +22,13 @@ static const char SQL_TOKENS[] =
 static const char SQL_RELEVANCE[] =
     "SELECT r.model_id, r.composite_id, r.method, x.target_class, x.dtype, x.r FROM explanation x JOIN run r USING (run_id)"
     " WHERE x.input_id = ?1 AND x.tokenization_id = ?2 AND x.layer_id IS NULL AND x.contrast_class IS NULL"
-    " AND (?3 IS NULL OR x.run_id = ?3)";
+    " AND (?3 IS NULL OR x.run_id = ?3)"
+    " AND (NOT ?4 OR EXISTS (SELECT 1 FROM prediction p JOIN input i USING (input_id)"
+    " LEFT JOIN class c ON c.model_id = r.model_id AND c.class_index = p.predicted"
+    " WHERE p.run_id = x.run_id AND p.input_id = x.input_id AND i.true_label <> coalesce(c.label, CAST(p.predicted AS TEXT))))";
 
-enum { MODEL, COMPOSITE, METHOD, CLASS, WORD, RELEVANCE, N, K, RUN }; /* columns; the last two are the arguments */
-enum { HAS_K = 1, HAS_RUN = 2 };                                      /* bits of a plan */
+enum { MODEL, COMPOSITE, METHOD, CLASS, WORD, RELEVANCE, N, LOW, HIGH, K, RUN, WRONG, N_ARGUMENT = 3 }; /* columns; arguments last */
+enum { HAS_K = 1, HAS_RUN = 2, HAS_WRONG = 4 }; /* bits of a plan */
 
 /* ---- a hash table of places in an array; its keys are compared by who uses it ---- */
 
@@ -42,7 +50,7 @@ typedef struct group { /* what is compared */
 typedef struct total {
   uint32_t group, word;
   int64_t n;
-  double sum;
+  double sum, squares; /* squares: of the differences from the mean */
 } total;
 typedef struct spelling {
   size_t at, n; /* in the letters */
@@ -164,8 +172,11 @@ static bool add(sums *s, uint32_t which, uint32_t word, double value)
   s->total[s->totals.n] = (total){.group = which, .word = word};
   const size_t at = find(&s->totals, s, hash_total, same_total);
   if (at == SIZE_MAX) return false;
-  s->total[at].sum += value;
-  s->total[at].n++;
+  total *t = &s->total[at];
+  const double before = t->n ? t->sum / (double)t->n : 0;
+  t->sum += value;
+  t->n++;
+  t->squares += (value - before) * (value - t->sum / (double)t->n); /* Welford 1962 */
   return true;
 }
 
@@ -181,6 +192,8 @@ static int read_pieces(sums *s, sqlite3_stmt *tokens, const char *text, size_t n
     if (s->n_piece > first && (!more || sqlite3_column_int64(tokens, 1) != word)) { /* a word is complete */
       uint32_t id;
       const bool inside = begin >= 0 && begin <= end && (uint64_t)end <= n_text;
+      while (inside && begin < end && strchr(" \t\r\n", text[begin])) /* byte-level tokens begin with a blank */
+        begin++;
       if (!intern(s, inside ? text + begin : "", inside ? (size_t)(end - begin) : 0, &id)) return SQLITE_NOMEM;
       for (; first < s->n_piece; first++)
         s->piece[first].word = id;
@@ -250,13 +263,14 @@ static int add_text(sums *s, sqlite3_stmt *texts, sqlite3_stmt *tokens, sqlite3_
   return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int add_all(sums *s, sqlite3 *db, sqlite3_value *run)
+static int add_all(sums *s, sqlite3 *db, sqlite3_value *run, sqlite3_value *wrong)
 {
   sqlite3_stmt *texts = NULL, *tokens = NULL, *relevance = NULL;
   int code = sqlite3_prepare_v2(db, SQL_TEXTS, -1, &texts, NULL);
   if (!code) code = sqlite3_prepare_v2(db, SQL_TOKENS, -1, &tokens, NULL);
   if (!code) code = sqlite3_prepare_v2(db, SQL_RELEVANCE, -1, &relevance, NULL);
   if (!code && run) code = sqlite3_bind_value(relevance, 3, run);
+  if (!code) code = sqlite3_bind_int(relevance, 4, wrong && sqlite3_value_int(wrong));
   while (!code && (code = sqlite3_step(texts)) == SQLITE_ROW)
     code = add_text(s, texts, tokens, relevance);
   sqlite3_finalize(texts);
@@ -307,7 +321,7 @@ static int table_connect(sqlite3 *db, void *user, int n_arg, const char *const *
   (void)user, (void)n_arg, (void)arg, (void)message;
   int code = sqlite3_declare_vtab(
       db, "CREATE TABLE x(model_id INTEGER, composite_id INTEGER, method TEXT, target_class INTEGER, word TEXT, relevance REAL,"
-          " n INTEGER, k HIDDEN, run HIDDEN)");
+          " n INTEGER, low REAL, high REAL, k HIDDEN, run HIDDEN, wrong HIDDEN)");
   if (code) return code;
   sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS); /* it reads what any query may read */
   table *t = sqlite3_malloc(sizeof *t);
@@ -326,7 +340,7 @@ static int table_disconnect(sqlite3_vtab *base)
 /* All is added up when a scan starts: it belongs outermost, FROM top_words(10) CROSS JOIN ... */
 static int table_plan(sqlite3_vtab *base, sqlite3_index_info *plan)
 {
-  int at[2] = {-1, -1};
+  int at[N_ARGUMENT] = {-1, -1, -1};
   (void)base;
   for (int i = 0; i < plan->nConstraint; i++) {
     const int column = plan->aConstraint[i].iColumn;
@@ -335,11 +349,11 @@ static int table_plan(sqlite3_vtab *base, sqlite3_index_info *plan)
     at[column - K] = i;
   }
   int n = 0;
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < N_ARGUMENT; i++)
     if (at[i] >= 0) {
       plan->aConstraintUsage[at[i]].argvIndex = ++n;
       plan->aConstraintUsage[at[i]].omit = 1;
-      plan->idxNum |= i ? HAS_RUN : HAS_K;
+      plan->idxNum |= 1 << i;
     }
   plan->estimatedCost = 1e9;
   plan->estimatedRows = plan->idxNum & HAS_K ? 100 : 100000;
@@ -367,11 +381,12 @@ static int cursor_filter(sqlite3_vtab_cursor *base, int plan, const char *text, 
 {
   cursor *c = (cursor *)base;
   table *t = (table *)base->pVtab;
-  sqlite3_value *k = plan & HAS_K ? arg[0] : NULL, *run = plan & HAS_RUN ? arg[n_arg - 1] : NULL;
+  sqlite3_value *k = plan & HAS_K ? arg[0] : NULL, *run = plan & HAS_RUN ? arg[(plan & HAS_K) != 0] : NULL,
+                *wrong = plan & HAS_WRONG ? arg[n_arg - 1] : NULL;
   (void)text;
   c->at = 0;
   sums_free(&c->s);
-  const int code = add_all(&c->s, t->db, run);
+  const int code = add_all(&c->s, t->db, run, wrong);
   if (!code && k && sqlite3_value_type(k) != SQLITE_NULL) cut(&c->s, sqlite3_value_int64(k));
   if (code && code != SQLITE_NOMEM && code != SQLITE_INTERRUPT) {
     sqlite3_free(t->base.zErrMsg);
@@ -412,6 +427,10 @@ static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *out, int co
     sqlite3_result_double(out, t->sum / (double)t->n);
   else if (column == N)
     sqlite3_result_int64(out, t->n);
+  else if ((column == LOW || column == HIGH) && t->n > 1) {
+    const double n = (double)t->n, half = lrp_stat_t_quantile(0.975, n - 1) * sqrt(t->squares / (n - 1) / n);
+    sqlite3_result_double(out, t->sum / n + (column == LOW ? -half : half));
+  }
   return SQLITE_OK;
 }
 

@@ -350,3 +350,31 @@ double lrp_stat_wilcoxon(const double *difference, size_t n, double *w)
   free(kept);
   return p;
 }
+
+/* Hill 1970, CACM algorithm 396: an expansion about the normal quantile, or about the tail's power
+ * law where that is far off. */
+double lrp_stat_t_quantile(double p, double n)
+{
+  const double pi = 3.14159265358979323846;
+  double tails = 2 * (1 - p);
+  if (!(n >= 1) || !(p > 0.5 && p < 1)) return NAN;
+  if (n < 1.5) return 1 / tan(tails * pi / 2);
+  if (n < 2.5) return sqrt(2 / (tails * (2 - tails)) - 2);
+  const double a = 1 / (n - 0.5), b = 48 / (a * a);
+  double c = ((20700 * a / b - 98) * a - 16) * a + 96.36;
+  const double d = ((94.5 / (b + c) - 3) / b + 1) * sqrt(a * pi / 2) * n;
+  double y = pow(d * tails, 2 / n);
+  if (y > 0.05 + a) {
+    const double x = lrp_stat_normal_quantile(tails / 2);
+    y = x * x;
+    if (n < 5) c += 0.3 * (n - 4.5) * (x + 0.6);
+    c = (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b + c;
+    y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x;
+    y = expm1(a * y * y);
+  } else {
+    y = ((1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1) *
+            (n + 1) / (n + 2) +
+        1 / y;
+  }
+  return sqrt(n * y);
+}

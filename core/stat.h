@@ -41,4 +41,6 @@ bool lrp_stat_bootstrap(const double *v, size_t n, int of, double level, uint64_
  * ranks; the result is p; NaN: no differences, or no memory. */
 double lrp_stat_wilcoxon(const double *difference, size_t n, double *w);
 double lrp_stat_normal_quantile(double p);
+/* Of Student's t with n degrees of freedom, p in (0.5,1), to six digits; n < 1: NaN. */
+double lrp_stat_t_quantile(double p, double n);
 #endif

@@ -27,19 +27,23 @@ run () {
 title "A picture: why is this an ankle boot?"
 run "$lrp" explain "$here/models/fashion-cnn" "$here/data/ankle-boot.png" -o "$out/ankle-boot.png" --color "$color"
 
-title "A message: why is this spam?"
-run "$lrp" explain "$here/models/spam-textcnn" "Congratulations! You have won a free holiday prize. Call 09061701461 now to claim." \
+title "A message: won, prize, call, and yet no spam: why?"
+run "$lrp" explain "$here/models/spam-lstm" "Hi mum, I've won the prize! I'll call you later when I'm home" --by word --target ham-spam \
   -o "$out/message.html" --color "$color"
 
 title "Every score is in one SQLite file: $LRP_DB"
-run "$lrp" sql --db "$LRP_DB" "SELECT token, round(relevance, 3) AS relevance, round(shade, 2) AS shade FROM v_token
+run "$lrp" sql --db "$LRP_DB" "SELECT word, round(relevance, 3) AS relevance FROM v_word
   WHERE run_id = (SELECT max(run_id) FROM run) ORDER BY abs(relevance) DESC LIMIT 6"
+
+title "Many messages at once: which words speak for spam?"
+run "$lrp" explain "$here/models/spam-lstm" --file "$here/data/messages.tsv"
+run "$lrp" words --db "$LRP_DB" --class spam --min-count 1 --sort mean --top 5
 
 cat <<END
 
 The pictures: $out/ankle-boot.png, $out/message.html.  Next, try:
 
-  $lrp explain $here/models/spam-textcnn "your own text" --target spam-ham
+  $lrp explain $here/models/spam-lstm "your own text" --by word --target spam,ham --tex text.tex
   $lrp explain $here/models/fashion-cnn $here/data/ankle-boot.png --rules epsilon_plus --ledger
   $lrp model graph $here/models/fashion-cnn
 END

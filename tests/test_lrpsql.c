@@ -367,6 +367,14 @@ START_TEST(top_words_are_those_of_v_word)
                    0);
   ck_assert_str_eq(facts_text(s, "SELECT group_concat(word || ' ' || n || ' ' || relevance) FROM top_words(1)"), "good 4 0.75");
   ck_assert_str_eq(facts_text(s, "SELECT group_concat(word || ' ' || n) FROM top_words(5, 2)"), "good 2,film 2");
+  /* the half of the interval is t(0.975, 3) sd / 2 */
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM top_words t JOIN (SELECT lower(word) AS word, count(*) AS n,"
+                                " (sum(relevance * relevance) - count(*) * avg(relevance) * avg(relevance)) / 3 AS v FROM v_word GROUP BY 1) w"
+                                " USING (word) WHERE w.n = 4 AND t.low <= t.relevance AND"
+                                " abs((high - low) * (high - low) / 4 - 3.18245 * 3.18245 * v / 4) <= 1e-5 * v"),
+                   2);
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM top_words(NULL, NULL, 1)"), 0); /* no true labels are known */
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM top_words(NULL, NULL, 0)"), 2);
   ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM top_words(0)"), 0);
   ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM top_words(NULL, 99)"), 0);
   ck_assert_int_eq(sqlite3_exec(s->db, "DELETE FROM token_relevance", NULL, NULL, NULL), SQLITE_OK);
@@ -382,6 +390,16 @@ START_TEST(top_words_outside_of_a_store_say_what_is_missing)
   ck_assert_int_eq(sqlite3_step(stmt), SQLITE_ERROR);
   ck_assert_ptr_nonnull(strstr(sqlite3_errmsg(db), "no such table"));
   sqlite3_finalize(stmt);
+}
+END_TEST
+
+START_TEST(t_quantiles_are_those_of_the_tables)
+{
+  static const double known[][2] = {{1, 12.70620}, {2, 4.302653}, {3, 3.182446}, {4, 2.776445}, {5, 2.570582},
+                                    {10, 2.228139}, {30, 2.042272}, {100, 1.983972}, {1e6, 1.959966}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    ck_assert_double_eq_tol(lrp_stat_t_quantile(0.975, known[i][0]), known[i][1], 2e-5 * known[i][1]);
+  ck_assert_double_nan(lrp_stat_t_quantile(0.975, 0));
 }
 END_TEST
 
@@ -427,6 +445,7 @@ Suite *suite_lrpsql(void)
   tcase_add_test(t, random_bytes_do_no_harm);
   tcase_add_test(t, functions_may_stand_in_indices_and_views);
   tcase_add_test(t, top_words_are_those_of_v_word);
+  tcase_add_test(t, t_quantiles_are_those_of_the_tables);
   tcase_add_test(t, top_words_outside_of_a_store_say_what_is_missing);
   tcase_add_test(t, queries_know_the_functions);
   suite_add_tcase(s, t);
