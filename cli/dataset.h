@@ -45,13 +45,13 @@ void sample_free(sample *);
 const char *dataset_where(const dataset *, int64_t i, char *buffer, size_t n);
 
 /* ---- texts.c: a file of texts, some at a time, so that memory does not grow with it ---- */
-typedef struct texts texts;
+typedef struct text_file text_file;
 /* One a line; TSV, CSV or JSON lines by the name's ending, else by content.  Columns are named by a
  * first line with "text", else the label is what the model has as one. */
-lrp_status texts_open(lrp_ctx *, const char *path, const lrp_model *, texts **out);
-int64_t texts_count(const texts *); /* 0: not known, as of a pipe */
-lrp_status texts_next(lrp_ctx *, texts *, dataset **out); /* NULL: there are no more */
-void texts_close(texts *);
+lrp_status texts_open(lrp_ctx *, const char *path, const lrp_model *, text_file **out);
+int64_t texts_count(const text_file *); /* 0: not known, as of a pipe */
+lrp_status texts_next(lrp_ctx *, text_file *, dataset **out); /* NULL: there are no more */
+void texts_close(text_file *);
 
 /* ---- for the files of the kinds ---- */
 lrp_status dataset_add(lrp_ctx *, dataset *, const dataset_item *);

@@ -63,7 +63,7 @@ static void fill_plan(const job *j, const char *model, const char *rules, plan *
 }
 
 /* All parts of the file, after the first one has been taken for the plan. */
-static lrp_status work(run_job *r, texts *t)
+static lrp_status work(run_job *r, text_file *t)
 {
   lrp_status st = LRP_OK;
   cli_progress_begin(&r->progress, r->n_total);
@@ -79,7 +79,7 @@ static lrp_status work(run_job *r, texts *t)
   return st;
 }
 
-static int run_plan(run_job *r, texts *t)
+static int run_plan(run_job *r, text_file *t)
 {
   lrp_status st = texts_next(r->ctx, t, &r->given);
   if (!st && !r->given)
@@ -103,7 +103,7 @@ static int run_plan(run_job *r, texts *t)
 int explain_file(job *j, const char *model, const char *file, const char *rules, bool resume)
 {
   plan p = {0};
-  texts *t = NULL;
+  text_file *t = NULL;
   lrp_model *m = NULL;
   fill_plan(j, model, rules, &p);
   lrp_status st = lrp_model_open(j->ctx, model, &m);

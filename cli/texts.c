@@ -13,7 +13,7 @@ enum {
   COLUMNS = 64
 };
 
-struct texts {
+struct text_file {
   FILE *f;
   char *path;
   char comma; /* 0: lines */
@@ -29,7 +29,7 @@ struct texts {
 /* ---- parts ---- */
 
 /* Behind the last record end of s; 0: there is none.  Quotes hide line ends in CSV. */
-static size_t last_end(const texts *t, const char *s, size_t n)
+static size_t last_end(const text_file *t, const char *s, size_t n)
 {
   size_t end = 0;
   bool quoted = false;
@@ -55,7 +55,7 @@ static bool grow(char **s, size_t n, size_t more)
 }
 
 /* What is there, and so much of the file that a record ends in it. */
-static lrp_status read_part(lrp_ctx *ctx, texts *t, char **out, size_t *n)
+static lrp_status read_part(lrp_ctx *ctx, text_file *t, char **out, size_t *n)
 {
   char *s = t->rest;
   size_t got = t->n_rest, end = 0;
@@ -99,7 +99,7 @@ static int64_t lines_of(const char *s, size_t n)
   return lines;
 }
 
-static lrp_status make_set(lrp_ctx *ctx, texts *t, char *s, size_t n, dataset **out)
+static lrp_status make_set(lrp_ctx *ctx, text_file *t, char *s, size_t n, dataset **out)
 {
   dataset *d = calloc(1, sizeof *d);
   lrp_status st = d ? LRP_OK : FAIL(ctx, LRP_E_NOMEM, "%s: no memory", t->path);
@@ -127,7 +127,7 @@ static lrp_status make_set(lrp_ctx *ctx, texts *t, char *s, size_t n, dataset **
   return st;
 }
 
-lrp_status texts_next(lrp_ctx *ctx, texts *t, dataset **out)
+lrp_status texts_next(lrp_ctx *ctx, text_file *t, dataset **out)
 {
   lrp_status st = LRP_OK;
   *out = NULL;
@@ -147,7 +147,7 @@ lrp_status texts_next(lrp_ctx *ctx, texts *t, dataset **out)
 
 /* ---- what kind of file it is ---- */
 
-static void choose_format(texts *t, const char *s, size_t n)
+static void choose_format(text_file *t, const char *s, size_t n)
 {
   const char *line = memchr(s, '\n', n);
   const size_t first = line ? (size_t)(line - s) : n;
@@ -178,14 +178,14 @@ static bool is_label(const lrp_model *model, const char *s, size_t n)
   return false;
 }
 
-static bool name_column(texts *t, const char *name, size_t n)
+static bool name_column(text_file *t, const char *name, size_t n)
 {
   t->column[t->in.columns.n] = strndup(name, n);
   return t->column[t->in.columns.n++];
 }
 
 /* The names of the columns from the first record; *used: its length, where it holds names. */
-static lrp_status choose_columns(lrp_ctx *ctx, texts *t, const lrp_model *model, size_t *used)
+static lrp_status choose_columns(lrp_ctx *ctx, text_file *t, const lrp_model *model, size_t *used)
 {
   char *copy = malloc(t->n_rest + 1), *field[COLUMNS];
   size_t length[COLUMNS], record = 0;
@@ -220,7 +220,7 @@ static lrp_status choose_columns(lrp_ctx *ctx, texts *t, const lrp_model *model,
 /* ---- opening ---- */
 
 /* Lines with more than blanks; of CSV, those outside of quotes. */
-static int64_t count_texts(const texts *t)
+static int64_t count_texts(const text_file *t)
 {
   char block[1 << 14];
   int64_t n = 0;
@@ -238,7 +238,7 @@ static int64_t count_texts(const texts *t)
   return n + any;
 }
 
-static lrp_status begin(lrp_ctx *ctx, texts *t, const lrp_model *model)
+static lrp_status begin(lrp_ctx *ctx, text_file *t, const lrp_model *model)
 {
   size_t used = 0;
   const bool seeks = !fseek(t->f, 0, SEEK_CUR);
@@ -271,9 +271,9 @@ static lrp_status begin(lrp_ctx *ctx, texts *t, const lrp_model *model)
   return LRP_OK;
 }
 
-lrp_status texts_open(lrp_ctx *ctx, const char *path, const lrp_model *model, texts **out)
+lrp_status texts_open(lrp_ctx *ctx, const char *path, const lrp_model *model, text_file **out)
 {
-  texts *t = calloc(1, sizeof *t);
+  text_file *t = calloc(1, sizeof *t);
   *out = NULL;
   if (!t) return FAIL(ctx, LRP_E_NOMEM, "no memory");
   t->line = 1;
@@ -296,12 +296,12 @@ lrp_status texts_open(lrp_ctx *ctx, const char *path, const lrp_model *model, te
   return st;
 }
 
-int64_t texts_count(const texts *t)
+int64_t texts_count(const text_file *t)
 {
   return t->n;
 }
 
-void texts_close(texts *t)
+void texts_close(text_file *t)
 {
   if (!t) return;
   for (int i = 0; i < COLUMNS; i++)
