@@ -97,6 +97,7 @@ int main(int argc, char **argv)
 {
   LRP_PRELOAD();
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a limit of file size is told as a full disk is */
   if (argc < 2) {
     usage(stderr);
     return 2;

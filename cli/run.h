@@ -107,6 +107,8 @@ typedef struct writer writer;
 lrp_status writer_open(run_job *);
 lrp_status writer_put(run_job *, lrp_run *,
                       const lrp_record *); /* copies the relevance, not the input */
+/* Calls then(data) in the writer's thread, after what was put before is stored. */
+void writer_later(run_job *, void (*then)(void *), void *data);
 lrp_status
 writer_drain(run_job *); /* all is stored; the store may be used until the next writer_put */
 lrp_store *writer_store(writer *);

@@ -367,7 +367,12 @@ lrp_status run_begin(run_job *j)
   for (int p = 0; !st && p < j->e->n_model; p++)
     for (int r = 0; !st && r < j->part[p].n_rule; r++)
       st = begin_rule(j, &j->part[p], &j->part[p].rule[r]);
-  if (st) run_end(j, LRP_RUN_FAILED);
+  if (st && j->store) {
+    char message[4096]; /* the first failure is the one to tell */
+    snprintf(message, sizeof message, "%s", lrp_message(j->ctx));
+    run_end(j, LRP_RUN_FAILED);
+    return FAIL(j->ctx, st, "%s", message);
+  }
   lrp_store_close(j->store); /* a connection must not live through fork() */
   j->store = NULL;
   return st;

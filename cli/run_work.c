@@ -13,6 +13,7 @@ enum { TOLD = 10 }; /* failures that are printed; all are stored */
 typedef struct work { /* an input of a unit */
   sample s;
   int64_t at; /* in the data set */
+  bool ended; /* there are no more */
 } work;
 typedef struct context { /* what the functions below share */
   run_job *j;
@@ -345,11 +346,21 @@ static lrp_status work_group(context *c, work *w, int64_t n)
   return st;
 }
 
+/* An array of them ends with one that has ended set. */
+static void free_works(void *data)
+{
+  work *w = data;
+  for (int64_t i = 0; !w[i].ended; i++)
+    sample_free(&w[i].s);
+  free(w);
+}
+
 static lrp_status work_unit(run_job *j, const unit *u)
 {
   context c = {.j = j, .p = &j->part[u->part], .d = j->set[u->dataset]};
   const int64_t n = u->end - u->begin;
   work *w = calloc((size_t)n + 1, sizeof *w);
+  if (w) w[n].ended = true;
   lrp_status st = w ? LRP_OK : FAIL(j->ctx, LRP_E_NOMEM, "no memory");
   for (int64_t i = 0; !st && i < n && !run_stopped(j); i++) {
     w[i].at = u->begin + i;
@@ -364,20 +375,17 @@ static lrp_status work_unit(run_job *j, const unit *u)
       end++;
     st = work_group(&c, &w[i], end - i);
   }
-  if (j->writer && !st)
-    st = writer_drain(j);
-  else if (j->writer)
-    writer_drain(j); /* the inputs die now */
-  for (int64_t i = 0; w && i < n; i++)
-    sample_free(&w[i].s);
-  free(w);
+  if (w && j->writer)
+    writer_later(j, free_works, w);
+  else if (w)
+    free_works(w);
   return st;
 }
 
 /* What each run has cost goes into the database. */
 static lrp_status leave(run_job *j)
 {
-  lrp_status st = LRP_OK;
+  lrp_status st = writer_drain(j);
   for (int p = 0; p < j->e->n_model; p++)
     for (int r = 0; r < j->part[p].n_rule; r++) {
       rule_run *x = &j->part[p].rule[r];

@@ -1,6 +1,6 @@
 /* run_write.c - the thread that stores explanations while the next ones are computed.  What has
  * come together in the meantime is one transaction.  The inputs of what is queued must live until
- * writer_drain(). */
+ * it is stored: writer_later() frees them then. */
 #include "run.h"
 #include <pthread.h>
 #include <signal.h>
@@ -9,8 +9,10 @@
 #include <time.h>
 
 enum {
-  QUEUE = 64, /* explanations that may wait */
-  GROUP = 16, /* so many are worth a transaction: pages are written once for all of them */
+  QUEUE = 512, /* explanations that may wait */
+  GROUP = 128, /* so many are worth a transaction: pages are written once for all of them */
+  QUEUE_BYTES = 32 << 20,
+  GROUP_BYTES = 8 << 20,
   PATIENCE_NS = 100000000 /* but none waits longer: what a kill can cost */
 };
 
@@ -19,6 +21,9 @@ typedef struct entry {
   lrp_run *run;
   lrp_record record;
   lrp_relevance relevance;
+  size_t bytes;
+  void (*then)(void *); /* no explanation: to be called with data */
+  void *data;
 } entry;
 struct writer {
   lrp_ctx *ctx;
@@ -29,6 +34,7 @@ struct writer {
   pthread_cond_t changed;
   entry *first, **last;
   int64_t n;              /* in the queue */
+  size_t bytes;
   bool busy, quit, hurry; /* hurry: somebody waits for all to be stored */
   lrp_status failed;      /* of the database; nothing more is stored then */
 };
@@ -55,7 +61,7 @@ static entry *copy_of(lrp_run *run, const lrp_record *r)
     bytes += x->tensor[i].data ? (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real) : 0;
   char *memory = malloc(bytes), *to = memory;
   if (!memory) return NULL;
-  entry *e = copy(&to, &(entry){.run = run, .record = *r, .relevance = *x}, sizeof *e);
+  entry *e = copy(&to, &(entry){.run = run, .record = *r, .relevance = *x, .bytes = bytes}, sizeof *e);
   lrp_tensor *tensor = copy(&to, x->tensor, n_tensor * sizeof *tensor);
   for (size_t i = 0; i < n_tensor; i++)
     tensor[i].data =
@@ -78,6 +84,7 @@ static lrp_status store_list(writer *w, const entry *list)
   lrp_status st = lrp_store_group_begin(w->store);
   if (st) return st;
   for (const entry *e = list; !st && e; e = e->next) {
+    if (e->then) continue;
     st = lrp_store_explanation(w->store, e->run, &e->record, NULL);
     if (st == LRP_E_NUMERIC) {
       run_tell(w->shared, lrp_message(w->ctx));
@@ -107,7 +114,7 @@ static void await_group(writer *w)
   end.tv_nsec += PATIENCE_NS;
   end.tv_sec += end.tv_nsec / 1000000000;
   end.tv_nsec %= 1000000000;
-  while (!late && w->n < GROUP && !w->quit && !w->hurry)
+  while (!late && w->n < GROUP && w->bytes < GROUP_BYTES && !w->quit && !w->hurry)
     late = pthread_cond_timedwait(&w->changed, &w->lock, &end);
 }
 
@@ -126,12 +133,14 @@ static void *loop(void *data)
     w->first = NULL;
     w->last = &w->first;
     w->n = 0;
+    w->bytes = 0;
     w->busy = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     const lrp_status st = useless ? LRP_OK : store_list(w, list);
     while (list) {
       entry *next = list->next;
+      if (list->then) list->then(list->data);
       free(list);
       list = next;
     }
@@ -198,21 +207,40 @@ lrp_status writer_open(run_job *j)
   return st;
 }
 
-lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record)
+static lrp_status append(writer *w, entry *e)
 {
-  writer *w = j->writer;
-  entry *e = copy_of(run, record);
-  if (!e) return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory for an explanation");
   pthread_mutex_lock(&w->lock);
-  while (w->n >= QUEUE)
+  while (w->n >= QUEUE || w->bytes >= QUEUE_BYTES)
     pthread_cond_wait(&w->changed, &w->lock);
   *w->last = e;
   w->last = &e->next;
   w->n++;
+  w->bytes += e->bytes;
   const lrp_status st = w->failed;
-  pthread_cond_broadcast(&w->changed);
+  if (w->n == 1 || w->n >= GROUP || w->bytes >= GROUP_BYTES) /* else it need not wake up */
+    pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
-  return writer_fail(j, st);
+  return st;
+}
+
+lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record)
+{
+  entry *e = copy_of(run, record);
+  if (!e) return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory for an explanation");
+  return writer_fail(j, append(j->writer, e));
+}
+
+void writer_later(run_job *j, void (*then)(void *), void *data)
+{
+  entry *e = calloc(1, sizeof *e);
+  if (!e) {
+    writer_drain(j);
+    then(data);
+    return;
+  }
+  e->then = then;
+  e->data = data;
+  append(j->writer, e);
 }
 
 lrp_status writer_drain(run_job *j)

@@ -23,7 +23,8 @@ static const char SQL_ROLLBACK_JOURNAL[] = "PRAGMA journal_mode=DELETE";
 static const char SQL_SYNC_NORMAL[] = "PRAGMA synchronous=NORMAL";
 static const char SQL_SYNC_FULL[] = "PRAGMA synchronous=FULL";
 static const char SQL_SETUP[] =
-    "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536";
+    "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-65536; "
+    "PRAGMA wal_autocheckpoint=4000"; /* pages: each is copied to its place less often */
 static const char SQL_BACKUP[] = "VACUUM INTO ?1";
 static const char SQL_SET_VERSION[] = "PRAGMA user_version=%lld"; /* pragmas take no parameters */
 

@@ -12,7 +12,14 @@
 
 static lrp_status io_failure(lrp_ctx *ctx, sqlite3 *db, const char *path, const char *doing)
 {
-  const int error = sqlite3_system_errno(db);
+  const int error = sqlite3_system_errno(db), code = sqlite3_extended_errcode(db);
+  if (!error && (code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_SHMSIZE ||
+                 code == SQLITE_IOERR_TRUNCATE || code == SQLITE_IOERR_FSYNC))
+    return lrp_fail(ctx, LRP_E_DB,
+                    "%s: %s failed: the disk is full, or the file is larger than the system "
+                    "allows; nothing of it was stored, what was there before is intact; make room "
+                    "and run again",
+                    path, doing);
   if (error == ENOSPC || error == EDQUOT || error == EFBIG)
     return lrp_fail(
         ctx, LRP_E_DB,
