@@ -123,7 +123,7 @@ function facts() {
   const fact = (v, t) => h('div', {className: 'fact'}, h('b', {}, String(v)), h('span', {}, t));
   return h('div', {className: 'facts'}, fact(m.length, m.length > 1 ? 'models' : 'model'),
     fact(Math.max(...m.map(x => x.columns.length)), 'rules side by side'),
-    fact(data.runs.reduce((s, r) => s + r.n, 0).toLocaleString('en'), 'explanations'),
+    fact(m.reduce((s, x) => s + x.columns.reduce((t, c) => t + c.ledger.total.n, 0), 0).toLocaleString('en'), 'explanations'),
     fact(n.toLocaleString('en'), n < all ? 'of ' + all.toLocaleString('en') + ' inputs shown, most disagreement first'
       : 'inputs and targets, all shown'));
 }
@@ -498,6 +498,8 @@ function selftest() {
     set(Object.assign({}, START, {model: i}));
     const n = maps(), first = page.querySelector('article');
     check('model ' + i + ' has inputs and maps', !!first && n > 0);
+    check('each token has its value and its place', m.rows.every(r => r.s === undefined || r.c.every(c => !c || !c[4] || decode(c[4]).length === tokensOf(r).length) &&
+      tokensOf(r).every(t => t.end <= r.s.length && (t.end > t.begin || t.name !== undefined) && r.s.slice(t.begin, t.end).trim() === r.s.slice(t.begin, t.end))));
     check('zero is the middle', table.length === 255 && (paletteName() === 'coldnhot' || Math.min(...table[127]) >= Math.min(...table[0])));
     if (m.columns.length > 1) {
       press('1');

@@ -46,7 +46,7 @@ function decode(text) {
   return v;
 }
 
-// Tokens of a text: [begin, end, first token of its word].  See put_tokens() in report_rows.c.
+// Tokens of a text: [begin, end, first token of its word].  See put_token() in report_rows.c.
 function tokensOf(row) {
   const DIGIT = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', out = [];
   let at = 0, i = 0;
@@ -56,7 +56,8 @@ function tokensOf(row) {
     return v + DIGIT.indexOf(row.k[i++]);
   };
   while (i < row.k.length) {
-    const gap = count(), n = count();
+    const digit = DIGIT.indexOf(row.k[i++]), common = digit < 60, gap = common ? Math.floor(digit / 15) : count(),
+      n = common ? digit % 15 + 1 : count();
     at += gap >> 1;
     const word = gap & 1 && out.length ? out[out.length - 1].word : out.length;
     out.push({begin: at, end: at + n, word: word});

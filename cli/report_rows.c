@@ -99,8 +99,20 @@ static void put_count(FILE *f, int64_t v)
   fputc(DIGIT[v], f);
 }
 
-/* For each token twice the gap before it, plus 1 where it goes on with the last one's word, and its
- * length.  Tokens that the text does not show have length 0, and their names follow. */
+/* A token: the gap before it, whether it goes on with the last one's word, its length.  Common ones
+ * are one digit, the others "/" and two counts. */
+static void put_token(FILE *f, int64_t gap, bool same, int64_t n)
+{
+  if (gap < 2 && n > 0 && n < 16) {
+    fputc(DIGIT[(2 * gap + same) * 15 + n - 1], f);
+    return;
+  }
+  fputc('/', f);
+  put_count(f, 2 * gap + same);
+  put_count(f, n);
+}
+
+/* Tokens that the text does not show have length 0, and their names follow. */
 static int put_tokens(report *r, FILE *f, int64_t tokenization, const char *text, int64_t n_text,
                       int64_t *n_token)
 {
@@ -123,8 +135,8 @@ static int put_tokens(report *r, FILE *f, int64_t tokenization, const char *text
     const bool none = sqlite3_column_type(r->tokens, 2) == SQLITE_NULL,
                shown = begin >= at && end > begin && end <= n_text;
     const int64_t w = none ? -1 : sqlite3_column_int64(r->tokens, 2);
-    put_count(f, 2 * (shown ? units(text, at, begin) : 0) + (w >= 0 && w == word));
-    put_count(f, shown ? units(text, begin, end) : 0);
+    put_token(f, shown ? units(text, at, begin) : 0, w >= 0 && w == word,
+              shown ? units(text, begin, end) : 0);
     if (!shown) {
       fprintf(g, "%s[%lld,", ftell(g) ? "," : "", (long long)*n_token);
       report_text(g, cli_db_text(r->tokens, 3));
