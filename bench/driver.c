@@ -1,0 +1,141 @@
+/* driver.c - a model, rules and an input, kept ready; bench/run asks for one pass at a time.
+ *
+ *   lrp-driver MODEL RULES THREADS INPUT.npy...     RULES: as --rules, or method:NAME
+ *
+ * Requests come on standard input, one a line, and each is answered by one line: "forward" and
+ * "explain" (a forward pass and the way back) give seconds, "work" multiply-adds forward and back,
+ * "memory" the most KiB that were resident, "save FILE" and "scores FILE" write arrays. */
+#include "lrp/lrp.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static const char *const METHODS[] = {"lrp", "gradient", "input_x_gradient",
+                                      "integrated_gradients", NULL};
+
+typedef struct job {
+  lrp_ctx *ctx;
+  lrp_model *model;
+  lrp_input *input;
+  lrp_graph *graph;
+  lrp_composite *composite;
+  lrp_target *target;
+  int64_t batch;
+  int32_t method;
+  const lrp_relevance *relevance;
+} job;
+
+static double now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static lrp_status open_job(job *j, char **argv, int n_input)
+{
+  const char *rules = argv[2];
+  for (int32_t i = 0; !strncmp(rules, "method:", 7) && METHODS[i]; i++)
+    if (!strcmp(rules + 7, METHODS[i])) j->method = i;
+  lrp_status st = lrp_plugins_open(j->ctx);
+  if (!st) st = lrp_model_open(j->ctx, argv[1], &j->model);
+  if (!st)
+    st = lrp_input_npy(j->ctx, j->model, (const char *const *)(argv + 4), n_input, &j->input);
+  if (!st) st = lrp_graph_build(j->ctx, j->model, j->input, NULL, &j->graph);
+  if (!st && j->method == LRP_METHOD_LRP) {
+    st = lrp_composite_open(j->ctx, rules, j->model, &j->composite);
+    if (!st) st = lrp_graph_assign(j->ctx, j->graph, j->composite);
+  }
+  j->batch = st ? 0 : lrp_graph_n_batch(j->graph);
+  j->target = calloc((size_t)j->batch + 1, sizeof *j->target);
+  return st ? st : j->target ? LRP_OK : LRP_E_NOMEM;
+}
+
+static void close_job(job *j)
+{
+  free(j->target);
+  lrp_graph_free(j->graph);
+  lrp_composite_free(j->composite);
+  lrp_input_free(j->input);
+  lrp_model_close(j->model);
+  lrp_ctx_free(j->ctx);
+}
+
+static lrp_status explain(job *j)
+{
+  lrp_status st = lrp_graph_forward(j->ctx, j->graph, j->input);
+  for (int64_t k = 0; !st && k < j->batch; k++)
+    st = lrp_target_parse(j->ctx, j->model, "argmax", lrp_graph_scores(j->graph), k, &j->target[k]);
+  return st ? st
+            : lrp_graph_explain(j->ctx, j->graph, j->input, j->target, LRP_SEED_LOGIT, j->method, 20,
+                                NULL, &j->relevance);
+}
+
+/* The first input that has relevance. */
+static lrp_status save(job *j, const char *path)
+{
+  int32_t i = 0;
+  while (j->relevance && i + 1 < j->relevance->n_tensor && !j->relevance->tensor[i].data)
+    i++;
+  return j->relevance ? lrp_npy_write(j->ctx, path, &j->relevance->tensor[i]) : LRP_E_ARG;
+}
+
+static lrp_status work(job *j)
+{
+  const int64_t n = lrp_graph_n_node(j->graph);
+  double sum[2] = {0, 0};
+  lrp_status st = lrp_graph_profile(j->ctx, j->graph);
+  if (!st) st = explain(j);
+  const lrp_cost *c = st ? NULL : lrp_graph_costs(j->graph);
+  for (int64_t i = 0; c && i < 2 * n; i++)
+    sum[i >= n] += c[i].work;
+  if (!st) printf("%.0f %.0f\n", sum[0], sum[1]);
+  return st;
+}
+
+static lrp_status answer(job *j, const char *line)
+{
+  lrp_status st = LRP_OK;
+  const double start = now();
+  if (!strcmp(line, "work")) return work(j);
+  if (!strcmp(line, "forward"))
+    st = lrp_graph_forward(j->ctx, j->graph, j->input);
+  else if (!strcmp(line, "explain"))
+    st = explain(j);
+  else if (!strncmp(line, "save ", 5))
+    st = save(j, line + 5);
+  else if (!strncmp(line, "scores ", 7))
+    st = lrp_npy_write(j->ctx, line + 7, lrp_graph_scores(j->graph));
+  struct rusage use;
+  getrusage(RUSAGE_SELF, &use);
+  if (!st && !strcmp(line, "memory"))
+    printf("%ld\n", use.ru_maxrss);
+  else if (!st)
+    printf("%.9f\n", now() - start);
+  return st;
+}
+
+int main(int argc, char **argv)
+{
+  char line[4096];
+  job j = {.ctx = NULL};
+  const double start = now();
+  if (argc < 5) {
+    fputs("usage: lrp-driver MODEL RULES THREADS INPUT.npy...\n", stderr);
+    return 2;
+  }
+  lrp_status st = lrp_ctx_new(&j.ctx);
+  lrp_set_threads(atoi(argv[3]));
+  if (!st) st = open_job(&j, argv, argc - 4);
+  if (!st) printf("%.9f\n", now() - start);
+  while (!st && !fflush(stdout) && fgets(line, sizeof line, stdin)) {
+    line[strcspn(line, "\n")] = '\0';
+    st = answer(&j, line);
+  }
+  if (st) fprintf(stderr, "lrp-driver: %s\n", j.ctx ? lrp_message(j.ctx) : "no memory");
+  const int code = lrp_exit_status(st);
+  close_job(&j);
+  return code;
+}
