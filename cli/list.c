@@ -81,6 +81,7 @@ static void tell_rule(lrp_ctx *ctx, const lrp_rule *r)
   printf("%s - %s\n", r->name, r->doc);
   if (r->formula) printf("formula   %s\n", r->formula);
   if (r->cite) printf("source    %s\n", r->cite);
+  if (LRP_HAS(lrp_rule, r, note)) printf("note      %s\n", r->note);
   fputs("kinds     ", stdout);
   put_kinds(r->kinds);
   printf("\nplugin    %s\n", lrp_owner(ctx, r->name)->plugin->name);
@@ -145,9 +146,13 @@ static void free_list(char **list, size_t n)
   free(list);
 }
 
-static FILE *open_preset(lrp_ctx *ctx, const char *name)
+/* A dialect's preset may be written with a colon, toolbox:100, as in --rules. */
+static FILE *open_preset(lrp_ctx *ctx, const char *name_or_dialect)
 {
-  char path[4400];
+  char path[4400], name[256];
+  snprintf(name, sizeof name, "%s", name_or_dialect);
+  for (char *p = name; *p; p++)
+    *p = *p == ':' ? '_' : *p;
   for (const char *d = strchr(name, '/') ? "" : lrp_preset_dirs(ctx); *d;) {
     const size_t len = strcspn(d, ":");
     snprintf(path, sizeof path, "%.*s/%s.composite", (int)len, d, name);
@@ -244,8 +249,9 @@ static json_t *json_args(const lrp_arg *args)
 
 static json_t *json_rule(lrp_ctx *ctx, const lrp_rule *r)
 {
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", r->name, "doc", r->doc, "formula",
-                   r->formula ? r->formula : "", "source", r->cite ? r->cite : "", "plugin",
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "name", r->name, "doc", r->doc, "formula",
+                   r->formula ? r->formula : "", "source", r->cite ? r->cite : "", "note",
+                   LRP_HAS(lrp_rule, r, note) ? r->note : "", "plugin",
                    lrp_owner(ctx, r->name)->plugin->name, "arguments", json_args(r->args));
 }
 

@@ -76,10 +76,11 @@ static bool layer_of_name(const lrp_ctx *ctx, const char *name)
 static lrp_status parse_depth(const reader *r, const char *text, lrp_matcher *m)
 {
   char *end;
+  const char *dots = strstr(text, "..");
   m->from = strtod(text, &end);
-  if (end == text || strncmp(end, "..", 2))
+  if (end == text || !dots || (end != dots && end != dots + 1)) /* "0." of "0..1" is a number too */
     return complain(r, "\"depth:%s\": two fractions as in depth:0.5..1 were expected", text);
-  const char *second = end + 2;
+  const char *second = dots + 2;
   m->to = strtod(second, &end);
   if (end == second || *end || !(m->from >= 0 && m->from <= m->to && m->to <= 1))
     return complain(r, "\"depth:%s\": two fractions, 0 <= A <= B <= 1, were expected", text);
@@ -378,7 +379,8 @@ const char *lrp_preset_dirs(lrp_ctx *ctx)
   return ctx->preset_dirs;
 }
 
-/* PATH of the preset in the folders of the search path; names may be written with dashes. */
+/* PATH of the preset in the folders of the search path; names may be written with dashes, and those
+ * of a dialect with a colon: toolbox:100. */
 static bool find_preset(const reader *r, const char *name, char *path, size_t n)
 {
   char file[256];
@@ -396,7 +398,7 @@ static bool find_preset(const reader *r, const char *name, char *path, size_t n)
       d += len + (d[len] == ':');
     }
     for (char *p = file; *p; p++)
-      *p = *p == '-' ? '_' : *p;
+      *p = *p == '-' || *p == ':' ? '_' : *p;
   }
   return false;
 }

@@ -278,9 +278,11 @@ const lrp_layer_type *lrp_find_layer(lrp_ctx *ctx, const char *name)
   return e ? e->thing : NULL;
 }
 
+/* Plain names mean what zennit computes: zennit:gamma is gamma. */
 const lrp_rule *lrp_find_rule(lrp_ctx *ctx, const char *name)
 {
   const entry *e = find(&ctx->registry->rule, name);
+  if (!e && !strncmp(name, "zennit:", 7)) e = find(&ctx->registry->rule, name + 7);
   if (!e) not_found(ctx, &ctx->registry->rule, "rule", name);
   return e ? e->thing : NULL;
 }

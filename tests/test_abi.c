@@ -151,6 +151,7 @@ static const record list[] = {
   FIELD(lrp_rule, check)
   FIELD(lrp_rule, table)
   FIELD(lrp_rule, relprop)
+  FIELD(lrp_rule, note)
   TYPE(lrp_conv)
   FIELD(lrp_conv, struct_size)
   FIELD(lrp_conv, n_spatial)

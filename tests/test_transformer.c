@@ -83,7 +83,8 @@ static const lrp_node_view *node_of(const net *t, const char *layer, lrp_node_vi
 static const struct golden {
   const char *rules, *file;
   double tolerance;
-} GOLDEN[] = {{"lxt_attnlrp", "rel_lxt_attnlrp.npy", 1e-5},
+} GOLDEN[] = {{"lxt_explicit", "rel_lxt_attnlrp.npy", 2e-6},
+              {"lxt_attnlrp", "rel_lxt_attnlrp.npy", 1e-5},
               {"lxt_cplrp", "rel_lxt_cplrp.npy", 1e-5},
               {"attnlrp", "rel_lxt_eff_attnlrp.npy", 1e-6},
               {"cp_lrp", "rel_lxt_eff_cplrp.npy", 1e-6}};

@@ -12,6 +12,7 @@
  * Tensors: dense, row-major; shapes in comments read slowest axis first, e.g. x (B,T,D).
  *
  * History: 1.0 first release.
+ *          1.1 lrp_rule.note.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -23,7 +24,7 @@ extern "C" {
 
 #define LRP_ABI_MAGIC 0x4c525031u /* "LRP1" */
 #define LRP_ABI_MAJOR 1u
-#define LRP_ABI_MINOR 0u
+#define LRP_ABI_MINOR 1u
 #define LRP_MAX_RANK 8
 
 #ifdef LRP_REAL_DOUBLE
@@ -266,6 +267,7 @@ struct lrp_rule {
   lrp_status (*check)(const lrp_host *, lrp_ctx *, const lrp_value *args); /* constraints across arguments; may be NULL */
   void (*table)(const lrp_value *args, lrp_table *out);                    /* one of the two is given; *out is zeroed, */
   lrp_status (*relprop)(const lrp_host *, lrp_ctx *, const lrp_value *args, const lrp_site *); /* struct_size set */
+  const char *note;                /* since 1.1: where toolkits differ, or are wrong; may be NULL */
 };
 
 /* ---- what the host offers ---- */
