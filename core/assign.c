@@ -113,6 +113,25 @@ static uint32_t gate_bits(const lrp_graph *g, const lrp_step *s, const lrp_compo
   return bits;
 }
 
+/* BEFORE: something reads the step, and all that read it match. */
+static void mark_before(const lrp_graph *g, const lrp_matcher *of, const double *depth, bool *set,
+                        bool *other)
+{
+  for (int32_t k = 0; k < g->n_order; k++) {
+    const int32_t id = g->order[k];
+    const lrp_step *s = &g->step[id];
+    const bool m = plain_match(of, s, depth[id]);
+    for (uint32_t i = 0; i < s->n_in; i++) {
+      const int32_t by = s->in[i] >= 0 ? g->edge[s->in[i]].step : -1;
+      if (by < 0) continue;
+      set[by] = set[by] || m;
+      other[by] = other[by] || !m;
+    }
+  }
+  for (int32_t id = 0; id < g->n_step; id++)
+    set[id] = set[id] && !other[id];
+}
+
 /* A line fits those steps that all its matchers fit. */
 static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite_rule *line,
                            const double *depth, bool *fits)
@@ -127,7 +146,9 @@ static lrp_status fit_line(lrp_ctx *ctx, const lrp_graph *g, const lrp_composite
       set = lrp_arena_alloc(&ctx->scratch, n * sizeof *set);
       aux = lrp_arena_alloc(&ctx->scratch, n * sizeof *aux);
       if (!set || !aux) return lrp_nomem(ctx, "a composite");
-      (m->what == LRP_MATCH_FIRST ? mark_first : mark_last)(g, m->of, depth, set, aux);
+      (m->what == LRP_MATCH_FIRST  ? mark_first
+       : m->what == LRP_MATCH_LAST ? mark_last
+                                   : mark_before)(g, m->of, depth, set, aux);
     }
     for (int32_t k = 0; k < g->n_order; k++) {
       const int32_t id = g->order[k];

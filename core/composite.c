@@ -87,12 +87,13 @@ static lrp_status parse_depth(const reader *r, const char *text, lrp_matcher *m)
   return LRP_OK;
 }
 
-/* What first:, last: or gate: is about; NULL: none of them stands there. */
+/* What first:, last:, gate: or before: is about; NULL: none of them stands there. */
 static const char *inner_of(const char *s)
 {
   return !strncmp(s, "first:", 6)                                ? s + 6
          : !strncmp(s, "last:", 5) || !strncmp(s, "gate:", 5) ? s + 5
-                                                                 : NULL;
+         : !strncmp(s, "before:", 7)                          ? s + 7
+                                                              : NULL;
 }
 
 static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *m)
@@ -114,16 +115,19 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
     m->what = LRP_MATCH_DEPTH;
     st = parse_depth(r, s, m);
   } else if (inner_of(s)) {
-    m->what = *s == 'f' ? LRP_MATCH_FIRST : *s == 'l' ? LRP_MATCH_LAST : LRP_MATCH_GATE;
+    m->what = *s == 'f'   ? LRP_MATCH_FIRST
+              : *s == 'l' ? LRP_MATCH_LAST
+              : *s == 'g' ? LRP_MATCH_GATE
+                          : LRP_MATCH_BEFORE;
     lrp_matcher *of = lrp_arena_alloc(&r->c->arena, sizeof *of);
     if (!of) return lrp_nomem(r->ctx, "a composite");
     m->of = of;
-    st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first:, last: and gate: do not nest", word)
+    st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first:, last:, gate: and before: do not nest", word)
                                : parse_matcher(r, inner_of(s), of);
   } else if (strchr(s, ':')) {
     st = complain(r,
                   "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, "
-                  "gate:M, depth:A..B or *",
+                  "gate:M, before:M, depth:A..B or *",
                   word);
   } else {
     m->what = LRP_MATCH_KIND;

@@ -4,13 +4,13 @@
 #include "graph.h"
 
 enum { LRP_MATCH_ANY, LRP_MATCH_KIND, LRP_MATCH_LAYER, LRP_MATCH_OP, LRP_MATCH_NAME, LRP_MATCH_FIRST, LRP_MATCH_LAST,
-       LRP_MATCH_DEPTH, LRP_MATCH_GATE };
+       LRP_MATCH_DEPTH, LRP_MATCH_GATE, LRP_MATCH_BEFORE };
 typedef struct lrp_matcher { /* one word of a line's left side */
   int what;
   const char *glob;
   uint32_t kind;
   double from, to;                /* depth */
-  const struct lrp_matcher *of;   /* what FIRST, LAST and GATE are about */
+  const struct lrp_matcher *of;   /* what FIRST, LAST, GATE and BEFORE are about */
 } lrp_matcher;
 typedef struct lrp_composite_rule { /* one line */
   const char *matcher_text;       /* "first:layer:conv* freeze=std" */

@@ -239,6 +239,7 @@ static const struct {
                {"zbox", "low=1, high=-1", "low=1 is above high=-1"},
                {"zbox", "low=0/0/0, high=1/1", "low has 3 values, high 2"},
                {"zbox", "low=0", "high"},
+               {"fixed", "p=0.3/0.3", "add up to 0.6"},
                {"beta_smooth", "beta=0", "beta"},
                {"zplus", "gamma=1", "gamma"}};
 
@@ -320,7 +321,7 @@ START_TEST(every_rule_names_its_source)
     ck_assert_msg(r->doc && *r->doc && r->cite && *r->cite && r->formula && *r->formula, "%s",
                   r->name);
   }
-  ck_assert_int_ge(lrp_n_rule(ctx), 33);
+  ck_assert_int_ge(lrp_n_rule(ctx), 36);
 }
 END_TEST
 

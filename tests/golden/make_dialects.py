@@ -10,11 +10,12 @@ all others     are computed from the formulas that the toolkits' sources and pap
                TensorFlow of their time, the LRP toolbox Python 2 or a Caffe of its own.
 noise32_rel    is the same computation in float32 against float64.
 
-usage: python make_dialects.py
+usage: python make_dialects.py [KEY ...]
 needs: torch onnx numpy captum==0.9.0
 """
 import json
 import os
+import sys
 
 import numpy as np
 import onnx
@@ -242,6 +243,24 @@ inn_ab = lambda a, b: alphabeta(a, b, True, False, replace0)
 tool_ab = lambda a: alphabeta(a, a - 1, True, True, lambda a, d: signed(a, d, 1e-16))
 tool_eps = eps_rule(1e-10)
 
+def deep_taylor(first=None):
+    """z+ without bias before a ReLU, w^2 elsewhere; sums by the z-rule, averages by the gradient."""
+    def choose(net, n):
+        if n.w is not None:
+            return (first if first and net.first(n)
+                    else alphabeta(1, 0, False, False, replace0) if net.before_relu(n) else wsquare)
+        return {"Relu": keep, "Add": proportional(replace0)}.get(n.op, gradient)
+    return choose
+
+
+def ratio(n, xs, r):
+    """Otsuki et al. 2024: by the branches' magnitudes."""
+    return [signed(x.abs() * r, sum(t.abs() for t in xs), 1e-9) for x in xs]
+
+
+zennit_plus = composite(alphabeta(1, 0, True, True, lambda a, d: signed(a, d, 1e-6)), eps_rule(1e-6),
+                        None, proportional(lambda a, d: signed(a, d, 1e-6)), ratio)
+
 NETS = ["mlp", "cnn_max", "cnn_avg", "cnn_overlap_pool"]
 FORMULA = {
     "innvestigate_z": (inn(z_rule), ["mlp", "cnn_max", "mlp_residual"]),
@@ -258,6 +277,9 @@ FORMULA = {
     "innvestigate_preset_b_flat": (inn(inn_ab(2, 1), eps_rule(0.1), flat), NETS),
     "innvestigate_bounded_first": (inn(eps_rule(0.1), None, bounded(-3, 3)), ["cnn_max", "cnn_avg"]),
     "innvestigate_alphabetax": (inn(alphabetax(2, 0.5, 1, 0.25)), ["mlp", "cnn_max"]),
+    "deep_taylor": (deep_taylor(), NETS + ["cnn_bn"]),
+    "deep_taylor_box": (deep_taylor(bounded(-3, 3)), NETS),
+    "residual_ratio": (zennit_plus, ["mlp_residual", "resnet_tiny"]),
     "toolbox_0": (tool(tool_eps), ["mlp", "cnn_max"]),
     "toolbox_2": (tool(tool_ab(2)), NETS + ["mlp_residual"]),
     "toolbox_54": (tool(tool_eps, None, flat), ["mlp", "cnn_max"]),
@@ -335,7 +357,10 @@ RUN["captum_alpha1beta0_nobias"] = (
 
 
 def main():
+    wanted = sys.argv[1:]
     for key, (run, cases) in RUN.items():
+        if wanted and key not in wanted:
+            continue
         for case in cases:
             r64, r32 = run(case, torch.float64), run(case, torch.float32)
             np.save(os.path.join(HERE, case, f"rel_{key}.npy"), r64.detach().numpy())
