@@ -25,7 +25,7 @@ static lrp_status alone(const lrp_host *h, lrp_ctx *ctx, const lrp_site *site, u
                    site->type->name);
   for (uint32_t k = 0; !st && k < site->call->n_in; k++) {
     in[k] = site->call->in[k];
-    if (k == i && !ones) continue;
+    if ((k == i && !ones) || in[k].dtype == LRP_INDEX) continue; /* indices say where */
     st = h->scratch(ctx, &site->call->in[k], &in[k]);
     for (int64_t j = 0, n = k == i && !st ? lrp_count(&in[k]) : 0; j < n; j++)
       lrp_reals(&in[k])[j] = 1;
@@ -42,15 +42,23 @@ static lrp_status give(const lrp_host *h, lrp_ctx *ctx, const lrp_site *site, ui
   const lrp_tensor *bar;
   lrp_status st = alone(h, ctx, site, i, 1, &unit);
   if (st) return st;
-  lrp_real *v = lrp_reals(s);
-  h->divide(v, lrp_reals(&unit->out[0]), lrp_count(s), LRP_STAB_ADD, 0, v);
+  const lrp_real *u = lrp_reals(&unit->out[0]);
+  for (int64_t j = 0, n = lrp_count(s); j < n; j++)
+    lrp_reals(s)[j] = u[j] == 0 ? 0 : lrp_reals(s)[j] / u[j];
   st = h->vjp(ctx, site, site->call, s, &bar);
   for (int64_t j = 0, n = st ? 0 : lrp_count(&site->r_in[i]); j < n; j++)
     lrp_reals(&site->r_in[i])[j] += lrp_reals(&bar[i])[j];
   return st;
 }
 
-/* Weights of the summands at each output: |summand| with ratio, else p[i], or 1/n. */
+/* The weight of a summand that alone gives y: |y| with ratio, else w where it reaches the output. */
+static double weight(lrp_real y, int ratio, double w)
+{
+  return ratio ? fabs((double)y) : y == 0 ? 0 : w;
+}
+
+/* Weights of the summands at each output: |summand| with ratio, else p[i], or 1/n; of those that
+ * reach it (a scatter adds to some outputs only). */
 static lrp_status share(const lrp_host *h, lrp_ctx *ctx, const lrp_site *site, double eps,
                         int ratio, const lrp_value *p)
 {
@@ -60,21 +68,22 @@ static lrp_status share(const lrp_host *h, lrp_ctx *ctx, const lrp_site *site, d
   const lrp_call *part;
   lrp_tensor sum, s;
   lrp_status st = h->scratch(ctx, &site->r_out[0], &sum);
-  for (uint32_t i = 0; !st && ratio && i < n; i++) {
-    st = alone(h, ctx, site, i, 0, &part);
+  for (uint32_t i = 0; !st && i < n; i++) {
+    st = alone(h, ctx, site, i, !ratio, &part);
+    const double w = p ? (double)p->reals.v[i] : 1.0 / n;
     for (int64_t j = 0; !st && j < size; j++)
-      lrp_reals(&sum)[j] += (lrp_real)fabs((double)lrp_reals(&part->out[0])[j]);
+      lrp_reals(&sum)[j] += (lrp_real)weight(lrp_reals(&part->out[0])[j], ratio, w);
   }
   for (uint32_t i = 0; !st && i < n; i++) {
     if (!site->r_in[i].data) continue;
     st = h->scratch(ctx, &site->r_out[0], &s);
-    if (!st && ratio) st = alone(h, ctx, site, i, 0, &part);
+    if (!st) st = alone(h, ctx, site, i, !ratio, &part);
     const double w = p ? (double)p->reals.v[i] : 1.0 / n;
-    for (int64_t j = 0; !st && j < size; j++)
-      lrp_reals(&s)[j] =
-          (lrp_real)((double)r[j] * (ratio ? fabs((double)lrp_reals(&part->out[0])[j]) : w));
-    if (!st && ratio)
-      h->divide(lrp_reals(&s), lrp_reals(&sum), size, LRP_STAB_ADD, eps, lrp_reals(&s));
+    for (int64_t j = 0; !st && j < size; j++) {
+      const double d = (double)lrp_reals(&sum)[j] + eps;
+      const double a = weight(lrp_reals(&part->out[0])[j], ratio, w);
+      lrp_reals(&s)[j] = d == 0 ? 0 : (lrp_real)((double)r[j] * a / d);
+    }
     if (!st) st = give(h, ctx, site, i, &s);
   }
   return st;

@@ -168,10 +168,7 @@ END_TEST
 START_TEST(infinite_relevance_is_an_error_that_names_the_node)
 {
   const lrp_relevance *r;
-  lrp_target t[3];
   open_case("dead", "include base; name:fc2 -> epsilon(epsilon=0); linear -> epsilon(epsilon=0)");
-  for (int k = 0; k < 3; k++)
-    t[k] = (lrp_target){.plus = 2, .minus = -1};
   lrp_tensor seed = *lrp_graph_scores(graph);
   lrp_real v[9];
   for (int i = 0; i < 9; i++)
