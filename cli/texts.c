@@ -242,8 +242,14 @@ static lrp_status begin(lrp_ctx *ctx, text_file *t, const lrp_model *model)
 {
   size_t used = 0;
   const bool seeks = !fseek(t->f, 0, SEEK_CUR);
-  lrp_status st = read_part(ctx, t, &t->rest, &t->n_rest); /* also finds out that it is a folder */
+  char *first = NULL;
+  size_t n_first = 0;
+  lrp_status st = read_part(ctx, t, &first, &n_first); /* also finds out that it is a folder */
   if (st) return st;
+  char *behind = t->rest; /* the beginning of a record that the first part does not end */
+  const size_t n_behind = t->n_rest;
+  t->rest = first;
+  t->n_rest = n_first;
   if (t->n_rest >= 3 && !memcmp(t->rest, "\xef\xbb\xbf", 3)) {
     memmove(t->rest, t->rest + 3, t->n_rest -= 3);
     used = 3;
@@ -256,12 +262,16 @@ static lrp_status begin(lrp_ctx *ctx, text_file *t, const lrp_model *model)
   }
   if (t->comma && t->n_rest) st = choose_columns(ctx, t, model, &header);
   t->n -= header > 0 && t->n > 0;
-  if (st || !seeks) {
-    if (st) return st;
+  if (!st && !seeks) {
     t->line += lines_of(t->rest, header);
     memmove(t->rest, t->rest + header, t->n_rest -= header);
-    return LRP_OK;
+    if (n_behind && !grow(&t->rest, t->n_rest, n_behind))
+      st = FAIL(ctx, LRP_E_NOMEM, "%s: no memory", t->path);
+    else if (n_behind)
+      memcpy(t->rest + t->n_rest, behind, n_behind), t->n_rest += n_behind;
   }
+  free(behind);
+  if (st || !seeks) return st;
   t->line += header ? lines_of(t->rest, header) : 0; /* from here on again, now that it is known */
   free(t->rest);
   t->rest = NULL;
