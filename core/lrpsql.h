@@ -19,6 +19,27 @@ int lrp_sql_each(sqlite3 *);
 int lrp_sql_aggregates(sqlite3 *);
 int lrp_sql_words(sqlite3 *);
 
+/* Takes the arguments of a table-valued function, its last n <= 8 columns, for a scan: bit i of plan->idxNum
+ * is set where argument i is given; those come to the filter in their order.  SQLITE_CONSTRAINT: one is
+ * not known when the scan starts; another order of the join will do. */
+static inline int lrp_sql_arguments(sqlite3_index_info *plan, int first, int n)
+{
+  int at[8] = {-1, -1, -1, -1, -1, -1, -1, -1}, given = 0;
+  for (int i = 0; i < plan->nConstraint; i++) {
+    const int k = plan->aConstraint[i].iColumn - first;
+    if (k < 0 || k >= n || plan->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
+    if (!plan->aConstraint[i].usable) return SQLITE_CONSTRAINT;
+    at[k] = i;
+  }
+  for (int k = 0; k < n; k++)
+    if (at[k] >= 0) {
+      plan->aConstraintUsage[at[k]].argvIndex = ++given;
+      plan->aConstraintUsage[at[k]].omit = 1;
+      plan->idxNum |= 1 << k;
+    }
+  return SQLITE_OK;
+}
+
 /* Element i of little-endian reals of 4 or 8 bytes. */
 static inline double lrp_sql_real(const unsigned char *data, size_t width, size_t i)
 {

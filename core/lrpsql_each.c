@@ -45,22 +45,9 @@ static int table_disconnect(sqlite3_vtab *base)
 /* Both arguments must be known when the scan starts. */
 static int table_plan(sqlite3_vtab *base, sqlite3_index_info *plan)
 {
-  int at[2] = {-1, -1};
+  const int code = lrp_sql_arguments(plan, DATA, 2);
   (void)base;
-  for (int i = 0; i < plan->nConstraint; i++) {
-    const int column = plan->aConstraint[i].iColumn;
-    if (column < DATA || plan->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
-    if (!plan->aConstraint[i].usable)
-      return SQLITE_CONSTRAINT; /* another order of the join will do */
-    at[column - DATA] = i;
-  }
-  int n = 0;
-  for (int k = 0; k < 2; k++)
-    if (at[k] >= 0) {
-      plan->aConstraintUsage[at[k]].argvIndex = ++n;
-      plan->aConstraintUsage[at[k]].omit = 1;
-      plan->idxNum |= k ? HAS_IDS : HAS_DATA;
-    }
+  if (code) return code;
   plan->estimatedCost = plan->idxNum & HAS_DATA ? 100 : 1e30;
   plan->estimatedRows = 100;
   if (plan->nOrderBy == 1 && plan->aOrderBy[0].iColumn == POSITION && !plan->aOrderBy[0].desc)

@@ -340,21 +340,9 @@ static int table_disconnect(sqlite3_vtab *base)
 /* All is added up when a scan starts: it belongs outermost, FROM top_words(10) CROSS JOIN ... */
 static int table_plan(sqlite3_vtab *base, sqlite3_index_info *plan)
 {
-  int at[N_ARGUMENT] = {-1, -1, -1};
+  const int code = lrp_sql_arguments(plan, K, N_ARGUMENT);
   (void)base;
-  for (int i = 0; i < plan->nConstraint; i++) {
-    const int column = plan->aConstraint[i].iColumn;
-    if (column < K || plan->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
-    if (!plan->aConstraint[i].usable) return SQLITE_CONSTRAINT;
-    at[column - K] = i;
-  }
-  int n = 0;
-  for (int i = 0; i < N_ARGUMENT; i++)
-    if (at[i] >= 0) {
-      plan->aConstraintUsage[at[i]].argvIndex = ++n;
-      plan->aConstraintUsage[at[i]].omit = 1;
-      plan->idxNum |= 1 << i;
-    }
+  if (code) return code;
   plan->estimatedCost = 1e9;
   plan->estimatedRows = plan->idxNum & HAS_K ? 100 : 100000;
   return SQLITE_OK;
