@@ -2,6 +2,7 @@
 #include "store_facts.h"
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char HASH[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -157,4 +158,21 @@ const char *facts_text(lrp_store *s, const char *sql)
   snprintf(text, sizeof text, "%s", v ? (const char *)v : "(null)");
   sqlite3_finalize(stmt);
   return text;
+}
+
+const char *facts_fresh(const char *name)
+{
+  const char *path = lrp_test_tmp(name);
+  char beside[4200];
+  unlink(path);
+  snprintf(beside, sizeof beside, "%s-wal", path);
+  unlink(beside);
+  return path;
+}
+
+lrp_store *facts_create(lrp_ctx *ctx, const char *path)
+{
+  lrp_store *s = NULL;
+  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_CREATE, &s));
+  return s;
 }

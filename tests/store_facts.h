@@ -30,6 +30,10 @@ void facts_fill(facts *);
 /* Another text and hash, of the same tokens' lengths: number goes into the text. */
 void facts_number(facts *, int number);
 
+/* Where a store may be made: what an earlier test left there is removed. */
+const char *facts_fresh(const char *name);
+lrp_store *facts_create(lrp_ctx *, const char *path);
+
 /* The first value of a query on the store's own connection; fails the test where there is none. */
 int64_t facts_int(lrp_store *, const char *sql);
 double facts_real(lrp_store *, const char *sql);

@@ -18,23 +18,6 @@ static void teardown(void)
   lrp_ctx_free(ctx);
 }
 
-static const char *fresh(const char *name)
-{
-  const char *path = lrp_test_tmp(name);
-  char beside[4200];
-  unlink(path);
-  snprintf(beside, sizeof beside, "%s-wal", path);
-  unlink(beside);
-  return path;
-}
-
-static lrp_store *create(const char *path)
-{
-  lrp_store *s = NULL;
-  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_CREATE, &s));
-  return s;
-}
-
 /* A run of n texts, numbered from first, with an error, a score and a rationale; it is left open for more. */
 static lrp_run *write_run(lrp_store *s, int first, int n)
 {
@@ -83,9 +66,9 @@ static void ck_same_size(lrp_store *a, lrp_store *b)
 
 START_TEST(everything_of_a_store_arrives)
 {
-  const char *from = fresh("from.db");
+  const char *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(fresh("into.db"));
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, facts_fresh("into.db"));
   lrp_ck_ok(ctx, lrp_store_run_end(a, write_run(a, 0, 3), LRP_RUN_DONE));
   lrp_ck_ok(ctx, lrp_store_merge(b, from, &m));
   ck_assert_int_eq(m.run, 1);
@@ -106,9 +89,9 @@ END_TEST
 
 START_TEST(merging_twice_adds_nothing)
 {
-  const char *from = fresh("from.db");
+  const char *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(fresh("into.db"));
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, facts_fresh("into.db"));
   lrp_ck_ok(ctx, lrp_store_run_end(a, write_run(a, 0, 2), LRP_RUN_DONE));
   for (int i = 0; i < 3; i++)
     lrp_ck_ok(ctx, lrp_store_merge(b, from, &m));
@@ -124,9 +107,9 @@ END_TEST
 
 START_TEST(ids_are_numbered_anew)
 {
-  const char *from = fresh("from.db");
+  const char *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(fresh("into.db"));
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, facts_fresh("into.db"));
   lrp_ck_ok(ctx, lrp_store_run_end(b, write_run(b, 10, 2), LRP_RUN_DONE)); /* ids 1 and 2 are taken */
   lrp_ck_ok(ctx, lrp_store_run_end(a, write_run(a, 11, 2), LRP_RUN_DONE)); /* text 11 is known to both */
   lrp_ck_ok(ctx, lrp_store_merge(b, from, &m));
@@ -145,9 +128,9 @@ END_TEST
 
 START_TEST(run_that_went_on_gets_what_is_new)
 {
-  const char *from = fresh("from.db");
+  const char *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(fresh("into.db"));
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, facts_fresh("into.db"));
   lrp_run *run = write_run(a, 0, 2);
   lrp_ck_ok(ctx, lrp_store_merge(b, from, &m));
   ck_assert_str_eq(facts_text(b, "SELECT status FROM run"), "running");
@@ -169,9 +152,9 @@ END_TEST
 
 START_TEST(label_that_was_not_known_is_taken)
 {
-  const char *from = fresh("from.db");
+  const char *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(fresh("into.db"));
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, facts_fresh("into.db"));
   f.record.true_label = NULL;
   lrp_ck_ok(ctx, lrp_store_run_end(b, write_run(b, 0, 1), LRP_RUN_DONE));
   f.record.true_label = "spam";
@@ -185,9 +168,9 @@ END_TEST
 
 START_TEST(files_that_do_not_fit_are_refused_and_nothing_is_added)
 {
-  const char *into = fresh("into.db"), *from = fresh("from.db");
+  const char *into = facts_fresh("into.db"), *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(into);
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, into);
   lrp_ck_ok(ctx, lrp_store_run_end(a, write_run(a, 0, 1), LRP_RUN_DONE));
   lrp_ck_fails(ctx, LRP_E_DB, "No such file", lrp_store_merge(b, lrp_test_tmp("absent.db"), &m));
   lrp_ck_fails(ctx, LRP_E_DB, "into itself", lrp_store_merge(b, into, &m));
@@ -205,9 +188,9 @@ END_TEST
 
 START_TEST(failure_in_the_middle_leaves_nothing_behind)
 {
-  const char *from = fresh("from.db");
+  const char *from = facts_fresh("from.db");
   lrp_merged m;
-  lrp_store *a = create(from), *b = create(fresh("into.db"));
+  lrp_store *a = facts_create(ctx, from), *b = facts_create(ctx, facts_fresh("into.db"));
   lrp_ck_ok(ctx, lrp_store_run_end(a, write_run(a, 0, 2), LRP_RUN_DONE));
   ck_assert_int_eq(sqlite3_exec(b->db, "CREATE TRIGGER no BEFORE INSERT ON layer_flow BEGIN SELECT raise(ABORT, 'enough'); END", NULL,
                                 NULL, NULL),
@@ -225,11 +208,11 @@ END_TEST
 
 START_TEST(store_for_reading_takes_nothing)
 {
-  const char *into = fresh("into.db"), *from = fresh("from.db");
+  const char *into = facts_fresh("into.db"), *from = facts_fresh("from.db");
   lrp_merged m;
   lrp_store *b;
-  lrp_store_close(create(into));
-  lrp_store_close(create(from));
+  lrp_store_close(facts_create(ctx, into));
+  lrp_store_close(facts_create(ctx, from));
   lrp_ck_ok(ctx, lrp_store_open(ctx, into, LRP_STORE_READ, &b));
   lrp_ck_fails(ctx, LRP_E_DB, "reading only", lrp_store_merge(b, from, &m));
   lrp_store_close(b);

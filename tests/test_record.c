@@ -19,26 +19,9 @@ static void teardown(void)
   lrp_ctx_free(ctx);
 }
 
-static const char *fresh(const char *name)
-{
-  const char *path = lrp_test_tmp(name);
-  char beside[4200];
-  unlink(path);
-  snprintf(beside, sizeof beside, "%s-wal", path);
-  unlink(beside);
-  return path;
-}
-
-static lrp_store *create(const char *path)
-{
-  lrp_store *s = NULL;
-  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_CREATE, &s));
-  return s;
-}
-
 static lrp_store *filled(const char *name, int64_t *id, lrp_run **run)
 {
-  lrp_store *s = create(fresh(name));
+  lrp_store *s = facts_create(ctx, facts_fresh(name));
   lrp_ck_ok(ctx, lrp_store_run_begin(s, &f.spec, run));
   lrp_ck_ok(ctx, lrp_store_explanation(s, *run, &f.record, id));
   return s;
@@ -84,7 +67,7 @@ START_TEST(several_tensors_follow_each_other_in_one_blob)
   lrp_input in = {.kind = LRP_MODALITY_TENSOR, .n_tensor = 3, .tensor = tensor};
   lrp_signature ports[3] = {{.name = "x"}, {.name = "mask"}, {.name = "bias"}};
   lrp_run *run;
-  lrp_store *s = create(fresh("several.db"));
+  lrp_store *s = facts_create(ctx, facts_fresh("several.db"));
   f.model.n_input = 3;
   f.spec.input = ports;
   lrp_sha256("x", 1, in.sha256);
@@ -255,7 +238,7 @@ END_TEST
 
 START_TEST(wrong_facts_are_told_and_leave_nothing)
 {
-  lrp_store *s = create(fresh("wrong.db"));
+  lrp_store *s = facts_create(ctx, facts_fresh("wrong.db"));
   lrp_run *run = NULL;
   f.spec.config = "{not json";
   lrp_ck_fails(ctx, LRP_E_ARG, "not a JSON object: {not json", lrp_store_run_begin(s, &f.spec, &run));
@@ -298,8 +281,8 @@ END_TEST
 
 START_TEST(store_opened_for_reading_writes_nothing)
 {
-  const char *path = fresh("reading.db");
-  lrp_store *s = create(path);
+  const char *path = facts_fresh("reading.db");
+  lrp_store *s = facts_create(ctx, path);
   lrp_run *run;
   lrp_store_close(s);
   lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_READ, &s));

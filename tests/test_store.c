@@ -26,23 +26,6 @@ static void teardown(void)
   lrp_ctx_free(ctx);
 }
 
-static const char *fresh(const char *name)
-{
-  const char *path = lrp_test_tmp(name);
-  char beside[4200];
-  unlink(path);
-  snprintf(beside, sizeof beside, "%s-wal", path);
-  unlink(beside);
-  return path;
-}
-
-static lrp_store *create(const char *path)
-{
-  lrp_store *s = NULL;
-  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_CREATE, &s));
-  return s;
-}
-
 static void write_file(const char *path, const void *data, size_t n)
 {
   FILE *out = fopen(path, "wb");
@@ -71,8 +54,8 @@ static void ck_intact(lrp_store *s)
 
 START_TEST(fresh_file_says_that_it_is_ours)
 {
-  const char *path = fresh("fresh.db");
-  lrp_store *s = create(path);
+  const char *path = facts_fresh("fresh.db");
+  lrp_store *s = facts_create(ctx, path);
   ck_assert_int_eq(facts_int(s, "PRAGMA application_id"), LRP_APPLICATION_ID);
   ck_assert_int_eq(facts_int(s, "PRAGMA user_version"), 1);
   ck_assert_str_eq(facts_text(s, "PRAGMA journal_mode"), "wal");
@@ -88,7 +71,7 @@ END_TEST
 
 START_TEST(every_table_and_view_explains_itself)
 {
-  lrp_store *s = create(fresh("comments.db"));
+  lrp_store *s = facts_create(ctx, facts_fresh("comments.db"));
   ck_assert_int_eq(
       facts_int(
           s, "SELECT count(*) FROM sqlite_schema WHERE type IN ('table','view') AND name NOT LIKE 'sqlite%'"
@@ -107,8 +90,8 @@ static void ck_refused(const char *path, int32_t mode, const char *text)
 
 START_TEST(file_of_a_newer_lrp_is_read_but_not_written)
 {
-  const char *path = fresh("newer.db");
-  lrp_store *s = create(path);
+  const char *path = facts_fresh("newer.db");
+  lrp_store *s = facts_create(ctx, path);
   lrp_store_close(s);
   change(path, "PRAGMA user_version=99");
   ck_refused(path, LRP_STORE_WRITE, "format 99, written by a newer lrp");
@@ -120,7 +103,7 @@ END_TEST
 
 START_TEST(files_that_are_no_store_are_refused_and_left_alone)
 {
-  const char *path = fresh("other.db");
+  const char *path = facts_fresh("other.db");
   static const char text[] =
       "A letter to somebody, long enough to be larger than the head of a database: "
       "it goes on and on, and says nothing that anybody would want to know in the end.";
@@ -146,7 +129,7 @@ END_TEST
 
 START_TEST(pipe_is_refused_without_waiting)
 {
-  const char *path = fresh("pipe.db");
+  const char *path = facts_fresh("pipe.db");
   ck_assert_int_eq(mkfifo(path, 0600), 0);
   ck_refused(path, LRP_STORE_CREATE, "pipe");
 }
@@ -154,8 +137,8 @@ END_TEST
 
 START_TEST(truncated_file_is_refused_as_damaged)
 {
-  const char *path = fresh("short.db");
-  lrp_store *s = create(path);
+  const char *path = facts_fresh("short.db");
+  lrp_store *s = facts_create(ctx, path);
   lrp_store_close(s);
   struct stat st;
   ck_assert_int_eq(stat(path, &st), 0);
@@ -184,7 +167,7 @@ START_TEST(read_only_folder_is_refused_for_writing_and_read_all_the_same)
   snprintf(text, sizeof text, "%s/b.db", folder);
   ck_assert(mkdir(folder, 0755) == 0 || errno == EEXIST);
   unlink(path);
-  lrp_store *s = create(path);
+  lrp_store *s = facts_create(ctx, path);
   lrp_store_close(s);
   ck_assert_int_eq(chmod(path, 0444), 0);
   ck_assert_int_eq(chmod(folder, 0555), 0);
@@ -204,8 +187,8 @@ END_TEST
 
 START_TEST(locked_file_gives_a_sentence)
 {
-  const char *path = fresh("locked.db");
-  lrp_store *s = create(path), *other = create(path);
+  const char *path = facts_fresh("locked.db");
+  lrp_store *s = facts_create(ctx, path), *other = facts_create(ctx, path);
   lrp_run *run = NULL;
   ck_assert_int_eq(sqlite3_exec(other->db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
   sqlite3_busy_timeout(s->db, 50);
@@ -231,9 +214,9 @@ START_TEST(older_format_is_brought_up_to_date_after_a_copy_was_made)
 {
   static const char *const steps[] = {"", "ALTER TABLE tag ADD COLUMN note TEXT; UPDATE tag SET note='new'"};
   static const char *const bad[] = {"", "", "CREATE TABLE half(x); INSERT INTO nowhere VALUES(1)"};
-  const char *path = fresh("old.db");
+  const char *path = facts_fresh("old.db");
   char copy[4200];
-  lrp_store *s = create(path);
+  lrp_store *s = facts_create(ctx, path);
   lrp_run *run;
   lrp_ck_ok(ctx, lrp_store_run_begin(s, &f.spec, &run));
   lrp_ck_ok(ctx, lrp_store_run_end(s, run, LRP_RUN_DONE));
@@ -277,7 +260,7 @@ static int write_many(const char *path, int n)
 START_TEST(two_processes_write_one_new_file)
 {
   enum { EACH = 40 };
-  const char *path = fresh("two.db");
+  const char *path = facts_fresh("two.db");
   pid_t child[2];
   for (int i = 0; i < 2; i++)
     if (!(child[i] = fork())) _exit(write_many(path, EACH));
@@ -286,7 +269,7 @@ START_TEST(two_processes_write_one_new_file)
     ck_assert_int_eq(waitpid(child[i], &status, 0), child[i]);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "writer %d ended with %d", i, status);
   }
-  lrp_store *s = create(path);
+  lrp_store *s = facts_create(ctx, path);
   ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM explanation"), 2 * EACH);
   ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM input"), EACH);
   ck_assert_int_eq(facts_int(s, "SELECT count(DISTINCT uuid) FROM run"), 2);
@@ -297,8 +280,8 @@ END_TEST
 
 START_TEST(killed_writer_leaves_whole_explanations_only)
 {
-  const char *path = fresh("killed.db");
-  lrp_store *s = create(path);
+  const char *path = facts_fresh("killed.db");
+  lrp_store *s = facts_create(ctx, path);
   pid_t child = fork();
   if (!child) _exit(write_many(path, -1));
   while (facts_int(s, "SELECT count(*) FROM explanation") < 20)
@@ -309,7 +292,7 @@ START_TEST(killed_writer_leaves_whole_explanations_only)
   ck_assert(WIFSIGNALED(status));
   ck_intact(s);
   lrp_store_close(s);
-  s = create(path);
+  s = facts_create(ctx, path);
   ck_intact(s);
   ck_assert_str_eq(facts_text(s, "SELECT status FROM run"), "running");
   lrp_store_close(s);
@@ -319,7 +302,7 @@ END_TEST
 START_TEST(full_database_stores_nothing_of_an_explanation)
 {
   lrp_run *run;
-  lrp_store *s = create(fresh("full.db"));
+  lrp_store *s = facts_create(ctx, facts_fresh("full.db"));
   lrp_ck_ok(ctx, lrp_store_run_begin(s, &f.spec, &run));
   lrp_ck_ok(ctx, lrp_store_explanation(s, run, &f.record, NULL));
   char limit[64];
@@ -344,8 +327,8 @@ END_TEST
 
 START_TEST(file_that_may_not_grow_gives_a_sentence)
 {
-  const char *path = fresh("limit.db");
-  lrp_store *s = create(path);
+  const char *path = facts_fresh("limit.db");
+  lrp_store *s = facts_create(ctx, path);
   lrp_store_close(s);
   pid_t child = fork();
   if (!child) {
@@ -365,7 +348,7 @@ START_TEST(file_that_may_not_grow_gives_a_sentence)
   int status;
   ck_assert_int_eq(waitpid(child, &status, 0), child);
   ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the writer ended with %d", status);
-  s = create(path);
+  s = facts_create(ctx, path);
   ck_intact(s);
   lrp_store_close(s);
 }
