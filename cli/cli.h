@@ -135,6 +135,20 @@ double cli_parts_hide(const cli_view *, cli_part *, int64_t *n);
 int64_t cli_parts_run(const cli_view *, const cli_part *, int64_t n, cli_part *out);
 double cli_parts_largest(const cli_part *, int64_t n);
 
+typedef struct cli_rank {
+  double size;
+  int64_t i;
+} cli_rank;
+void cli_rank_sort(cli_rank *, int64_t n); /* largest first; equal ones as they came */
+
+/* keep.c: in one block, to be freed; without what belongs to r->at.  batch samples, n_node rows of the
+ * ledger.  NULL: no memory. */
+lrp_relevance *cli_keep(const lrp_relevance *r, int64_t batch, int64_t n_node);
+size_t cli_keep_bytes(const lrp_relevance *r, int64_t batch, int64_t n_node); /* the block's size */
+
+/* options.c: cuts text at its commas; the pieces, which lie in text, into piece.  How many. */
+int cli_cut(char *text, const char **piece);
+
 const char *cli_label(const lrp_model *, int64_t index, char *buffer, size_t n);
 /* model_check.c.  in may be NULL.  cli_vanished: less than a thousandth of the score arrives at the inputs; says so. */
 lrp_status cli_check(lrp_ctx *, lrp_graph *, const lrp_model *, const lrp_input *in, const char *rules, bool json);

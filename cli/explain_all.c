@@ -51,12 +51,7 @@ static lrp_status targets_of(job *j)
       !lrp_target_parse(j->ctx, j->model, j->target, lrp_graph_scores(j->graph), 0, &t))
     return LRP_OK;
   memcpy(text, j->target, n + 1);
-  j->n_target = 0;
-  for (char *at = text, *comma; at; at = comma) {
-    comma = strchr(at, ',');
-    if (comma) *comma++ = '\0';
-    list[j->n_target++] = at;
-  }
+  j->n_target = cli_cut(text, list);
   return j->n_target > 1 && j->at
              ? lrp_host_table()->fail(j->ctx, LRP_E_ARG, "--at wants one target, not %d",
                                       j->n_target)
@@ -163,43 +158,6 @@ static lrp_status present(job *j, const lrp_input *in, const char *name, const a
 
 /* ---- what several targets get: the graph's own result is overwritten by the next one ---- */
 
-static size_t room_of(const lrp_relevance *r, size_t batch, size_t n_node)
-{
-  size_t n = sizeof *r + (2 * batch + 2) * sizeof(double) + n_node * batch * sizeof(lrp_ledger) +
-             (size_t)r->n_tensor * sizeof(lrp_tensor) + 16 * ((size_t)r->n_tensor + 8);
-  for (int32_t i = 0; i < r->n_tensor; i++)
-    n += r->tensor[i].data ? (size_t)lrp_count(&r->tensor[i]) * sizeof(lrp_real) : 0;
-  return n;
-}
-
-static void *copied(char **to, const void *from, size_t n)
-{
-  void *at = *to;
-  if (!from) return NULL;
-  memcpy(at, from, n);
-  *to += (n + 15) / 16 * 16;
-  return at;
-}
-
-/* One block; NULL: no memory.  Without r->at, which is only written where there is one target. */
-static lrp_relevance *copy_of(const job *j, const lrp_relevance *r)
-{
-  const size_t batch = (size_t)lrp_graph_n_batch(j->graph),
-               n_node = (size_t)lrp_graph_n_node(j->graph);
-  char *memory = malloc(room_of(r, batch, n_node)), *to = memory;
-  if (!memory) return NULL;
-  lrp_relevance *out = copied(&to, r, sizeof *r);
-  lrp_tensor *tensor = copied(&to, r->tensor, (size_t)r->n_tensor * sizeof *tensor);
-  for (int32_t i = 0; i < r->n_tensor; i++)
-    tensor[i].data =
-        copied(&to, r->tensor[i].data, (size_t)lrp_count(&r->tensor[i]) * sizeof(lrp_real));
-  out->tensor = tensor;
-  out->value = copied(&to, r->value, batch * sizeof(double));
-  out->sum = copied(&to, r->sum, batch * sizeof(double));
-  out->ledger = copied(&to, r->ledger, n_node * batch * sizeof(lrp_ledger));
-  return out;
-}
-
 static lrp_status answer_target(job *j, const lrp_input *in, int which, answer *a)
 {
   const int64_t batch = lrp_graph_n_batch(j->graph);
@@ -212,7 +170,7 @@ static lrp_status answer_target(job *j, const lrp_input *in, int which, answer *
   if (!st)
     st = lrp_graph_explain(j->ctx, j->graph, in, a->target, j->seed, j->method, j->n_step, j->at,
                            &a->r);
-  if (!st && j->n_target > 1 && !(a->r = a->copy = copy_of(j, a->r))) st = LRP_E_NOMEM;
+  if (!st && j->n_target > 1 && !(a->r = a->copy = cli_keep(a->r, batch, lrp_graph_n_node(j->graph)))) st = LRP_E_NOMEM;
   return st;
 }
 

@@ -30,12 +30,9 @@ static lrp_status plan_targets(const job *j, const lrp_model *model, plan *p)
   bool whole = false;
   for (int64_t i = 0; m->labels && i < m->n_label; i++)
     whole = whole || (m->labels[i] && !strcmp(m->labels[i], j->target));
-  int k = 0;
-  for (char *at = p->words, *comma; at; at = comma) {
-    comma = whole ? NULL : strchr(at, ',');
-    if (comma) *comma++ = '\0';
-    p->target[k++] = at;
-  }
+  int k = 1;
+  p->target[0] = p->words;
+  if (!whole) k = cli_cut(p->words, p->target);
   p->e.targets = (experiment_list){.item = p->target, .n = k};
   return LRP_OK;
 }

@@ -182,3 +182,14 @@ bool cli_int(const cli_option *o, const char *text, int64_t min, int64_t max, in
   *out = v;
   return true;
 }
+
+int cli_cut(char *text, const char **piece)
+{
+  int n = 0;
+  for (char *at = text, *comma; at; at = comma) {
+    comma = strchr(at, ',');
+    if (comma) *comma++ = '\0';
+    piece[n++] = at;
+  }
+  return n;
+}

@@ -220,3 +220,14 @@ double cli_parts_largest(const cli_part *p, int64_t n)
   }
   return most;
 }
+
+static int by_size(const void *a, const void *b)
+{
+  const cli_rank *x = a, *y = b;
+  return x->size != y->size ? (x->size < y->size ? 1 : -1) : x->i > y->i ? 1 : -1;
+}
+
+void cli_rank_sort(cli_rank *r, int64_t n)
+{
+  qsort(r, (size_t)n, sizeof *r, by_size);
+}

@@ -20,10 +20,11 @@ typedef struct entry {
   struct entry *next;
   lrp_run *run;
   lrp_record record;
-  lrp_relevance relevance;
+  lrp_relevance *relevance;
   size_t bytes;
   void (*then)(void *); /* no explanation: to be called with data */
   void *data;
+  lrp_real scores[];
 } entry;
 struct writer {
   lrp_ctx *ctx;
@@ -41,38 +42,26 @@ struct writer {
 
 /* ---- a copy of all that the next explanation will overwrite ---- */
 
-static void *copy(char **to, const void *from, size_t n)
+static void entry_free(entry *e)
 {
-  void *at = *to;
-  if (!from) return NULL;
-  memcpy(at, from, n);
-  *to += (n + 15) / 16 * 16;
-  return at;
+  if (e) free(e->relevance);
+  free(e);
 }
 
 static entry *copy_of(lrp_run *run, const lrp_record *r)
 {
-  const lrp_relevance *x = r->relevance;
-  const size_t n_tensor = (size_t)x->n_tensor, n_node = (size_t)r->n_node;
-  size_t bytes = sizeof(entry) + 16 * (n_tensor + 8) + n_tensor * sizeof(lrp_tensor) +
-                 2 * sizeof(double) + n_node * sizeof(lrp_ledger) +
-                 (size_t)r->n_class * sizeof(lrp_real);
-  for (size_t i = 0; i < n_tensor; i++)
-    bytes += x->tensor[i].data ? (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real) : 0;
-  char *memory = malloc(bytes), *to = memory;
-  if (!memory) return NULL;
-  entry *e = copy(&to, &(entry){.run = run, .record = *r, .relevance = *x, .bytes = bytes}, sizeof *e);
-  lrp_tensor *tensor = copy(&to, x->tensor, n_tensor * sizeof *tensor);
-  for (size_t i = 0; i < n_tensor; i++)
-    tensor[i].data =
-        copy(&to, x->tensor[i].data, (size_t)lrp_count(&x->tensor[i]) * sizeof(lrp_real));
-  e->relevance.tensor = tensor;
-  e->relevance.value = copy(&to, x->value, sizeof(double));
-  e->relevance.sum = copy(&to, x->sum, sizeof(double));
-  e->relevance.ledger = copy(&to, x->ledger, n_node * sizeof(lrp_ledger));
-  e->record.scores = copy(&to, r->scores, (size_t)r->n_class * sizeof(lrp_real));
-  e->record.relevance = &e->relevance;
-  return e;
+  const size_t scores = (size_t)r->n_class * sizeof(lrp_real);
+  entry *e = malloc(sizeof *e + scores);
+  if (!e) return NULL;
+  *e = (entry){.run = run,
+               .record = *r,
+               .relevance = cli_keep(r->relevance, 1, r->n_node),
+               .bytes = sizeof *e + scores + cli_keep_bytes(r->relevance, 1, r->n_node)};
+  e->record.relevance = e->relevance;
+  if (r->scores) e->record.scores = memcpy(e->scores, r->scores, scores);
+  if (e->relevance) return e;
+  entry_free(e);
+  return NULL;
 }
 
 /* ---- the thread ---- */
@@ -141,7 +130,7 @@ static void *loop(void *data)
     while (list) {
       entry *next = list->next;
       if (list->then) list->then(list->data);
-      free(list);
+      entry_free(list);
       list = next;
     }
     pthread_mutex_lock(&w->lock);

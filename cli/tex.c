@@ -201,18 +201,7 @@ static void put_scale(FILE *f, double largest)
 
 /* ---- the strongest parts, targets side by side ---- */
 
-typedef struct ranked {
-  double size;
-  int64_t i;
-} ranked;
-
-static int by_size(const void *a, const void *b)
-{
-  const ranked *x = a, *y = b;
-  return x->size != y->size ? (x->size < y->size ? 1 : -1) : x->i > y->i ? 1 : -1;
-}
-
-static void put_rows(FILE *f, const cli_view *v, int n, cli_part *const *part, const ranked *order,
+static void put_rows(FILE *f, const cli_view *v, int n, cli_part *const *part, const cli_rank *order,
                      int64_t m, double largest)
 {
   enum { ROWS = 12, NAME = 60 };
@@ -234,14 +223,14 @@ static void put_rows(FILE *f, const cli_view *v, int n, cli_part *const *part, c
 static lrp_status put_table(FILE *f, const cli_view *v, int n, cli_part *const *part, int64_t m,
                             double largest)
 {
-  ranked *order = calloc((size_t)m + 1, sizeof *order);
+  cli_rank *order = calloc((size_t)m + 1, sizeof *order);
   if (!order) return LRP_E_NOMEM;
   for (int64_t i = 0; i < m; i++) {
     order[i].i = i;
     for (int k = 0; k < n; k++)
       order[i].size = fmax(order[i].size, fabs(part[k][i].r));
   }
-  qsort(order, (size_t)m, sizeof *order, by_size);
+  cli_rank_sort(order, m);
   fputs("\\smallskip\n\\begin{tabular}{l", f);
   for (int k = 0; k < n; k++)
     fputc('r', f);

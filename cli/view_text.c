@@ -203,17 +203,6 @@ static void put_cell(FILE *f, const char *s, size_t n, int columns, bool right)
   if (!right && room > 0) fprintf(f, "%*s", room, "");
 }
 
-typedef struct ranked {
-  double size;
-  int64_t i;
-} ranked;
-
-static int by_size(const void *a, const void *b)
-{
-  const ranked *x = a, *y = b;
-  return x->size != y->size ? (x->size < y->size ? 1 : -1) : x->i > y->i ? 1 : -1;
-}
-
 /* The parts of all targets: n_part of the first, then of the second, ... */
 typedef struct all_parts {
   cli_part *part;
@@ -274,14 +263,14 @@ static void put_hidden(FILE *f, const cli_view *v, const all_parts *a)
 static void put_table(FILE *f, int color, const cli_view *v, const all_parts *a)
 {
   const int64_t n = a->n_part;
-  ranked *order = calloc((size_t)n + 1, sizeof *order);
+  cli_rank *order = calloc((size_t)n + 1, sizeof *order);
   for (int64_t i = 0; order && i < n; i++) {
     order[i].i = i;
     for (int k = 0; k < a->n; k++)
       order[i].size = fmax(order[i].size, fabs(a->part[k * n + i].r));
   }
   if (order) {
-    qsort(order, (size_t)n, sizeof *order, by_size);
+    cli_rank_sort(order, n);
     put_heading(f, v, a->n);
     for (int64_t k = 0; k < n && k < MOST; k++)
       put_row(f, color, v, a, order[k].i);
