@@ -1,26 +1,22 @@
 /* resize.c - layers "resize", an image or any tensor at another size by linear or cubic interpolation, and
- * "resize_nearest".  Both are linear maps, one axis after the other; formulas are those of the ONNX page of Resize. */
-#include "rearrange.h"
-#include <math.h>
+ * "resize_nearest".  Both are linear maps, one axis after the other. */
+#include "resize.h"
 #include <stdlib.h>
 
-enum { NEAREST, LINEAR, CUBIC };
 enum {
-  HALF_PIXEL,
-  ASYMMETRIC,
-  ALIGN_CORNERS,
-  PYTORCH_HALF_PIXEL,
-  HALF_PIXEL_SYMMETRIC,
-  TF_HALF_PIXEL_FOR_NN
+  AXES,
+  SIZES,
+  SCALES,
+  MODE,
+  WHERE,
+  ROUNDING,
+  CUBIC_A,
+  EXCLUDE,
+  ANTIALIAS,
+  POLICY,
+  ROI,
+  OUTSIDE
 };
-enum { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL };
-enum { AXES, SIZES, SCALES, MODE, WHERE, ROUNDING, CUBIC_A, EXCLUDE, ANTIALIAS };
-typedef struct resize {
-  lrp_value axes, sizes, scales;
-  int mode, where, rounding, exclude, antialias;
-  double a;
-} resize;
-
 #define COMMON_ARGS                                                                                \
   {.name = "axes",                                                                                 \
    .type = LRP_ARG_INTS,                                                                           \
@@ -43,7 +39,7 @@ typedef struct resize {
       {.name = "where",                                                                            \
        .type = LRP_ARG_CHOICE,                                                                     \
        .choices = "half_pixel|asymmetric|align_corners|pytorch_half_pixel|half_pixel_symmetric|"   \
-                  "tf_half_pixel_for_nn",                                                          \
+                  "tf_half_pixel_for_nn|tf_crop_and_resize",                                       \
        .doc = "which place of x an element of y is; ONNX coordinate_transformation_mode"},         \
       {.name = "rounding",                                                                         \
        .type = LRP_ARG_CHOICE,                                                                     \
@@ -61,6 +57,20 @@ typedef struct resize {
       {.name = "antialias",                                                                        \
        .type = LRP_ARG_BOOL,                                                                       \
        .doc = "the kernel is stretched where y is smaller than x"},                                \
+      {.name = "policy",                                                                           \
+       .type = LRP_ARG_CHOICE,                                                                     \
+       .choices = "stretch|not_larger|not_smaller",                                                \
+       .doc = "one scale for all axes, so that none exceeds or none falls below its size"},        \
+      {.name = "roi",                                                                              \
+       .type = LRP_ARG_REALS,                                                                      \
+       .min = -1e9,                                                                                \
+       .max = 1e9,                                                                                 \
+       .doc = "for tf_crop_and_resize: where each axis starts, then where each ends; 0/1 is all"}, \
+      {.name = "outside",                                                                          \
+       .type = LRP_ARG_REAL,                                                                       \
+       .min = -1e30,                                                                               \
+       .max = 1e30,                                                                                \
+       .doc = "value outside of x for tf_crop_and_resize; ONNX extrapolation_value"},              \
       LRP_ARGS_END
 static const lrp_arg args[] = {COMMON_ARGS};
 static const lrp_port ins[] = {{.name = "x", .role = LRP_PORT_DATA}, LRP_PORTS_END};
@@ -78,16 +88,12 @@ static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, vo
                 .rounding = (int)a[ROUNDING].i,
                 .a = a[CUBIC_A].real,
                 .exclude = a[EXCLUDE].i != 0,
-                .antialias = a[ANTIALIAS].i != 0};
+                .antialias = a[ANTIALIAS].i != 0,
+                .policy = (int)a[POLICY].i,
+                .roi = a[ROI],
+                .outside = a[OUTSIDE].real};
   *inst = r;
   return LRP_OK;
-}
-
-static double scale_of(const resize *r, int64_t i, int64_t n)
-{
-  return r->scales.reals.n ? (double)r->scales.reals.v[i]
-         : n               ? (double)r->sizes.ints.v[i] / (double)n
-                           : 1;
 }
 
 static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -102,98 +108,21 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
   if ((r->sizes.ints.n != n_axes) == (r->scales.reals.n != n_axes) && n_axes)
     return h->fail(ctx, LRP_E_ARG, "resize: %lld axes, but %lld sizes and %lld scales",
                    (long long)n_axes, (long long)r->sizes.ints.n, (long long)r->scales.reals.n);
+  if (r->where == TF_CROP_AND_RESIZE && r->roi.reals.n != 2 * n_axes)
+    return h->fail(ctx, LRP_E_ARG,
+                   "resize: roi has %lld numbers; %lld were expected, 2 for each axis",
+                   (long long)r->roi.reals.n, 2 * (long long)n_axes);
   moved_describe(&call->out[0], x, x->rank, x->shape);
-  call->out[0].flags &= r->mode == CUBIC ? 0u : (uint32_t)LRP_NONNEG;
+  call->out[0].flags &= r->mode == CUBIC || r->outside < 0 ? 0u : (uint32_t)LRP_NONNEG;
   for (int64_t i = 0; i < n_axes; i++) {
-    const int64_t a = r->axes.ints.v[i] + (r->axes.ints.v[i] < 0 ? x->rank : 0), n = x->shape[a];
-    const double size =
-        r->scales.reals.n ? floor((double)n * scale_of(r, i, n)) : (double)r->sizes.ints.v[i];
+    const int64_t a = axis_of(r, i, x->rank), n = x->shape[a];
+    const double size = size_of(r, i, x);
     if (!(size <= 1e15) || (n == 0 && size > 0))
       return h->fail(ctx, LRP_E_SHAPE, "resize: axis %lld of %lld elements cannot become %g",
                      (long long)a, (long long)n, size);
     call->out[0].shape[a] = (int64_t)size;
   }
   return LRP_OK;
-}
-
-/* ---- one axis: each element of y is a weighted sum of `taps` neighbours of x ---- */
-
-typedef struct axis {
-  int64_t outer, n, m, inner; /* x is (outer,n,inner), y (outer,m,inner) */
-  double scale, stretch;      /* of the kernel */
-  int64_t taps, *index;
-  double *weight;
-} axis;
-
-/* The place of x that element j of y is. */
-static double place(const resize *r, double scale, int64_t n, int64_t m, int64_t j)
-{
-  const double half = ((double)j + 0.5) / scale,
-               width = scale * (double)n; /* of y, before it is cut to an integer */
-  switch (r->where) {
-  case ASYMMETRIC:
-    return (double)j / scale;
-  case ALIGN_CORNERS:
-    return m == 1 ? 0 : (double)j * (double)(n - 1) / (width - 1);
-  case PYTORCH_HALF_PIXEL:
-    return m > 1 ? half - 0.5 : 0;
-  case HALF_PIXEL_SYMMETRIC:
-    return (double)n / 2 * (1 - (double)m / width) + half - 0.5;
-  case TF_HALF_PIXEL_FOR_NN:
-    return half;
-  default:
-    return half - 0.5;
-  }
-}
-
-static double rounded(int how, double x)
-{
-  switch (how) {
-  case ROUND_PREFER_FLOOR:
-    return ceil(x - 0.5);
-  case ROUND_PREFER_CEIL:
-    return floor(x + 0.5);
-  case FLOOR:
-    return floor(x);
-  default:
-    return ceil(x);
-  }
-}
-
-/* Linear: 1 - |d|; cubic: Keys 1981, as in the ONNX page. */
-static double kernel(const resize *r, double d)
-{
-  const double t = fabs(d), a = r->a;
-  if (r->mode == LINEAR) return t < 1 ? 1 - t : 0;
-  return t < 1   ? ((a + 2) * t - (a + 3)) * t * t + 1
-         : t < 2 ? ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-                 : 0;
-}
-
-static int64_t inside(double i, int64_t n)
-{
-  return i < 0 ? 0 : i > (double)(n - 1) ? n - 1 : (int64_t)i;
-}
-
-/* Weights of element j of y; they are scaled to sum 1 where the kernel was cut or stretched. */
-static void fill_row(const resize *r, const axis *t, int64_t j)
-{
-  const double x = place(r, t->scale, t->n, t->m, j), first = floor(x) - (double)(t->taps / 2 - 1);
-  double sum = 0;
-  if (r->mode == NEAREST) {
-    t->index[0] = inside(rounded(r->rounding, x), t->n);
-    t->weight[0] = 1;
-    return;
-  }
-  for (int64_t k = 0; k < t->taps; k++) {
-    const double at = first + (double)k;
-    t->index[k] = inside(at, t->n);
-    t->weight[k] =
-        r->exclude && (at < 0 || at > (double)(t->n - 1)) ? 0 : kernel(r, (at - x) * t->stretch);
-    sum += t->weight[k];
-  }
-  for (int64_t k = 0; (r->exclude || t->stretch < 1) && sum != 0 && k < t->taps; k++)
-    t->weight[k] /= sum;
 }
 
 static lrp_status make_axis(const lrp_host *h, lrp_ctx *ctx, const resize *r, double scale, axis *t)
@@ -209,7 +138,7 @@ static lrp_status make_axis(const lrp_host *h, lrp_ctx *ctx, const resize *r, do
   return st;
 }
 
-static void apply(const resize *r, const axis *t, const lrp_real *x, lrp_real *y)
+static void apply(const resize *r, axis *t, const lrp_real *x, lrp_real *y)
 {
   const int wide = t->outer * t->inner > PARALLEL_MIN;
   for (int64_t j = 0; j < t->m; j++) {
@@ -217,7 +146,7 @@ static void apply(const resize *r, const axis *t, const lrp_real *x, lrp_real *y
 #pragma omp parallel for if (wide)
     for (int64_t o = 0; o < t->outer; o++)
       for (int64_t i = 0; i < t->inner; i++) {
-        double sum = 0;
+        double sum = t->beyond ? r->outside : 0;
         for (int64_t k = 0; k < t->taps; k++)
           sum += t->weight[k] * (double)x[(o * t->n + t->index[k]) * t->inner + i];
         y[(o * t->m + j) * t->inner + i] = (lrp_real)sum;
@@ -226,7 +155,7 @@ static void apply(const resize *r, const axis *t, const lrp_real *x, lrp_real *y
 }
 
 /* x_bar += transpose at y_bar. */
-static void apply_back(const resize *r, const axis *t, const lrp_real *y_bar, lrp_real *x_bar)
+static void apply_back(const resize *r, axis *t, const lrp_real *y_bar, lrp_real *x_bar)
 {
   const int wide = t->outer * t->inner > PARALLEL_MIN;
   for (int64_t j = 0; j < t->m; j++) {
@@ -247,14 +176,18 @@ static lrp_status one_axis(const lrp_host *h, lrp_ctx *ctx, const resize *r, con
                            int64_t i, int back, lrp_tensor *t)
 {
   const lrp_tensor *x = &call->in[0], *y = &call->out[0];
-  const int64_t a = r->axes.ints.v[i] + (r->axes.ints.v[i] < 0 ? x->rank : 0);
+  const int64_t a = axis_of(r, i, x->rank);
   axis w = {.outer = 1, .n = x->shape[a], .m = y->shape[a], .inner = 1};
+  if (r->where == TF_CROP_AND_RESIZE) {
+    w.start = (double)r->roi.reals.v[i];
+    w.end = (double)r->roi.reals.v[r->axes.ints.n + i];
+  }
   lrp_tensor next = *t;
   next.shape[a] = back ? w.n : w.m;
   for (int32_t k = 0; k < x->rank; k++)
     if (k != a) *(k < a ? &w.outer : &w.inner) *= t->shape[k];
   lrp_status st = h->scratch(ctx, &next, &next);
-  if (!st) st = make_axis(h, ctx, r, scale_of(r, i, w.n), &w);
+  if (!st) st = make_axis(h, ctx, r, scale_of(r, i, x), &w);
   if (!st && back)
     apply_back(r, &w, lrp_reals(t), lrp_reals(&next));
   else if (!st)
@@ -291,6 +224,14 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   return st;
 }
 
+/* Another constant than 0 outside of x does not grow with x. */
+static uint32_t degree(const void *inst, uint32_t freeze)
+{
+  const resize *r = inst;
+  (void)freeze;
+  return r->where != TF_CROP_AND_RESIZE || r->outside == 0; /* exactly */
+}
+
 /* ---- operators ---- */
 
 static lrp_status choose(const lrp_host *h, lrp_ctx *ctx, const char *what, const char *word,
@@ -306,15 +247,17 @@ static lrp_status choose(const lrp_host *h, lrp_ctx *ctx, const char *what, cons
   return h->fail(ctx, LRP_E_UNSUPPORTED, "%s \"%s\" is not supported; %s are", what, word, choices);
 }
 
-/* sizes with keep_aspect_ratio_policy: one scale for all axes. */
-static lrp_status keep_aspect(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
+/* The crop's corners, an input. */
+static lrp_status read_roi(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
 {
-  const char *policy = h->node_text(node, "keep_aspect_ratio_policy", "stretch");
-  if (!strcmp(policy, "stretch")) return LRP_OK;
-  return h->fail(
-      ctx, LRP_E_UNSUPPORTED,
-      "keep_aspect_ratio_policy \"%s\" with %lld sizes is not supported; export with stretch",
-      policy, (long long)a[SIZES].ints.n);
+  const lrp_tensor *roi = h->node_const(ctx, node, 1);
+  if (a[WHERE].i != TF_CROP_AND_RESIZE) return LRP_OK;
+  if (!roi || roi->dtype != LRP_REAL)
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "tf_crop_and_resize: roi is not constant");
+  a[ROI].reals.v = lrp_reals(roi);
+  a[ROI].reals.n = lrp_count(roi);
+  a[OUTSIDE].real = h->node_real(node, "extrapolation_value", 0);
+  return LRP_OK;
 }
 
 /* Drops axes that keep their size by a scale of 1, so that channels-last costs nothing. */
@@ -355,7 +298,9 @@ static lrp_status read_scales(const lrp_host *h, lrp_ctx *ctx, const lrp_node *n
   lrp_status st = LRP_OK;
   if (!a[AXES].ints.n) st = first_axes(h, ctx, a[SIZES].ints.n + a[SCALES].reals.n, &a[AXES]);
   if (!st) st = check_axes(h, ctx, a[AXES].ints.v, a[AXES].ints.n, h->node_rank(node, 0));
-  if (!st && a[SCALES].reals.n && a[SCALES].reals.n == a[AXES].ints.n) st = drop_ones(h, ctx, a);
+  if (!st && a[SCALES].reals.n && a[SCALES].reals.n == a[AXES].ints.n &&
+      a[WHERE].i != TF_CROP_AND_RESIZE)
+    st = drop_ones(h, ctx, a);
   return st;
 }
 
@@ -381,7 +326,11 @@ static lrp_status read_any(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node
   a[EXCLUDE].i = h->node_int(node, "exclude_outside", 0) != 0;
   a[ANTIALIAS].i = h->node_int(node, "antialias", 0) != 0;
   if (!st) st = old ? read_scales(h, ctx, node, 1, 0, a) : read_scales(h, ctx, node, 2, 3, a);
-  return st || old ? st : keep_aspect(h, ctx, node, a);
+  if (!st)
+    st = choose(h, ctx, "keep_aspect_ratio_policy",
+                h->node_text(node, "keep_aspect_ratio_policy", "stretch"), args[POLICY].choices,
+                &a[POLICY].i);
+  return st ? st : read_roi(h, ctx, node, a);
 }
 
 #define READ(NAME, UPSAMPLE, NEAR)                                                                 \
@@ -426,7 +375,8 @@ READ(read_upsample_nearest, 1, 1)
                                              .destroy = free,                                      \
                                              .infer = infer,                                       \
                                              .forward = forward,                                   \
-                                             .vjp = vjp};
+                                             .vjp = vjp,                                           \
+                                             .degree = degree};
 TYPE(resize, LRP_KIND_POOL_SUM, , "y = x at another size, interpolated")
 TYPE(resize_nearest, LRP_KIND_RESHAPE, _nearest,
      "y = x at another size, each element the nearest of x")

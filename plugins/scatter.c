@@ -1,10 +1,12 @@
 /* scatter.c - layers that read or write by indices: "gather_elements", "gather_nd", "scatter_elements", "scatter_nd", and
- * the scatters that add.  All move blocks of elements between places of a tensor and a list; of several writers to one
- * place the last wins, and it alone gets the place's relevance. */
+ * the scatters that add, multiply, or keep the largest or smallest.  All move blocks of elements between places of a
+ * tensor and a list; of several writers to one place the last wins (of an extreme: the first that reaches it), and it
+ * alone gets the place's relevance. */
 #include "rearrange.h"
 #include <stdlib.h>
 
 enum { X, INDICES, UPDATES };
+enum { REPLACE, ADD, MAX, MIN, MUL };
 typedef struct scatter {
   int64_t number; /* axis of the "elements" forms, batch axes of the "nd" forms */
 } scatter;
@@ -17,6 +19,14 @@ static const lrp_port scatter_in[] = {
     {.name = "indices", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
     {.name = "updates", .role = LRP_PORT_DATA, .dtype = LRP_ANY_DTYPE},
     LRP_PORTS_END};
+/* A product is an element-wise layer: the factors are constants. */
+static const lrp_port scale_in[] = {{.name = "x", .role = LRP_PORT_DATA},
+                                    {.name = "indices", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
+                                    LRP_PORTS_END};
+static const lrp_port scale_params[] = {{.name = "updates", .role = LRP_PORT_BUFFER},
+                                        LRP_PORTS_END};
+#define gather_params  NULL
+#define scatter_params NULL
 static const lrp_arg axis_args[] = {
     {.name = "axis", .type = LRP_ARG_INT, .doc = "axis of x along which the indices count"},
     LRP_ARGS_END};
@@ -180,10 +190,15 @@ static lrp_status gather_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *s
   return st;
 }
 
+static const lrp_tensor *updates_of(const lrp_call *call)
+{
+  return call->n_in > UPDATES ? &call->in[UPDATES] : &call->param[0];
+}
+
 static lrp_status scatter_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
                                 lrp_call *call)
 {
-  const lrp_tensor *x = &call->in[X], *u = &call->in[UPDATES];
+  const lrp_tensor *x = &call->in[X], *u = updates_of(call);
   lrp_tensor list = {.rank = 0};
   const lrp_status st = list_shape(h, ctx, s, nd, call, list.shape, &list.rank);
   if (st) return st;
@@ -192,7 +207,7 @@ static lrp_status scatter_infer(const lrp_host *h, lrp_ctx *ctx, const scatter *
         ctx, LRP_E_SHAPE,
         "the updates do not have the shape of the indices, or another element type than x");
   tensor_describe(&call->out[0], x->dtype, x->rank, x->shape);
-  if (known_nonneg(x) && known_nonneg(u)) call->out[0].flags = LRP_NONNEG;
+  if (known_nonneg(x) && (call->n_in > UPDATES && known_nonneg(u))) call->out[0].flags = LRP_NONNEG;
   return LRP_OK;
 }
 
@@ -229,21 +244,29 @@ static lrp_status gather_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, 
 
 /* ---- scatter ---- */
 
+#define MERGED(HOW, OLD, NEW, SUM)                                                                 \
+  ((HOW) == ADD   ? (SUM)                                                                          \
+   : (HOW) == MAX ? ((NEW) > (OLD) ? (NEW) : (OLD))                                                \
+   : (HOW) == MIN ? ((NEW) < (OLD) ? (NEW) : (OLD))                                                \
+                  : (NEW))
+
 static void write_block(const lrp_tensor *u, int64_t from, const lrp_tensor *y, int64_t to,
-                        int64_t n, int adds)
+                        int64_t n, int how)
 {
   for (int64_t i = 0; i < n; i++)
     if (y->dtype == LRP_REAL) {
       const lrp_real v = u->data ? lrp_reals(u)[from + i] : 0;
-      lrp_reals(y)[to + i] = adds ? lrp_reals(y)[to + i] + v : v;
+      lrp_real *at = lrp_reals(y) + to + i;
+      *at = how == MUL ? *at * v : MERGED(how, *at, v, *at + v);
     } else {
       const int64_t v = u->data ? lrp_indices(u)[from + i] : 0;
-      lrp_indices(y)[to + i] = adds ? (int64_t)((uint64_t)lrp_indices(y)[to + i] + (uint64_t)v) : v;
+      int64_t *at = lrp_indices(y) + to + i;
+      *at = MERGED(how, *at, v, (int64_t)((uint64_t)*at + (uint64_t)v));
     }
 }
 
 static lrp_status scatter_forward(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd,
-                                  int adds, const lrp_call *call)
+                                  int how, const lrp_call *call)
 {
   const lrp_tensor *x = &call->in[X], *y = &call->out[0];
   const strided w = strided_over(y, y, x, NULL);
@@ -251,42 +274,68 @@ static lrp_status scatter_forward(const lrp_host *h, lrp_ctx *ctx, const scatter
   const lrp_status st = find_places(h, ctx, s, nd, call, &p);
   strided_copy(&w, x, y);
   for (int64_t k = 0; !st && k < p.n; k++)
-    write_block(&call->in[UPDATES], k * p.inner, y, p.at[k], p.inner, adds);
+    write_block(updates_of(call), k * p.inner, y, p.at[k], p.inner, how);
   return st;
 }
 
-/* owner[i]: 1 + the block that wrote element i last, 0: none; *owner lives in scratch. */
-static lrp_status find_owners(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *x, const places *p,
-                              int64_t **owner)
+/* owner[i]: 1 + the block whose element i is in y, 0: that of x; *owner lives in scratch. */
+static lrp_status find_owners(const lrp_host *h, lrp_ctx *ctx, const lrp_call *call,
+                              const places *p, int how, int64_t **owner)
 {
-  lrp_tensor like = *x, t;
+  const lrp_tensor *x = &call->in[X], *u = &call->in[UPDATES];
+  lrp_tensor like = *x, t, best;
   like.dtype = LRP_INDEX;
-  const lrp_status st = h->scratch(ctx, &like, &t);
+  lrp_status st = h->scratch(ctx, &like, &t);
+  if (!st) st = h->scratch(ctx, x, &best);
   *owner = lrp_indices(&t);
+  const strided w = strided_over(&best, &best, x, NULL);
+  if (!st) strided_copy(&w, x, &best);
   for (int64_t k = 0; !st && k < p->n; k++)
-    for (int64_t i = 0; i < p->inner; i++)
-      (*owner)[p->at[k] + i] = k + 1;
+    for (int64_t i = 0; i < p->inner; i++) {
+      const lrp_real v = u->data ? lrp_reals(u)[k * p->inner + i] : 0;
+      lrp_real *old = lrp_reals(&best) + p->at[k] + i;
+      if (how == REPLACE || (how == MAX ? v > *old : v < *old)) {
+        *old = v;
+        (*owner)[p->at[k] + i] = k + 1;
+      }
+    }
   return st;
 }
 
-static lrp_status scatter_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, int adds,
+static lrp_status scatter_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, int how,
                               const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   places p;
   int64_t *owner = NULL;
   if (!out_bar[0].data) return LRP_OK;
   lrp_status st = find_places(h, ctx, s, nd, call, &p);
-  if (!st && !adds) st = find_owners(h, ctx, &call->in[X], &p, &owner);
+  if (!st && how != ADD) st = find_owners(h, ctx, call, &p, how, &owner);
   if (st) return st;
   const lrp_real *y_bar = lrp_reals(&out_bar[0]);
   for (int64_t i = 0, n = lrp_count(&call->in[X]); in_bar[X].data && i < n; i++)
-    lrp_reals(&in_bar[X])[i] = adds || !owner[i] ? y_bar[i] : 0;
+    lrp_reals(&in_bar[X])[i] = how == ADD || !owner[i] ? y_bar[i] : 0;
   for (int64_t k = 0; in_bar[UPDATES].data && k < p.n; k++)
     for (int64_t i = 0; i < p.inner; i++)
-      if (adds || owner[p.at[k] + i] == k + 1)
+      if (how == ADD || owner[p.at[k] + i] == k + 1)
         lrp_reals(&in_bar[UPDATES])[k * p.inner + i] = y_bar[p.at[k] + i];
   return LRP_OK;
 }
+
+/* x_bar = y_bar times the factors of each place. */
+static lrp_status scale_vjp(const lrp_host *h, lrp_ctx *ctx, const scatter *s, int nd, int how,
+                            const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
+{
+  places p;
+  if (!out_bar[0].data || !in_bar[X].data) return LRP_OK;
+  const lrp_status st = find_places(h, ctx, s, nd, call, &p);
+  if (st) return st;
+  memcpy(in_bar[X].data, out_bar[0].data, (size_t)lrp_count(&in_bar[X]) * sizeof(lrp_real));
+  for (int64_t k = 0; k < p.n; k++)
+    write_block(updates_of(call), k * p.inner, &in_bar[X], p.at[k], p.inner, how);
+  return LRP_OK;
+}
+#define scale_infer   scatter_infer
+#define scale_forward scatter_forward
 
 /* ---- operators ---- */
 
@@ -303,24 +352,32 @@ static lrp_status read_batch(const lrp_host *h, lrp_ctx *ctx, const lrp_node *no
   return LRP_OK;
 }
 
-static lrp_status read_reduction(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, int adds)
+static lrp_status read_reduction(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node,
+                                 const char *wanted)
 {
   const char *how = h->node_text(node, "reduction", "none");
-  if (!strcmp(how, adds ? "add" : "none")) return LRP_OK;
-  return h->fail(ctx, LRP_E_UNSUPPORTED, "reduction \"%s\" is not supported; none and add are",
-                 how);
+  if (!strcmp(how, wanted)) return LRP_OK;
+  if (!strcmp(how, "mul"))
+    return h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "reduction \"mul\" wants constant updates; these depend on the model's input");
+  return h->fail(ctx, LRP_E_UNSUPPORTED,
+                 "reduction \"%s\" is not supported; none, add, max, min and mul are", how);
 }
 
-#define READ(NAME, NUMBER, ADDS)                                                                   \
+#define READ(NAME, NUMBER, HOW)                                                                    \
   static lrp_status NAME(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)      \
   {                                                                                                \
-    const lrp_status st = read_reduction(h, ctx, node, ADDS);                                      \
+    const lrp_status st = read_reduction(h, ctx, node, HOW);                                       \
     return st ? st : NUMBER(h, ctx, node, a);                                                      \
   }
-READ(read_elements, read_axis, 0)
-READ(read_elements_add, read_axis, 1)
-READ(read_nd, read_batch, 0)
-READ(read_nd_add, read_batch, 1)
+#define READ_BOTH(SUFFIX, HOW)                                                                     \
+  READ(read_elements##SUFFIX, read_axis, HOW)                                                      \
+  READ(read_nd##SUFFIX, read_batch, HOW)
+READ_BOTH(, "none")
+READ_BOTH(_add, "add")
+READ_BOTH(_max, "max")
+READ_BOTH(_min, "min")
+READ_BOTH(_mul, "mul")
 
 #define CALLBACKS(NAME, WHAT, ...)                                                                 \
   static lrp_status NAME##_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst,                \
@@ -342,12 +399,18 @@ READ(read_nd_add, read_batch, 1)
 #define FIRST(A, ...) (A)
 CALLBACKS(gather_elements, gather, 0)
 CALLBACKS(gather_nd, gather, 1)
-CALLBACKS(scatter_elements, scatter, 0, 0)
-CALLBACKS(scatter_elements_add, scatter, 0, 1)
-CALLBACKS(scatter_nd, scatter, 1, 0)
-CALLBACKS(scatter_nd_add, scatter, 1, 1)
+CALLBACKS(scatter_elements, scatter, 0, REPLACE)
+CALLBACKS(scatter_elements_add, scatter, 0, ADD)
+CALLBACKS(scatter_elements_max, scatter, 0, MAX)
+CALLBACKS(scatter_elements_min, scatter, 0, MIN)
+CALLBACKS(scatter_elements_mul, scale, 0, MUL)
+CALLBACKS(scatter_nd, scatter, 1, REPLACE)
+CALLBACKS(scatter_nd_add, scatter, 1, ADD)
+CALLBACKS(scatter_nd_max, scatter, 1, MAX)
+CALLBACKS(scatter_nd_min, scatter, 1, MIN)
+CALLBACKS(scatter_nd_mul, scale, 1, MUL)
 
-#define TYPE(NAME, KIND, INPUTS, ARGS, DOC, ...)                                                   \
+#define TYPE(NAME, KIND, PORTS, ARGS, DOC, ...)                                                    \
   static const lrp_operator NAME##_operators[] = {__VA_ARGS__, {0}};                               \
   static const lrp_layer_type NAME##_type = {.struct_size = sizeof NAME##_type,                    \
                                              .kind = KIND,                                         \
@@ -355,7 +418,8 @@ CALLBACKS(scatter_nd_add, scatter, 1, 1)
                                              .name = #NAME,                                        \
                                              .doc = DOC,                                           \
                                              .args = ARGS,                                         \
-                                             .in = INPUTS,                                         \
+                                             .in = PORTS##_in,                                     \
+                                             .param = PORTS##_params,                              \
                                              .out = any_out,                                       \
                                              .operators = NAME##_operators,                        \
                                              .create = create,                                     \
@@ -367,28 +431,52 @@ CALLBACKS(scatter_nd_add, scatter, 1, 1)
   {                                                                                                \
     .domain = "", .name = NAME, .since = SINCE, .args = READER                                     \
   }
-TYPE(gather_elements, LRP_KIND_RESHAPE, gather_in, axis_args,
+TYPE(gather_elements, LRP_KIND_RESHAPE, gather, axis_args,
      "y = elements of x, each at its own index along an axis", OP("GatherElements", 11, read_axis))
-TYPE(gather_nd, LRP_KIND_RESHAPE, gather_in, batch_args,
+TYPE(gather_nd, LRP_KIND_RESHAPE, gather, batch_args,
      "y = parts of x, each named by a row of indices", OP("GatherND", 11, read_batch))
-TYPE(scatter_elements, LRP_KIND_RESHAPE, scatter_in, axis_args,
+TYPE(scatter_elements, LRP_KIND_RESHAPE, scatter, axis_args,
      "y = x with elements replaced, each at its own index",
      OP("ScatterElements", 11, read_elements),
      {.domain = "", .name = "Scatter", .since = 9, .until = 10, .args = read_elements})
-TYPE(scatter_elements_add, LRP_KIND_SUM, scatter_in, axis_args,
+TYPE(scatter_nd, LRP_KIND_RESHAPE, scatter, batch_args,
+     "y = x with parts replaced, each named by a row of indices", OP("ScatterND", 11, read_nd))
+TYPE(scatter_elements_add, LRP_KIND_SUM, scatter, axis_args,
      "y = x with elements added, each at its own index",
      OP("ScatterElements", 16, read_elements_add))
-TYPE(scatter_nd, LRP_KIND_RESHAPE, scatter_in, batch_args,
-     "y = x with parts replaced, each named by a row of indices", OP("ScatterND", 11, read_nd))
-TYPE(scatter_nd_add, LRP_KIND_SUM, scatter_in, batch_args,
+TYPE(scatter_nd_add, LRP_KIND_SUM, scatter, batch_args,
      "y = x with parts added, each named by a row of indices", OP("ScatterND", 16, read_nd_add))
+TYPE(scatter_elements_max, LRP_KIND_POOL_MAX, scatter, axis_args,
+     "y = x with elements put where they are larger, each at its own index",
+     OP("ScatterElements", 18, read_elements_max))
+TYPE(scatter_nd_max, LRP_KIND_POOL_MAX, scatter, batch_args,
+     "y = x with parts put where they are larger, each named by a row of indices",
+     OP("ScatterND", 18, read_nd_max))
+TYPE(scatter_elements_min, LRP_KIND_POOL_MAX, scatter, axis_args,
+     "y = x with elements put where they are smaller, each at its own index",
+     OP("ScatterElements", 18, read_elements_min))
+TYPE(scatter_nd_min, LRP_KIND_POOL_MAX, scatter, batch_args,
+     "y = x with parts put where they are smaller, each named by a row of indices",
+     OP("ScatterND", 18, read_nd_min))
+TYPE(scatter_elements_mul, LRP_KIND_ELEMENTWISE, scale, axis_args,
+     "y = x with elements multiplied by constants, each at its own index",
+     OP("ScatterElements", 16, read_elements_mul))
+TYPE(scatter_nd_mul, LRP_KIND_ELEMENTWISE, scale, batch_args,
+     "y = x with parts multiplied by constants, each named by a row of indices",
+     OP("ScatterND", 16, read_nd_mul))
 
 static const lrp_layer_type *const layers[] = {&gather_elements_type,
                                                &gather_nd_type,
                                                &scatter_elements_type,
                                                &scatter_elements_add_type,
+                                               &scatter_elements_max_type,
+                                               &scatter_elements_min_type,
+                                               &scatter_elements_mul_type,
                                                &scatter_nd_type,
                                                &scatter_nd_add_type,
+                                               &scatter_nd_max_type,
+                                               &scatter_nd_min_type,
+                                               &scatter_nd_mul_type,
                                                NULL};
 LRP_PLUGIN(layer_scatter, "scatter", "1.0", "MIT", "elements read and written by indices", layers,
            NULL, NULL);

@@ -158,6 +158,38 @@ START_TEST(scattered_places_lose_their_relevance)
 }
 END_TEST
 
+START_TEST(a_scattered_extreme_goes_to_the_first_that_reaches_it)
+{
+  RUN(.op = "ScatterElements", .opset = 18, .attr = "axis=0 reduction=max",
+      .in = {LIVE("4", V(1, 5, 2, 3)), INTS("4", V(0, 0, 1, 3)), LIVE("4", V(4, 4, 5, 9))});
+  SAME(node_run_output(&r, 0), 4, 5, 2, 9);
+  SAME(node_run_relevance(&r, 3), 0, 3, 3, 0);
+  node_run_close(&r);
+}
+END_TEST
+
+START_TEST(scattered_factors_are_constants)
+{
+  RUN(.op = "ScatterND", .opset = 18, .attr = "reduction=mul",
+      .in = {LIVE("3", V(1, 2, 3)), INTS("2,1", V(1, 1)), CONST("2", V(2, -3))});
+  SAME(node_run_output(&r, 0), 1, -12, 3);
+  node_run_close(&r);
+}
+END_TEST
+
+START_TEST(what_a_crop_leaves_out_gets_nothing)
+{
+  RUN(.op = "Resize", .opset = 13, .image = _i == 1,
+      .attr =
+          "coordinate_transformation_mode=tf_crop_and_resize mode=linear extrapolation_value=7.0",
+      .in = {LIVE("1,1,1,5", V(1, 2, 3, 4, 5)), CONST("8", V(0, 0, 0, 0.5, 1, 1, 1, 1.25)), ABSENT,
+             INTS("4", V(1, 1, 1, 4))});
+  SAME(node_run_output(&r, 0), 3, 4, 5, 7);
+  SAME(node_run_relevance(&r, 1), 0, 0, 1, 1, 1);
+  node_run_close(&r);
+}
+END_TEST
+
 START_TEST(an_index_outside_of_its_axis_is_refused)
 {
   node_run r;
@@ -234,6 +266,9 @@ Suite *suite_forms(void)
   tcase_add_test(tc, scores_are_found_behind_rearrangements);
   tcase_add_test(tc, topk_gives_relevance_to_the_elements_it_takes);
   tcase_add_test(tc, scattered_places_lose_their_relevance);
+  tcase_add_test(tc, a_scattered_extreme_goes_to_the_first_that_reaches_it);
+  tcase_add_test(tc, scattered_factors_are_constants);
+  tcase_add_loop_test(tc, what_a_crop_leaves_out_gets_nothing, 0, 2);
   tcase_add_test(tc, an_index_outside_of_its_axis_is_refused);
   tcase_add_loop_test(tc, nearest_neighbours_collect_the_relevance_of_their_copies, 0, 2);
   tcase_add_loop_test(tc, linear_resize_halves_between_neighbours, 0, 2);
