@@ -61,6 +61,11 @@ int cli_signal(void);                   /* the one that came; 0: none */
 
 /* ---- sessions: a context with all plugins ---- */
 lrp_status cli_session(const char *const *plugins, int n, const char *threads, const char *memory, lrp_ctx **out);
+/* --precision; text NULL: as it is.  Notes where f32 would be faster; a failure was told. */
+lrp_status cli_precision(lrp_ctx *, const char *text);
+#define CLI_PRECISION_DOC                                                                                             \
+  "of products: f32 (default), bf16x3 (as exact, for matrix units), bf16 (a fast look), auto: the fastest that is as " \
+  "exact as f32"
 
 /* ---- inputs ---- */
 /* A file, "-" for standard input, or (where the model reads text) a text. */

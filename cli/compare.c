@@ -34,11 +34,15 @@ static const char SQL_SCORES[] =
     " WHERE a.explanation_id = ?1 AND b.explanation_id = ?2 AND a.value IS NOT NULL AND b.value IS "
     "NOT NULL";
 static const char SQL_METRIC[] = "SELECT name, params, direction FROM metric WHERE metric_id = ?1";
+static const char SQL_PRECISION[] =
+    "SELECT a.precision, b.precision FROM explanation x JOIN run a USING (run_id), explanation y"
+    " JOIN run b ON b.run_id = y.run_id WHERE x.explanation_id = ?1 AND y.explanation_id = ?2";
 static const char SQL_INPUT[] =
     "SELECT v.input, v.target FROM v_explanation v WHERE v.explanation_id = ?1";
 
-enum { COSINE, SPEARMAN, TOP, SIGN, N_MEASURE };
-static const char *const KEYS[] = {"cosine", "spearman", "topk_overlap", "sign_agreement"};
+enum { COSINE, SPEARMAN, TOP, SIGN, ERROR_MEAN, ERROR_MOST, N_MEASURE };
+static const char *const KEYS[] = {"cosine",         "spearman",   "topk_overlap",
+                                   "sign_agreement", "error_mean", "error_largest"};
 
 typedef struct series { /* values of one metric for both sides */
   int64_t metric;       /* its id; -1: conservation */
@@ -53,6 +57,8 @@ typedef struct comparison {
   cli_db d;
   cli_pairs pairs;
   int64_t top, n_worst, n_skipped; /* pairs of different shapes */
+  int64_t n_precision;             /* pairs in different precisions */
+  char precision[2][16];           /* of the last such pair */
   const char *metric;
   double *value[N_MEASURE]; /* of each pair; NaN: undefined */
   int64_t *order;           /* pairs, the smallest cosine first */
@@ -60,6 +66,12 @@ typedef struct comparison {
   series *series;
   int n_series;
 } comparison;
+
+/* Errors of precision are told where precisions differ. */
+static int n_measure(const comparison *c)
+{
+  return c->n_precision ? N_MEASURE : ERROR_MEAN;
+}
 
 static int no_memory(void)
 {
@@ -131,11 +143,59 @@ static int measure(comparison *c, int64_t i, const cli_relevance *a, const cli_r
   return 0;
 }
 
+/* The finest comes first. */
+static int fineness(const char *precision)
+{
+  static const char *const NAMES[] = {"f64", "f32", "bf16x3", "bf16"};
+  int i = 0;
+  while (i < 4 && strcmp(NAMES[i], precision) != 0)
+    i++;
+  return i;
+}
+
+/* What a precision costs: the difference in units of the finer side, by means and by largest. */
+static void errors(const cli_relevance *rough, const cli_relevance *fine, double *mean,
+                   double *largest)
+{
+  double sum = 0, most = 0, all = 0, top = 0;
+  for (size_t i = 0; i < fine->n; i++) {
+    const double d = fabs(rough->v[i] - fine->v[i]), size = fabs(fine->v[i]);
+    sum += d;
+    all += size;
+    most = fmax(most, d);
+    top = fmax(top, size);
+  }
+  *mean = all > 0 ? sum / all : (double)NAN;
+  *largest = top > 0 ? most / top : (double)NAN;
+}
+
+static int measure_precision(comparison *c, sqlite3_stmt *stmt, int64_t i, const cli_relevance *a,
+                             const cli_relevance *b)
+{
+  int status = 0;
+  if (!stmt) return CLI_EXIT_DB;
+  sqlite3_bind_int64(stmt, 1, c->pairs.pair[i].a);
+  sqlite3_bind_int64(stmt, 2, c->pairs.pair[i].b);
+  if (cli_db_row(&c->d, stmt, &status)) {
+    const char *one = cli_db_text(stmt, 0), *other = cli_db_text(stmt, 1);
+    if (strcmp(one, other) != 0 && a->n == b->n) {
+      const bool swap = fineness(one) < fineness(other);
+      errors(swap ? b : a, swap ? a : b, &c->value[ERROR_MEAN][i], &c->value[ERROR_MOST][i]);
+      snprintf(c->precision[0], sizeof c->precision[0], "%s", one);
+      snprintf(c->precision[1], sizeof c->precision[1], "%s", other);
+      c->n_precision++;
+    }
+  }
+  sqlite3_reset(stmt);
+  return status;
+}
+
 static int measure_all(comparison *c)
 {
   cli_relevance a = {0}, b = {0};
   lrp_stat_room room = {0};
-  sqlite3_stmt *read = NULL, *scores = cli_db_ask(&c->d, SQL_SCORES, "");
+  sqlite3_stmt *read = NULL, *scores = cli_db_ask(&c->d, SQL_SCORES, ""),
+               *precision = cli_db_ask(&c->d, SQL_PRECISION, "");
   int status = 0;
   for (int k = 0; k < N_MEASURE; k++) {
     c->value[k] = calloc((size_t)c->pairs.n, sizeof **c->value);
@@ -146,11 +206,13 @@ static int measure_all(comparison *c)
     status = cli_relevance_read(&c->d, &read, p->a, &a);
     if (!status) status = cli_relevance_read(&c->d, &read, p->b, &b);
     if (!status) status = measure(c, i, &a, &b, &room);
+    if (!status) status = measure_precision(c, precision, i, &a, &b);
     if (!status && !c->metric) status = append(c, -1, lost(&a), lost(&b));
     if (!status) status = read_scores(c, scores, p);
   }
   sqlite3_finalize(read);
   sqlite3_finalize(scores);
+  sqlite3_finalize(precision);
   lrp_stat_release(&room);
   free(a.v);
   free(b.v);
@@ -258,14 +320,16 @@ static void put_agreement(const comparison *c)
 {
   printf("\n%-18s %7s %9s %9s %9s   %s\n", "agreement", "n", "mean", "sd", "median",
          "95 % of the mean");
-  for (int k = 0; k < N_MEASURE; k++) {
+  for (int k = 0; k < n_measure(c); k++) {
     const summary *s = &c->sum[k];
     char name[32] = "";
     snprintf(name, sizeof name, "top-%lld overlap", (long long)c->top);
     printf("%-18s %7lld",
-           k == TOP    ? name
-           : k == SIGN ? "sign agreement"
-                       : KEYS[k],
+           k == TOP          ? name
+           : k == SIGN       ? "sign agreement"
+           : k == ERROR_MEAN ? "error, mean"
+           : k == ERROR_MOST ? "error, largest"
+                             : KEYS[k],
            (long long)s->n);
     put_number(s->mean, 9);
     put_number(s->sd, 9);
@@ -348,6 +412,10 @@ static int put_all(comparison *c)
     printf("; %lld of them have relevance of different shapes, and are left out",
            (long long)c->n_skipped);
   putchar('\n');
+  if (c->n_precision)
+    printf("precision: A %s, B %s; errors are in units of the finer one's mean and largest "
+           "relevance\n",
+           c->precision[0], c->precision[1]);
   put_agreement(c);
   const int status = put_tests(c);
   return status ? status : put_worst(c);
@@ -406,7 +474,7 @@ static int json_inputs(comparison *c, json_t *list)
                             cli_json_text(input, strlen(input)), "target",
                             cli_json_text(target, strlen(target)), "a", (json_int_t)p->a, "b",
                             (json_int_t)p->b);
-      for (int k = 0; k < N_MEASURE; k++)
+      for (int k = 0; k < n_measure(c); k++)
         json_object_set_new(o, KEYS[k], real(c->value[k][at]));
       json_array_append_new(list, o);
     }
@@ -419,7 +487,7 @@ static int json_inputs(comparison *c, json_t *list)
 static int put_json(comparison *c)
 {
   json_t *agreement = json_object(), *tests = json_array(), *inputs = json_array();
-  for (int k = 0; k < N_MEASURE; k++)
+  for (int k = 0; k < n_measure(c); k++)
     json_object_set_new(agreement, KEYS[k], json_summary(&c->sum[k]));
   int status = json_tests(c, tests);
   if (!status) status = json_inputs(c, inputs);
@@ -428,6 +496,8 @@ static int put_json(comparison *c)
                 json_side(&c->pairs.side[1]), "pairs", (json_int_t)c->pairs.n, "skipped",
                 (json_int_t)c->n_skipped, "k", (json_int_t)c->top, "agreement", agreement, "tests",
                 tests, "inputs", inputs);
+  if (o && c->n_precision)
+    json_object_set_new(o, "precision", json_pack("[s,s]", c->precision[0], c->precision[1]));
   if (!o) return no_memory();
   if (status)
     json_decref(o);

@@ -30,6 +30,7 @@ enum {
   O_EXPERIMENT,
   O_THREADS,
   O_MEMORY,
+  O_PRECISION,
   O_COLOR,
   O_QUIET
 };
@@ -68,6 +69,7 @@ static const cli_option OPTIONS[] = {
     [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
     [O_MEMORY] = {"memory", 0, "SIZE",
                   "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+    [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
     [O_COLOR] = {"color", 0, "WHEN", "auto (default), always, never"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},
     {0}};
@@ -197,8 +199,8 @@ static int run_explain(const cli_command *c, int argc, char **argv)
   } else if (!read_options(&j, &a)) {
     code = 2;
   } else {
-    const lrp_status st =
-        cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &j.ctx);
+    lrp_status st = cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &j.ctx);
+    if (!st) st = cli_precision(j.ctx, a.value[O_PRECISION]);
     code = st     ? lrp_exit_status(st)
            : file ? explain_file(&j, a.operand[0], file, a.value[O_RULES], a.value[O_RESUME])
                   : explain_all(&j, a.operand[0], a.operand + 1, a.n_operand - 1, a.value[O_TEXT],

@@ -3,7 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { O_OUT, O_OUTPUT_INDEX, O_CANONIZE, O_PLUGIN, O_JSON, O_PROFILE, O_THREADS, O_MEMORY, O_QUIET };
+enum {
+  O_OUT,
+  O_OUTPUT_INDEX,
+  O_CANONIZE,
+  O_PLUGIN,
+  O_JSON,
+  O_PROFILE,
+  O_THREADS,
+  O_MEMORY,
+  O_PRECISION,
+  O_QUIET
+};
 static const cli_option OPTIONS[] = {
     [O_OUT] = {"output", 'o', "FILE", "write the output as .npy in the shape of the model file"},
     [O_OUTPUT_INDEX] = {"index", 'i', "N", "which output of the model (0)"},
@@ -14,6 +25,7 @@ static const cli_option OPTIONS[] = {
     [O_PROFILE] = {"profile", 0, NULL, "tell what each layer costs: time, products, bytes"},
     [O_THREADS] = {"threads", 0, "N", "threads"},
     [O_MEMORY] = {"memory", 0, "SIZE", "at most this much for the model's tensors"},
+    [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},
     {0}};
 static int run_forward(const cli_command *c, int argc, char **argv);
@@ -122,6 +134,7 @@ static int run_forward(const cli_command *c, int argc, char **argv)
     code = 2;
   } else {
     lrp_status st = cli_session(a.all, a.n_all, a.value[O_THREADS], a.value[O_MEMORY], &ctx);
+    if (!st) st = cli_precision(ctx, a.value[O_PRECISION]);
     code = lrp_exit_status(st);
     if (!st && (st = forward(ctx, &a, index))) code = cli_fail(ctx, st);
   }

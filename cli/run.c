@@ -14,6 +14,7 @@ enum {
   O_PLUGIN,
   O_THREADS,
   O_MEMORY,
+  O_PRECISION,
   O_QUIET
 };
 static const cli_option OPTIONS[] = {
@@ -32,6 +33,7 @@ static const cli_option OPTIONS[] = {
     [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
     [O_MEMORY] = {"memory", 0, "SIZE",
                   "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+    [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes and no progress on standard error"},
     {0}};
 
@@ -165,9 +167,11 @@ static int run_ranks(run_job *j)
   return st ? cli_fail(j->ctx, st) : 0;
 }
 
-static int run_experiment(run_job *j, const char *const *plugins, int n_plugin, const char *memory)
+static int run_experiment(run_job *j, const cli_args *a)
 {
-  lrp_status st = cli_session(plugins, n_plugin, j->jobs > 1 ? "1" : j->threads, memory, &j->ctx);
+  lrp_status st =
+      cli_session(a->all, a->n_all, j->jobs > 1 ? "1" : j->threads, a->value[O_MEMORY], &j->ctx);
+  if (!st) st = cli_precision(j->ctx, a->value[O_PRECISION]);
   if (st) return lrp_exit_status(st);
   st = ranks_begin(j);
   if (!st) st = run_open(j);
@@ -204,7 +208,7 @@ static int run_run(const cli_command *c, int argc, char **argv)
       j.db = j.own_db = experiment_path(j.e, j.e->database);
     else if (j.db && !*j.db)
       j.db = "lrp.db";
-    code = run_experiment(&j, a.all, a.n_all, a.value[O_MEMORY]);
+    code = run_experiment(&j, &a);
   }
   ranks_end(&j);
   run_close(&j);

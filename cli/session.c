@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void warn(void *user, const char *message)
 {
@@ -55,5 +56,33 @@ lrp_status cli_session(const char *const *plugins, int n, const char *threads, c
     return st;
   }
   *out = ctx;
+  return LRP_OK;
+}
+
+lrp_status cli_precision(lrp_ctx *ctx, const char *text)
+{
+  static const char *const NAMES[] = {[LRP_PRECISION_F32] = "f32",
+                                      [LRP_PRECISION_BF16X3] = "bf16x3",
+                                      [LRP_PRECISION_BF16] = "bf16",
+                                      [LRP_PRECISION_AUTO] = "auto",
+                                      NULL};
+  int32_t i = 0;
+  if (!text) return LRP_OK;
+  while (NAMES[i] && strcmp(text, NAMES[i]) != 0)
+    i++;
+  if (!NAMES[i]) {
+    cli_error("--precision %s: f32, bf16x3, bf16 or auto was expected", text);
+    return LRP_E_ARG;
+  }
+  const lrp_status st = lrp_set_precision(ctx, i);
+  if (st) {
+    cli_fail(ctx, st);
+    return st;
+  }
+  const char *slow = lrp_precision_slow(ctx), *name = lrp_precision_name(ctx);
+  if (slow)
+    cli_note("lrp: --precision: %s", slow);
+  else if (i == LRP_PRECISION_AUTO || strcmp(name, text) != 0)
+    cli_note("lrp: --precision %s: computing in %s", text, name);
   return LRP_OK;
 }

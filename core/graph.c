@@ -312,12 +312,15 @@ lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input
   g->score = -1;
   lrp_arena *const keep = ctx->keep;
   ctx->keep = &g->arena;
+  const int32_t precision = ctx->precision; /* constants are folded once, whatever comes */
+  ctx->precision = LRP_PRECISION_F32;
   lrp_status st = lrp_import(ctx, g, &model->onnx, input);
   if (!st) st = lrp_graph_sort(ctx, g);
   if (!st) st = lrp_canonize(ctx, g, canonize);
   if (!st) st = lrp_graph_sort(ctx, g);
   if (!st) st = lrp_graph_results(ctx, g);
   ctx->keep = keep;
+  ctx->precision = precision;
   lrp_arena_release(&ctx->scratch, (lrp_mark){0});
   if (st) {
     lrp_graph_free(g);

@@ -4,7 +4,8 @@
  * same bits.  Measured on one AVX2 core: oneDNN's first product costs 15 ms (it compiles all its
  * kernels), each new convolution 0.5 ms; plain C does 30 to 40 million multiply-adds in a
  * millisecond, a fifth of that with few channels; in large problems oneDNN is 1.4 times as fast
- * there, and more with wider vectors. */
+ * there, and more with wider vectors.  Another precision than f32 (kernel_bf16.c) is for what is not
+ * tiny. */
 #include "kernel_impl.h"
 #include <errno.h>
 #include <stdio.h>
@@ -37,14 +38,13 @@ lrp_status lrp_pack_attach(lrp_ctx *ctx, lrp_tensor *t)
   return LRP_OK;
 }
 
-void lrp_pack_free(lrp_tensor *t)
+static void pack_free(lrp_pack *p)
 {
-  lrp_pack *p = t->host;
-  t->host = NULL;
   if (!p) return;
   while (p->form) {
     lrp_packed *f = p->form;
     p->form = f->next;
+    pack_free(f->own);
     free(f->data);
     free(f);
   }
@@ -53,6 +53,12 @@ void lrp_pack_free(lrp_tensor *t)
 #endif
   pthread_mutex_destroy(&p->lock);
   free(p);
+}
+
+void lrp_pack_free(lrp_tensor *t)
+{
+  pack_free(t->host);
+  t->host = NULL;
 }
 
 /* The tensor's own pack: not that of a tensor whose header was copied and given other data or
@@ -104,6 +110,23 @@ lrp_status lrp_packed_get(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t g
   pthread_mutex_unlock(&pack->lock);
   if (!st) *out = f->data;
   return st;
+}
+
+lrp_status lrp_packed_own(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t group, int64_t n,
+                          lrp_packed_fill *fill, const void *job, const lrp_real **out,
+                          lrp_pack **own)
+{
+  lrp_status st = lrp_packed_get(ctx, pack, kind, group, n, fill, job, out);
+  *own = NULL;
+  if (st || !pack) return st;
+  pthread_mutex_lock(&pack->lock);
+  lrp_packed *f = pack->form;
+  while (f->data != *out)
+    f = f->next;
+  if (!f->own && (f->own = calloc(1, sizeof *f->own))) pthread_mutex_init(&f->own->lock, NULL);
+  *own = f->own;
+  pthread_mutex_unlock(&pack->lock);
+  return *own ? LRP_OK : lrp_nomem(ctx, "packed weights");
 }
 
 /* ---- products ---- */
@@ -184,6 +207,7 @@ static lrp_status product_of(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, con
                      .a_col = trans_a ? m : 1,
                      .b_row = trans_b ? 1 : n,
                      .b_col = trans_b ? k : 1,
+                     .a_count = lrp_count(a),
                      .b_count = lrp_count(b),
                      .out = lrp_reals(out),
                      .pack = pack_of(b)};
@@ -205,6 +229,30 @@ static void only_bias(const lrp_real *bias, int64_t rows, int64_t n, lrp_real *o
       out[i * n + j] = bias ? bias[j] : 0;
 }
 
+static double product_work(const lrp_product *p)
+{
+  return (double)p->n_batch * (double)p->m * (double)p->n * (double)p->k;
+}
+
+static bool product_is_large(const lrp_product *p)
+{
+  return p->m >= 4 && p->n >= 4 && product_work(p) >= PRODUCT_WORK;
+}
+
+lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)
+{
+#if LRP_WITH_DNNL
+  bool done = false;
+  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && product_is_large(p))) {
+    const lrp_status st = lrp_dnnl_matmul(ctx, p, &done);
+    if (st || done) return st;
+  }
+#else
+  (void)which;
+#endif
+  return lrp_plain_matmul(ctx, p);
+}
+
 lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
                       const lrp_tensor *b, int trans_b, const lrp_tensor *bias, lrp_tensor *out)
 {
@@ -215,18 +263,11 @@ lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
     only_bias(p.bias, p.n_batch * p.m, p.n, p.out);
     return LRP_OK;
   }
-  const double work = (double)p.n_batch * (double)p.m * (double)p.n * (double)p.k;
+  const double work = product_work(&p);
   count_product(ctx, work, a, b, out);
   if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_matmul(ctx, &p);
-#if LRP_WITH_DNNL
-  bool done = false;
-  if (which == LRP_KERNEL_DNNL ||
-      (which == LRP_KERNEL_AUTO && p.m >= 4 && p.n >= 4 && work >= PRODUCT_WORK)) {
-    st = lrp_dnnl_matmul(ctx, &p, &done);
-    if (st || done) return st;
-  }
-#endif
-  return lrp_plain_matmul(ctx, &p);
+  return ctx->precision ? lrp_bf16_matmul(ctx, which, &p, product_is_large(&p))
+                        : lrp_product_run(ctx, which, &p);
 }
 
 /* ---- convolutions ---- */
@@ -289,20 +330,32 @@ static double conv_work(const lrp_conv_job *j)
          (double)j->o * (double)(j->c / j->group) * (double)j->taps;
 }
 
-static lrp_status conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
+static bool conv_is_large(const lrp_conv_job *j)
 {
-  const double work = conv_work(j);
-  if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_conv(ctx, j, transposed);
+  const bool few = j->c / j->group < LRP_PANEL || j->o / j->group < LRP_PANEL;
+  return conv_work(j) >= (few ? NARROW_WORK : CONV_WORK);
+}
+
+lrp_status lrp_conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
+{
 #if LRP_WITH_DNNL
-  const bool narrow = j->c / j->group < LRP_PANEL || j->o / j->group < LRP_PANEL;
-  if (which == LRP_KERNEL_DNNL ||
-      (which == LRP_KERNEL_AUTO && work >= (narrow ? NARROW_WORK : CONV_WORK))) {
+  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && conv_is_large(j))) {
     bool done = false;
     const lrp_status st = lrp_dnnl_conv(ctx, j, transposed, &done);
     if (st || done) return st;
   }
+#else
+  (void)which;
 #endif
   return lrp_plain_conv(ctx, j, transposed);
+}
+
+static lrp_status conv_any(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
+{
+  if (which == LRP_KERNEL_AUTO && conv_work(j) <= EXACT_WORK)
+    return lrp_exact_conv(ctx, j, transposed);
+  return ctx->precision ? lrp_bf16_conv(ctx, which, j, transposed, conv_is_large(j))
+                        : lrp_conv_run(ctx, which, j, transposed);
 }
 
 lrp_status lrp_conv_forward(lrp_ctx *ctx, int which, const lrp_conv *c, const lrp_tensor *x,
@@ -318,7 +371,7 @@ lrp_status lrp_conv_forward(lrp_ctx *ctx, int which, const lrp_conv *c, const lr
     return LRP_OK;
   }
   count_product(ctx, conv_work(&j), x, w, y);
-  return conv_run(ctx, which, &j, false);
+  return conv_any(ctx, which, &j, false);
 }
 
 lrp_status lrp_conv_backward(lrp_ctx *ctx, int which, const lrp_conv *c, const lrp_tensor *w,
@@ -334,7 +387,7 @@ lrp_status lrp_conv_backward(lrp_ctx *ctx, int which, const lrp_conv *c, const l
     return LRP_OK;
   }
   count_product(ctx, conv_work(&j), y_bar, w, x_bar);
-  return conv_run(ctx, which, &j, true);
+  return conv_any(ctx, which, &j, true);
 }
 
 /* ---- the processor ---- */

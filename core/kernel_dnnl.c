@@ -82,6 +82,13 @@ const char *lrp_dnnl_name(char *buffer, size_t n)
   return buffer;
 }
 
+int lrp_dnnl_bf16(void)
+{
+  const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  if ((isa & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx) return 2;
+  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
 /* ---- running ---- */
 
 typedef struct memory_list {
@@ -208,9 +215,11 @@ static dnnl_status_t conv_desc(const problem *p, const_dnnl_primitive_attr_t att
   dnnl_primitive_desc_t hint = NULL;
   const dnnl_memory_desc_t *x = p->transposed ? &p->to : &p->from,
                            *y = p->transposed ? &p->from : &p->to;
+  dnnl_memory_desc_t x_forward = *x; /* the hint's: in bf16 its source is no f32 */
+  x_forward.data_type = p->from.data_type;
   dnnl_status_t s = dnnl_dilated_convolution_forward_desc_init(
       &d, p->transposed ? dnnl_forward_training : dnnl_forward_inference, dnnl_convolution_direct,
-      x, &p->weights, p->bias_data ? &p->bias : NULL, y, stride, dilation, lo, hi);
+      &x_forward, &p->weights, p->bias_data ? &p->bias : NULL, y, stride, dilation, lo, hi);
   if (s != dnnl_success) return s;
   s = dnnl_primitive_desc_create(p->transposed ? &hint : out, &d, attr, engine, NULL);
   if (s != dnnl_success || !p->transposed) return s;
@@ -359,7 +368,7 @@ void lrp_dnnl_pack_free(lrp_dnnl_pack *pack)
 /* One operand of a product: (batch...,rows,columns), broadcast where step is 0. */
 static dnnl_status_t operand_desc(const lrp_product *p, const int64_t *step, int64_t rows,
                                   int64_t columns, int64_t row, int64_t column,
-                                  dnnl_memory_desc_t *out)
+                                  dnnl_data_type_t type, dnnl_memory_desc_t *out)
 {
   dnnl_dims_t dims, strides;
   for (int32_t i = 0; i < p->n_axis; i++) {
@@ -368,7 +377,7 @@ static dnnl_status_t operand_desc(const lrp_product *p, const int64_t *step, int
   }
   dims[p->n_axis] = rows, strides[p->n_axis] = row;
   dims[p->n_axis + 1] = columns, strides[p->n_axis + 1] = column;
-  return dnnl_memory_desc_init_by_strides(out, p->n_axis + 2, dims, dnnl_f32, strides);
+  return dnnl_memory_desc_init_by_strides(out, p->n_axis + 2, dims, type, strides);
 }
 
 lrp_status lrp_dnnl_matmul(lrp_ctx *ctx, const lrp_product *p, bool *done)
@@ -384,16 +393,19 @@ lrp_status lrp_dnnl_matmul(lrp_ctx *ctx, const lrp_product *p, bool *done)
   if (!engine) return LRP_OK;
   for (int32_t i = p->n_axis; i-- > 0; inner *= p->axis[i])
     out_step[i] = inner;
-  dnnl_status_t s = operand_desc(p, p->a_step, p->m, p->k, p->a_row, p->a_col, &q.from);
-  if (s == dnnl_success) s = operand_desc(p, p->b_step, p->k, p->n, p->b_row, p->b_col, &q.plain);
-  if (s == dnnl_success) s = operand_desc(p, out_step, p->m, p->n, p->n, 1, &q.to);
-  if (s == dnnl_success && p->bias) s = operand_desc(p, none, 1, p->n, p->n, 1, &q.bias);
+  const dnnl_data_type_t type = p->narrow ? dnnl_bf16 : dnnl_f32;
+  dnnl_status_t s = operand_desc(p, p->a_step, p->m, p->k, p->a_row, p->a_col, type, &q.from);
+  if (s == dnnl_success)
+    s = operand_desc(p, p->b_step, p->k, p->n, p->b_row, p->b_col, type, &q.plain);
+  if (s == dnnl_success) s = operand_desc(p, out_step, p->m, p->n, p->n, 1, dnnl_f32, &q.to);
+  if (s == dnnl_success && p->bias) s = operand_desc(p, none, 1, p->n, p->n, 1, dnnl_f32, &q.bias);
   q.weights = q.plain;
   if (s == dnnl_success && q.pack)
-    s = dnnl_memory_desc_init_by_tag(&q.weights, 2, q.plain.dims, dnnl_f32, dnnl_format_tag_any);
+    s = dnnl_memory_desc_init_by_tag(&q.weights, 2, q.plain.dims, type, dnnl_format_tag_any);
   if (s != dnnl_success) return LRP_OK;
-  const int64_t key[] = {PRODUCT,  lrp_threads(), p->m,     p->n,     p->k,
-                         p->a_row, p->a_col,      p->b_row, p->b_col, p->bias != NULL};
+  const int64_t key[] = {PRODUCT,  lrp_threads(),   p->m,     p->n,
+                         p->k,     p->a_row,        p->a_col, p->b_row,
+                         p->b_col, p->bias != NULL, p->narrow};
   memcpy(q.key, key, sizeof key);
   return solve(ctx, &q, done);
 }
@@ -405,6 +417,7 @@ static dnnl_status_t conv_descs(const lrp_conv_job *j, bool transposed, problem 
                                  goi[] = {dnnl_goiw, dnnl_goihw, dnnl_goidhw};
   const int n = (int)j->n_spatial, skip = 3 - n, tag = n - 1;
   const bool grouped = j->group > 1;
+  const dnnl_data_type_t type = j->narrow ? dnnl_bf16 : dnnl_f32;
   dnnl_dims_t x = {j->batch, j->c}, y = {j->batch, j->o}, w, o = {j->o};
   int at = 0;
   if (grouped) w[at++] = j->group;
@@ -415,14 +428,15 @@ static dnnl_status_t conv_descs(const lrp_conv_job *j, bool transposed, problem 
     y[2 + i] = j->out[skip + i];
     w[at++] = j->kernel[skip + i];
   }
-  dnnl_status_t s =
-      dnnl_memory_desc_init_by_tag(transposed ? &q->to : &q->from, n + 2, x, dnnl_f32, last[tag]);
+  dnnl_status_t s = dnnl_memory_desc_init_by_tag(transposed ? &q->to : &q->from, n + 2, x,
+                                                 transposed ? dnnl_f32 : type, last[tag]);
   if (s == dnnl_success)
-    s = dnnl_memory_desc_init_by_tag(transposed ? &q->from : &q->to, n + 2, y, dnnl_f32, last[tag]);
+    s = dnnl_memory_desc_init_by_tag(transposed ? &q->from : &q->to, n + 2, y,
+                                     transposed ? type : dnnl_f32, last[tag]);
   if (s == dnnl_success)
-    s = dnnl_memory_desc_init_by_tag(&q->plain, at, w, dnnl_f32, grouped ? goi[tag] : oi[tag]);
+    s = dnnl_memory_desc_init_by_tag(&q->plain, at, w, type, grouped ? goi[tag] : oi[tag]);
   if (s == dnnl_success)
-    s = dnnl_memory_desc_init_by_tag(&q->weights, at, w, dnnl_f32, dnnl_format_tag_any);
+    s = dnnl_memory_desc_init_by_tag(&q->weights, at, w, type, dnnl_format_tag_any);
   if (s == dnnl_success) s = dnnl_memory_desc_init_by_tag(&q->bias, 1, o, dnnl_f32, dnnl_a);
   return s;
 }
@@ -459,6 +473,7 @@ lrp_status lrp_dnnl_conv(lrp_ctx *ctx, const lrp_conv_job *j, bool transposed, b
   *key++ = j->batch;
   *key++ = j->group;
   *key++ = q.bias_data != NULL;
+  *key++ = j->narrow;
   for (int i = 0; i < 3; i++) { /* channels and kernel are the weights' own */
     *key++ = j->in[i];
     *key++ = j->out[i];

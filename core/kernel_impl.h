@@ -32,6 +32,7 @@ typedef struct lrp_packed { /* one form of plain C: panels (kernel_tile.c) or ta
   uint32_t kind;
   int64_t group;
   lrp_real *data;
+  lrp_pack *own; /* of the form itself, see lrp_packed_own; NULL: none */
   struct lrp_packed *next;
 } lrp_packed;
 typedef struct lrp_dnnl_pack lrp_dnnl_pack; /* kernel_dnnl.c's own */
@@ -49,6 +50,11 @@ struct lrp_pack {
 typedef void lrp_packed_fill(const void *job, lrp_real *out);
 lrp_status lrp_packed_get(lrp_ctx *, lrp_pack *, uint32_t kind, int64_t group, int64_t n,
                           lrp_packed_fill *fill, const void *job, const lrp_real **out);
+/* The same for a form that is used as a constant tensor is: *own keeps its packed forms.  NULL
+ * without a pack. */
+lrp_status lrp_packed_own(lrp_ctx *, lrp_pack *, uint32_t kind, int64_t group, int64_t n,
+                          lrp_packed_fill *fill, const void *job, const lrp_real **out,
+                          lrp_pack **own);
 
 /* ---- problems, checked and without empty axes ---- */
 
@@ -59,9 +65,10 @@ typedef struct lrp_product {
   int32_t n_axis;
   int64_t axis[LRP_MAX_RANK], a_step[LRP_MAX_RANK], b_step[LRP_MAX_RANK], n_batch;
   const lrp_real *a, *b, *bias; /* bias NULL: none */
-  int64_t a_row, a_col, b_row, b_col, b_count;
+  int64_t a_row, a_col, b_row, b_col, a_count, b_count;
   lrp_real *out;
   lrp_pack *pack; /* of b, or NULL */
+  bool narrow;    /* for oneDNN only: a and b hold bf16 */
 } lrp_product;
 
 /* Convolution, three spatial axes (unused ones in front: size 1), x (N,in...,C), w
@@ -74,9 +81,18 @@ typedef struct lrp_conv_job {
   const lrp_real *from; /* x; the transposed map: y_bar */
   lrp_real *to;         /* y; the transposed map: x_bar */
   lrp_pack *pack;       /* of w, or NULL */
+  bool narrow;          /* for oneDNN only: from and w hold bf16 */
 } lrp_conv_job;
 
 /* ---- the implementations ---- */
+
+/* By one of those below, in f32 (kernel.c). */
+lrp_status lrp_product_run(lrp_ctx *, int which, const lrp_product *);
+lrp_status lrp_conv_run(lrp_ctx *, int which, const lrp_conv_job *, bool transposed);
+/* In ctx->precision, bf16x3 or bf16 (kernel_bf16.c).  large: worth oneDNN's start. */
+lrp_status lrp_bf16_matmul(lrp_ctx *, int which, const lrp_product *, bool large);
+lrp_status lrp_bf16_conv(lrp_ctx *, int which, const lrp_conv_job *, bool transposed, bool large);
+
 lrp_status lrp_plain_matmul(lrp_ctx *, const lrp_product *);
 lrp_status lrp_plain_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 
@@ -87,6 +103,14 @@ lrp_status lrp_exact_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 /* oneDNN.  *done = false: it has no fast form of this problem, nothing was written. */
 lrp_status lrp_dnnl_matmul(lrp_ctx *, const lrp_product *, bool *done);
 lrp_status lrp_dnnl_conv(lrp_ctx *, const lrp_conv_job *, bool transposed, bool *done);
+#if LRP_WITH_DNNL
+int lrp_dnnl_bf16(void); /* 0: the processor has no bf16; 1: AVX512-BF16; 2: AMX */
+#else
+static inline int lrp_dnnl_bf16(void)
+{
+  return 0;
+}
+#endif
 void lrp_dnnl_pack_free(lrp_dnnl_pack *);
 const char *lrp_dnnl_name(char *buffer, size_t n); /* "oneDNN 2.6.3 (avx2)" */
 

@@ -186,7 +186,7 @@ CREATE TABLE run (
   argv TEXT NOT NULL CHECK (json_valid(argv)),     -- the command line
   config TEXT NOT NULL CHECK (json_valid(config)), -- settings as lrp understood them
   seed INTEGER,                                    -- of random numbers; NULL: none were used
-  precision TEXT NOT NULL,                         -- 'f32', 'f64'
+  precision TEXT NOT NULL,                         -- 'f32', 'bf16x3', 'bf16', 'f64': of products
   status TEXT NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
   started_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   -- old while 'running': the program was killed

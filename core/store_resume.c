@@ -48,9 +48,9 @@ lrp_status lrp_store_run_find(lrp_store *s, const lrp_run_spec *spec, int64_t *i
 {
   s->doing = "looking for an earlier run";
   return lrp_sql_id(s, id, SQL_FIND, "ttttttt", spec->experiment ? spec->experiment : "default",
-                    spec->model->sha256, lrp_method_names[spec->method],
-                    sizeof(lrp_real) == 8 ? "f64" : "f32", spec->config ? spec->config : "{}",
-                    spec->composite_name, spec->composite_text ? spec->composite_sha256 : NULL);
+                    spec->model->sha256, lrp_method_names[spec->method], lrp_precision_name(s->ctx),
+                    spec->config ? spec->config : "{}", spec->composite_name,
+                    spec->composite_text ? spec->composite_sha256 : NULL);
 }
 
 lrp_status lrp_store_run_resume(lrp_store *s, int64_t id)

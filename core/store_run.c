@@ -326,7 +326,7 @@ static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
     st = lrp_sql_id(s, &run->id, spec->has_seed ? SQL_RUN : SQL_RUN_UNSEEDED, "tiiIitttiti", uuid,
                     experiment, run->model_id, composite, environment,
                     lrp_method_names[spec->method], argv, config, spec->seed,
-                    sizeof(lrp_real) == 8 ? "f64" : "f32", (int64_t)getpid());
+                    lrp_precision_name(s->ctx), (int64_t)getpid());
   return st;
 }
 

@@ -26,6 +26,15 @@ LRP_API const char *lrp_status_name(lrp_status);
 LRP_API int lrp_exit_status(lrp_status);     /* exit status of the command, see lrp(1) */
 LRP_API void lrp_set_threads(int n);         /* 0: as many as processors */
 
+/* Of the factors of products and convolutions, all but tiny ones; sums are f32 always.  bf16x3: each factor is two bf16
+ * halves, about as exact as f32.  auto: bf16x3 where it is faster than f32, else f32. */
+enum { LRP_PRECISION_F32, LRP_PRECISION_BF16X3, LRP_PRECISION_BF16, LRP_PRECISION_AUTO };
+/* For what is computed with ctx from here on, graphs not being used before; default F32.  LRP_E_UNSUPPORTED: bf16 in a
+ * build in double. */
+LRP_API lrp_status lrp_set_precision(lrp_ctx *, int32_t precision);
+LRP_API const char *lrp_precision_name(const lrp_ctx *); /* "f32", "bf16x3", "bf16"; "f64" in a build in double */
+LRP_API const char *lrp_precision_slow(const lrp_ctx *); /* a sentence where f32 is faster on this processor; else NULL */
+
 /* ---- plugins, layer types, rules ---- */
 typedef struct lrp_plugin_info {
   const lrp_plugin *plugin;

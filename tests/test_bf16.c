@@ -1,0 +1,326 @@
+/* test_bf16.c - products and convolutions in bf16 and bf16x3: exact where bf16 holds the numbers,
+ * near f32 by a known error else, and never in a build in double. */
+#include "kernel.h"
+#include "test.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct source {
+  uint64_t state;
+  bool whole; /* numbers -8 to 8, which bf16 holds, instead of any in -1..1 */
+} source;
+
+static lrp_tensor tensor(source *s, int32_t rank, const int64_t *shape)
+{
+  lrp_tensor t = {.dtype = LRP_REAL, .rank = rank};
+  memcpy(t.shape, shape, (size_t)rank * sizeof *shape);
+  lrp_real *v = malloc((size_t)(lrp_count(&t) + 1) * sizeof *v);
+  ck_assert_ptr_nonnull(v);
+  for (int64_t i = 0; i < lrp_count(&t); i++) {
+    s->state = s->state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    const int64_t top = (int64_t)(s->state >> 40); /* 24 bits */
+    v[i] = s->whole ? (lrp_real)(top % 17 - 8) : (lrp_real)((double)top / 8388608.0 - 1);
+  }
+  t.data = v;
+  return t;
+}
+
+static lrp_ctx *context(int32_t precision)
+{
+  lrp_ctx *ctx;
+  lrp_set_threads(1);
+  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
+  if (sizeof(lrp_real) == 4) lrp_ck_ok(ctx, lrp_set_precision(ctx, precision));
+  return ctx;
+}
+
+/* Mean of |got - want| in units of the mean of |want|. */
+static double error_of(const lrp_tensor *got, const lrp_tensor *want)
+{
+  double e = 0, size = 0;
+  for (int64_t i = 0; i < lrp_count(want); i++) {
+    e += fabs((double)lrp_reals(got)[i] - (double)lrp_reals(want)[i]);
+    size += fabs((double)lrp_reals(want)[i]);
+  }
+  return e / size;
+}
+
+static const int32_t LOW[] = {LRP_PRECISION_BF16X3, LRP_PRECISION_BF16};
+
+/* ---- every way through the kernels: f32, then both precisions, without and with a pack ---- */
+
+typedef lrp_status compute_fn(lrp_ctx *, int which, void *job);
+
+static void same_in_all(compute_fn *compute, void *job, lrp_tensor *weights, lrp_tensor *out)
+{
+  lrp_ctx *ctx = context(LRP_PRECISION_F32);
+  lrp_ck_ok(ctx, compute(ctx, LRP_KERNEL_PLAIN, job));
+  const size_t bytes = (size_t)lrp_count(out) * sizeof(lrp_real);
+  lrp_real *want = malloc(bytes + 1);
+  ck_assert_ptr_nonnull(want);
+  memcpy(want, out->data, bytes);
+  for (int round = 0; round < 12; round++) {
+    const int which = LRP_KERNEL_AUTO + round % 3;
+    lrp_ck_ok(ctx, lrp_set_precision(ctx, LOW[round / 3 % 2]));
+    if (round == 6) lrp_ck_ok(ctx, lrp_pack_attach(ctx, weights));
+    memset(out->data, 0x7f, bytes);
+    lrp_ck_ok(ctx, compute(ctx, which, job));
+    ck_assert_msg(!memcmp(want, out->data, bytes), "%s, kernel %d, round %d",
+                  lrp_precision_name(ctx), which, round);
+  }
+  lrp_pack_free(weights);
+  free(want);
+  lrp_ctx_free(ctx);
+}
+
+typedef struct product {
+  lrp_tensor a, b, bias, out;
+  int trans_a, trans_b;
+} product;
+
+static lrp_status product_compute(lrp_ctx *ctx, int which, void *job)
+{
+  product *p = job;
+  return lrp_matmul(ctx, which, &p->a, p->trans_a, &p->b, p->trans_b, &p->bias, &p->out);
+}
+
+static product product_make(source *s, int64_t m, int64_t n, int64_t k, int trans, int64_t batch_a,
+                            int64_t batch_b)
+{
+  product p = {.trans_a = trans & 1, .trans_b = trans >> 1};
+  const int64_t batch = batch_a > batch_b ? batch_a : batch_b;
+  p.a = tensor(s, 3, (int64_t[]){batch_a, p.trans_a ? k : m, p.trans_a ? m : k});
+  p.b = tensor(s, 3, (int64_t[]){batch_b, p.trans_b ? n : k, p.trans_b ? k : n});
+  p.bias = tensor(s, 1, &n);
+  p.out = tensor(s, 3, (int64_t[]){batch, m, n});
+  return p;
+}
+
+static void product_free(product *p)
+{
+  free(p->a.data);
+  free(p->b.data);
+  free(p->bias.data);
+  free(p->out.data);
+}
+
+START_TEST(products_of_numbers_that_bf16_holds_are_exact)
+{
+  static const int64_t size[][5] = {{13, 21, 130, 1, 1}, {1, 40, 50, 1, 1},  {40, 1, 50, 3, 3},
+                                    {7, 9, 1, 2, 2},     {60, 70, 50, 4, 1}, {60, 33, 80, 1, 3}};
+  if (sizeof(lrp_real) == 8) return;
+  for (int trans = 0; trans < 4; trans++) {
+    source s = {.state = (uint64_t)_i, .whole = true};
+    const int64_t *z = size[_i];
+    product p = product_make(&s, z[0], z[1], z[2], trans, z[3], z[4]);
+    same_in_all(product_compute, &p, &p.b, &p.out);
+    product_free(&p);
+  }
+}
+END_TEST
+
+typedef struct convolution {
+  lrp_conv c;
+  lrp_tensor x, w, b, y;
+  bool transposed;
+} convolution;
+
+static lrp_status conv_compute(lrp_ctx *ctx, int which, void *job)
+{
+  convolution *v = job;
+  return v->transposed ? lrp_conv_backward(ctx, which, &v->c, &v->w, &v->y, &v->x)
+                       : lrp_conv_forward(ctx, which, &v->c, &v->x, &v->w, &v->b, &v->y);
+}
+
+static convolution conv_make(source *s, int64_t group, int64_t c, int64_t o, int64_t stride)
+{
+  convolution v = {.c = {.struct_size = sizeof v.c,
+                         .n_spatial = 2,
+                         .stride = {stride, 1},
+                         .dilation = {1, 2},
+                         .pad_lo = {1, 0},
+                         .pad_hi = {1, 3},
+                         .group = group}};
+  v.x = tensor(s, 4, (int64_t[]){2, 11, 9, group * c});
+  v.w = tensor(s, 4, (int64_t[]){group * o, c, 3, 2});
+  v.b = tensor(s, 1, (int64_t[]){group * o});
+  v.y = tensor(s, 4, (int64_t[]){2, (11 + 2 - 3) / stride + 1, 10, group * o});
+  return v;
+}
+
+static void conv_free(convolution *v)
+{
+  free(v->x.data);
+  free(v->w.data);
+  free(v->b.data);
+  free(v->y.data);
+}
+
+START_TEST(convolutions_of_numbers_that_bf16_holds_are_exact)
+{
+  static const int64_t size[][4] = {
+      {1, 20, 18, 1}, {1, 3, 5, 2}, {4, 1, 1, 1}, {2, 5, 17, 2}, {3, 2, 4, 1}};
+  if (sizeof(lrp_real) == 8) return;
+  for (int way = 0; way < 2; way++) {
+    source s = {.state = (uint64_t)_i + 100, .whole = true};
+    const int64_t *z = size[_i];
+    convolution v = conv_make(&s, z[0], z[1], z[2], z[3]);
+    v.transposed = way;
+    same_in_all(conv_compute, &v, &v.w, way ? &v.x : &v.y);
+    conv_free(&v);
+  }
+}
+END_TEST
+
+/* ---- errors ---- */
+
+/* Against f32, by all kernels: bf16x3 a few times f32's own error, bf16 its 8 bits. */
+static void error_check(compute_fn *compute, void *job, lrp_tensor *out)
+{
+  static const double most[] = {3e-5, 2e-2}, least[] = {1e-7, 5e-4};
+  lrp_ctx *ctx = context(LRP_PRECISION_F32);
+  lrp_ck_ok(ctx, compute(ctx, LRP_KERNEL_AUTO, job));
+  lrp_tensor want = *out;
+  want.data = malloc((size_t)lrp_count(out) * sizeof(lrp_real));
+  ck_assert_ptr_nonnull(want.data);
+  memcpy(want.data, out->data, (size_t)lrp_count(out) * sizeof(lrp_real));
+  for (int i = 0; i < 6; i++) {
+    lrp_ck_ok(ctx, lrp_set_precision(ctx, LOW[i % 2]));
+    lrp_ck_ok(ctx, compute(ctx, i / 2, job));
+    const double e = error_of(out, &want);
+    ck_assert_msg(e > least[i % 2] && e < most[i % 2], "%s, kernel %d: error %g",
+                  lrp_precision_name(ctx), i / 2, e);
+  }
+  free(want.data);
+  lrp_ctx_free(ctx);
+}
+
+START_TEST(products_err_by_what_their_precision_says)
+{
+  if (sizeof(lrp_real) == 8) return;
+  source s = {.state = 5};
+  product p = product_make(&s, 64, 90, 256, _i, 1, 1);
+  error_check(product_compute, &p, &p.out);
+  product_free(&p);
+}
+END_TEST
+
+START_TEST(convolutions_err_by_what_their_precision_says)
+{
+  if (sizeof(lrp_real) == 8) return;
+  source s = {.state = 6};
+  convolution v = conv_make(&s, 1 + _i / 2, 24, 16, 1);
+  v.transposed = _i % 2;
+  error_check(conv_compute, &v, v.transposed ? &v.x : &v.y);
+  conv_free(&v);
+}
+END_TEST
+
+static lrp_real one_product(int32_t precision, double a, double b)
+{
+  lrp_ctx *ctx = context(precision);
+  lrp_real x = (lrp_real)a, y = (lrp_real)b, z = 0;
+  lrp_tensor tx = {.dtype = LRP_REAL, .rank = 2, .shape = {1, 1}, .data = &x}, ty = tx, tz = tx;
+  ty.data = &y;
+  tz.data = &z;
+  lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_PLAIN, &tx, 0, &ty, 0, NULL, &tz));
+  lrp_ctx_free(ctx);
+  return z;
+}
+
+START_TEST(factors_are_rounded_to_nearest_and_ties_to_even)
+{
+  static const double ulp = 1.0 / 128;
+  static const double pair[][2] = {{1 + ulp / 2, 1},
+                                   {1 + 3 * ulp / 2, 1 + 2 * ulp},
+                                   {-1 - 0.51 * ulp, -1 - ulp},
+                                   {1 + 0.49 * ulp, 1},
+                                   {1e-39, 9.98e-40}};
+  if (sizeof(lrp_real) == 8) return;
+  for (size_t i = 0; i < 4; i++)
+    ck_assert_double_eq((double)one_product(LRP_PRECISION_BF16, pair[i][0], 1), pair[i][1]);
+  const double tiny = (double)one_product(LRP_PRECISION_BF16, pair[4][0], 1);
+  ck_assert_double_eq_tol(tiny, 1e-39, 5e-41); /* subnormal numbers have fewer digits still */
+  ck_assert_double_eq((double)one_product(LRP_PRECISION_BF16X3, 1 + ulp / 2, 1), 1 + ulp / 2);
+}
+END_TEST
+
+/* In bf16x3 an infinite factor meets the other one's low half, which is often 0. */
+START_TEST(what_is_not_finite_does_not_become_finite)
+{
+  if (sizeof(lrp_real) == 8) return;
+  ck_assert_double_eq((double)one_product(LRP_PRECISION_BF16, -INFINITY, 2), -INFINITY);
+  ck_assert(!isfinite((double)one_product(LRP_PRECISION_BF16X3, -INFINITY, 2)));
+  for (int i = 0; i < 2; i++)
+    ck_assert(isnan((double)one_product(LOW[i], (double)NAN, 2)));
+}
+END_TEST
+
+/* ---- the choice ---- */
+
+START_TEST(tiny_products_keep_their_digits)
+{
+  if (sizeof(lrp_real) == 8) return;
+  source s = {.state = 7};
+  product p = product_make(&s, 20, 20, 40, 0, 1, 1);
+  lrp_ctx *ctx = context(LRP_PRECISION_F32);
+  lrp_ck_ok(ctx, product_compute(ctx, LRP_KERNEL_AUTO, &p));
+  lrp_real want[400];
+  memcpy(want, p.out.data, sizeof want);
+  lrp_ck_ok(ctx, lrp_set_precision(ctx, LRP_PRECISION_BF16));
+  lrp_ck_ok(ctx, product_compute(ctx, LRP_KERNEL_AUTO, &p));
+  ck_assert_mem_eq(want, p.out.data, sizeof want);
+  lrp_ctx_free(ctx);
+  product_free(&p);
+}
+END_TEST
+
+START_TEST(auto_never_chooses_what_is_slower)
+{
+  lrp_ctx *ctx = context(LRP_PRECISION_F32);
+  ck_assert_ptr_null(lrp_precision_slow(ctx));
+  lrp_ck_ok(ctx, lrp_set_precision(ctx, LRP_PRECISION_AUTO));
+  ck_assert_ptr_null(lrp_precision_slow(ctx));
+  lrp_ck_fails(ctx, LRP_E_ARG, "precision 4", lrp_set_precision(ctx, 4));
+  if (sizeof(lrp_real) == 4) {
+    const bool chosen = !strcmp(lrp_precision_name(ctx), "bf16x3");
+    lrp_ck_ok(ctx, lrp_set_precision(ctx, LRP_PRECISION_BF16X3));
+    ck_assert_str_eq(lrp_precision_name(ctx), "bf16x3");
+    ck_assert_int_eq(chosen, !lrp_precision_slow(ctx));
+    lrp_ck_ok(ctx, lrp_set_precision(ctx, LRP_PRECISION_BF16));
+    ck_assert_str_eq(lrp_precision_name(ctx), "bf16");
+  }
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(a_build_in_double_has_no_bf16)
+{
+  if (sizeof(lrp_real) == 4) return;
+  lrp_ctx *ctx = context(LRP_PRECISION_F32);
+  for (int i = 0; i < 2; i++)
+    lrp_ck_fails(ctx, LRP_E_UNSUPPORTED, "in double", lrp_set_precision(ctx, LOW[i]));
+  lrp_ck_ok(ctx, lrp_set_precision(ctx, LRP_PRECISION_AUTO));
+  ck_assert_str_eq(lrp_precision_name(ctx), "f64");
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+Suite *suite_bf16(void);
+Suite *suite_bf16(void)
+{
+  Suite *s = suite_create("bf16");
+  TCase *t = tcase_create("bf16");
+  tcase_add_loop_test(t, products_of_numbers_that_bf16_holds_are_exact, 0, 6);
+  tcase_add_loop_test(t, convolutions_of_numbers_that_bf16_holds_are_exact, 0, 5);
+  tcase_add_loop_test(t, products_err_by_what_their_precision_says, 0, 4);
+  tcase_add_loop_test(t, convolutions_err_by_what_their_precision_says, 0, 4);
+  tcase_add_test(t, factors_are_rounded_to_nearest_and_ties_to_even);
+  tcase_add_test(t, what_is_not_finite_does_not_become_finite);
+  tcase_add_test(t, tiny_products_keep_their_digits);
+  tcase_add_test(t, auto_never_chooses_what_is_slower);
+  tcase_add_test(t, a_build_in_double_has_no_bf16);
+  suite_add_tcase(s, t);
+  return s;
+}
