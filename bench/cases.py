@@ -2,6 +2,7 @@
 
     python cases.py build FOLDER MODEL           write MODEL.onnx, MODEL.pt and inputs
     python cases.py peer FOLDER CASE BATCH THREADS    answer requests on standard input
+    python cases.py method FOLDER MODEL METHOD SAMPLES THREADS    the same for Captum's other methods
 
 The peer speaks lrp-driver's protocol, see driver.c.  Weights are random (batch normalisations are
 calibrated by one batch): speed does not depend on them, and both sides have the same ones.
@@ -33,6 +34,24 @@ CASES = {
     "spam-lstm-arras": ("spam-lstm", "lstm_arras", "numpy", "Arras et al. 2017", (1,)),
 }
 COLD = ("fashion-cnn-plus", "fashion-cnn-epsilon", "spam-lstm-arras", "resnet50-plus")
+# The second table: models with lrp's rules, and what else explains them at its usual count of
+# samples: Captum's steps of integrated gradients, the sample counts of the lime package for pictures
+# and of the shap package, 2 M + 2048 for M features.
+METHOD_MODELS = {"fashion-cnn": "epsilon_plus", "resnet50": "epsilon_plus", "bert": "lxt_attnlrp"}
+STEPS, LIME = 50, 1000
+GRID = 7  # a picture's features for LIME and KernelSHAP: GRID x GRID squares; a text's: its tokens
+
+
+def methods(model):
+    features = TOKENS.get(model, GRID * GRID)
+    yield "lrp", "LRP", 0
+    for program in ("lrp", "Captum"):
+        yield program, "input_x_gradient", 0
+        yield program, "integrated_gradients", STEPS
+    yield "Captum", "lime", LIME
+    yield "Captum", "kernel_shap", 2 * features + 2048
+
+
 TOKENS = {"bert": 128, "lstm": 14, "spam-lstm": 14}
 SHIPPED = ("fashion-cnn", "spam-lstm")
 
@@ -231,17 +250,17 @@ class Captum(Zennit):
         import numpy as np
         import torch
         from captum import attr
-        import captum.attr._utils.lrp_rules  # noqa: F401
-        self.torch = torch
+        from captum.attr._utils.lrp_rules import EpsilonRule
+        self.torch, self.rule = torch, EpsilonRule
         self.plain = torch_model(folder, model)
         self.x = torch.from_numpy(np.load(paths[0]))
-        net = torch_model(folder, model)
-        for m in net:
-            if isinstance(m, torch.nn.Flatten):  # Captum has no rule for it
-                m.rule = attr._utils.lrp_rules.EpsilonRule()
-        self.attributor = getattr(attr, what)(net)
+        self.net = torch_model(folder, model)
+        self.attributor = getattr(attr, what)(self.net)
 
     def explain(self):
+        for m in self.net:  # Captum has no rule of its own for it, and takes back ours each time
+            if isinstance(m, self.torch.nn.Flatten):
+                m.rule = self.rule()
         out, _ = self.forward()
         return out, self.attributor.attribute(self.x, target=out.argmax(1))
 
@@ -292,6 +311,49 @@ class Numpy:
         return y[None], r[None]
 
 
+class Method:
+    """Captum's methods that know no layers."""
+
+    def __init__(self, folder, model, what, samples):
+        import numpy as np
+        import torch
+        from captum import attr
+        import_torchvision()
+        self.torch, self.samples, self.what = torch, samples, what
+        net = torch_model(folder, model).requires_grad_(False)
+        paths = input_paths(folder, model, 1)
+        x = torch.from_numpy(np.load(paths[0]))
+        if model == "bert":
+            mask = torch.from_numpy(np.load(paths[1]))
+            features = torch.arange(x.shape[1])[None, :, None]
+            x = net.bert.embeddings.word_embeddings(x).detach()
+
+            def call(e):
+                hidden = net.bert(inputs_embeds=e, attention_mask=mask.expand(len(e), -1))
+                return net.classifier(hidden.last_hidden_state[:, 0])
+        else:
+            call, size = net, x.shape[-1]
+            at = torch.arange(size) * GRID // size
+            features = (at[:, None] * GRID + at)[None, None]
+        self.x, self.call, self.mask = x, call, features.expand(x.shape)
+        self.target = int(call(x).argmax(1))
+        self.method = {"input_x_gradient": attr.InputXGradient, "lime": attr.Lime,
+                       "integrated_gradients": attr.IntegratedGradients,
+                       "kernel_shap": attr.KernelShap}[what](call)
+
+    def forward(self):
+        with self.torch.no_grad():
+            return self.call(self.x), None
+
+    def explain(self):
+        more = {"input_x_gradient": {},
+                "integrated_gradients": {"n_steps": self.samples, "method": "riemann_right",
+                                         "internal_batch_size": 10}}.get(
+            self.what, {"n_samples": self.samples, "feature_mask": self.mask})
+        x = self.x.clone().requires_grad_(self.what.endswith("gradient"))
+        return None, self.method.attribute(x, target=self.target, **more)
+
+
 PEERS = {"zennit": Zennit, "Captum": Captum, "LXT": LXT, "numpy": Numpy}
 
 
@@ -305,6 +367,11 @@ def peer_of(folder, case, batch, threads):
     return PEERS[peer](folder, model, what, input_paths(folder, model, batch))
 
 
+def array_of(values):
+    import numpy as np
+    return np.asarray(values.detach() if hasattr(values, "detach") else values)
+
+
 def serve(peer):
     import numpy as np
     scores = relevance = None
@@ -315,10 +382,12 @@ def serve(peer):
             peer.forward()
         elif word == "explain":
             scores, relevance = peer.explain()
+        elif word == "samples":
+            peer.samples = int(path)
         elif word == "save":
-            np.save(path, np.asarray(relevance.detach() if hasattr(relevance, "detach") else relevance))
+            np.save(path, array_of(relevance))
         elif word == "scores":
-            np.save(path, np.asarray(scores.detach() if hasattr(scores, "detach") else scores))
+            np.save(path, array_of(scores))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if word == "memory" else
               f"{time.perf_counter() - start:.9f}", flush=True)
 
@@ -330,10 +399,15 @@ def main():
         build(Path(folder), rest[0])
         return
     start = time.perf_counter()
-    peer = peer_of(Path(folder), rest[0], int(rest[1]), int(rest[2]))
+    if what == "method":
+        import torch
+        torch.set_num_threads(int(rest[3]))
+        peer = Method(Path(folder), rest[0], rest[1], int(rest[2]))
+    else:
+        peer = peer_of(Path(folder), rest[0], int(rest[1]), int(rest[2]))
     if what == "once":
         import numpy as np
-        np.save(rest[3], np.asarray(peer.explain()[1]))
+        np.save(rest[3], array_of(peer.explain()[1]))
         return
     print(f"{time.perf_counter() - start:.9f}", flush=True)
     serve(peer)

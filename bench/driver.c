@@ -1,6 +1,8 @@
 /* driver.c - a model, rules and an input, kept ready; bench/run asks for one pass at a time.
  *
- *   lrp-driver MODEL RULES THREADS INPUT.npy...     RULES: as --rules, or method:NAME
+ *   lrp-driver [--precision NAME] MODEL RULES THREADS INPUT.npy...
+ *
+ * RULES are those of --rules, or method:NAME, or method:integrated_gradients:STEPS.
  *
  * Requests come on standard input, one a line, and each is answered by one line: "forward" and
  * "explain" (a forward pass and the way back) give seconds, "work" multiply-adds forward and back,
@@ -15,6 +17,8 @@
 static const char *const METHODS[] = {"lrp", "gradient", "input_x_gradient",
                                       "integrated_gradients", NULL};
 
+static const char *const PRECISIONS[] = {"f32", "bf16x3", "bf16", "auto", NULL};
+
 typedef struct job {
   lrp_ctx *ctx;
   lrp_model *model;
@@ -24,6 +28,7 @@ typedef struct job {
   lrp_target *target;
   int64_t batch;
   int32_t method;
+  int64_t n_step;
   const lrp_relevance *relevance;
 } job;
 
@@ -38,7 +43,11 @@ static lrp_status open_job(job *j, char **argv, int n_input)
 {
   const char *rules = argv[2];
   for (int32_t i = 0; !strncmp(rules, "method:", 7) && METHODS[i]; i++)
-    if (!strcmp(rules + 7, METHODS[i])) j->method = i;
+    if (strcspn(rules + 7, ":") == strlen(METHODS[i]) &&
+        !strncmp(rules + 7, METHODS[i], strlen(METHODS[i])))
+      j->method = i;
+  const char *steps = j->method ? strchr(rules + 7, ':') : NULL;
+  j->n_step = steps ? strtol(steps + 1, NULL, 10) : 20;
   lrp_status st = lrp_plugins_open(j->ctx);
   if (!st) st = lrp_model_open(j->ctx, argv[1], &j->model);
   if (!st)
@@ -69,8 +78,8 @@ static lrp_status explain(job *j)
   for (int64_t k = 0; !st && k < j->batch; k++)
     st = lrp_target_parse(j->ctx, j->model, "argmax", lrp_graph_scores(j->graph), k, &j->target[k]);
   return st ? st
-            : lrp_graph_explain(j->ctx, j->graph, j->input, j->target, LRP_SEED_LOGIT, j->method, 20,
-                                NULL, &j->relevance);
+            : lrp_graph_explain(j->ctx, j->graph, j->input, j->target, LRP_SEED_LOGIT, j->method,
+                                j->n_step, NULL, &j->relevance);
 }
 
 /* The first input that has relevance. */
@@ -122,11 +131,19 @@ int main(int argc, char **argv)
   char line[4096];
   job j = {.ctx = NULL};
   const double start = now();
-  if (argc < 5) {
-    fputs("usage: lrp-driver MODEL RULES THREADS INPUT.npy...\n", stderr);
+  int32_t precision = 0;
+  if (argc > 2 && !strcmp(argv[1], "--precision")) {
+    while (PRECISIONS[precision] && strcmp(PRECISIONS[precision], argv[2]) != 0)
+      precision++;
+    argc -= 2;
+    argv += 2;
+  }
+  if (argc < 5 || !PRECISIONS[precision]) {
+    fputs("usage: lrp-driver [--precision NAME] MODEL RULES THREADS INPUT.npy...\n", stderr);
     return 2;
   }
   lrp_status st = lrp_ctx_new(&j.ctx);
+  if (!st) st = lrp_set_precision(j.ctx, precision);
   lrp_set_threads(atoi(argv[3]));
   if (!st) st = open_job(&j, argv, argc - 4);
   if (!st) printf("%.9f\n", now() - start);

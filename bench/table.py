@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of bench/README.md, from what bench/run wrote: table.py [RESULTS.json]"""
+"""The tables of bench/README.md and README.md, from what bench/run wrote: table.py [RESULTS.json]"""
 
 import json
 import sys
@@ -10,6 +10,8 @@ BEGIN, END = "<!-- table.py: begin -->", "<!-- table.py: end -->"
 
 
 def span(s, digits=1):
+    if s["median"] < 10:
+        digits += 1
     return f"{s['median']:.{digits}f} ({s['min']:.{digits}f} to {s['max']:.{digits}f})"
 
 
@@ -17,31 +19,75 @@ def rows(head, lines):
     return ["| " + " | ".join(r) + " |" for r in [head, ["---"] * len(head), *lines]]
 
 
+def put(page, lines):
+    old = page.read_text()
+    before, mark, rest = old.partition(BEGIN)
+    if not mark:
+        sys.exit(f"{page.name}: \"{BEGIN}\" was expected where the table belongs")
+    page.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}")
+
+
+def described(d):
+    m = d["machine"]
+    loads = [x for t in ("rounds", "cold", "methods") for e in d[t] for x in e["load"]]
+    quiet = max(loads, default=0) < m["processors"] + 1
+    return (f"{m['cpu']}, {m['processors']} processors, load {min(loads, default=0):.1f} to "
+            f"{max(loads, default=0):.1f}"
+            + ("." if quiet else ": above the number of processors others were at work, and only "
+               "ratios mean something."))
+
+
+def whose(r):
+    return f"{r['peer']} {r['asked']}"
+
+
+def full(d):
+    yield described(d) + " Ratios are peer / lrp of one round: median (least to most)."
+    yield ""
+    yield from rows(
+        ["case", "batch", "rounds", "peer", "lrp s", "time ratio", "forward ratio",
+         "lrp / own forward", "peer / own forward", "memory MiB", "max difference"],
+        [[r["case"], str(r["batch"]), str(r["rounds"]), whose(r),
+          f"{r['seconds']['explain']['median']:.4f}", span(r["ratio"]), span(r["ratio_forward"]),
+          span(r["passes"]), span(r["peer_passes"]),
+          f"{r['peak_kib'] / 1024:.0f} : {r['peer_peak_kib'] / 1024:.0f}",
+          f"{r['difference']['of_largest']:.1e}"] for r in d["rounds"]])
+    yield from ["", "The whole process, from start to a written explanation:", ""]
+    yield from rows(
+        ["case", "rounds", "peer", "lrp s", "peer s", "ratio"],
+        [[r["case"], str(r["rounds"]), whose(r), f"{r['seconds']['lrp']['median']:.3f}",
+          f"{r['seconds']['peer']['median']:.1f}", span(r["ratio"], 0)] for r in d["cold"]])
+    yield from ["", "One explanation of one input, in units of the same program's forward pass; "
+                "\"of\" is how many of the usual samples were measured, where that is fewer:", ""]
+    yield from rows(
+        ["model", "program", "method", "samples", "of", "rounds", "forward passes", "s"],
+        [[r["model"], r["program"], r["method"], str(r["samples"] or ""),
+          str(r["samples_measured"]) if r["samples_measured"] != r["samples"] else "",
+          str(r["rounds"]), span(r["passes"]), f"{r['seconds']['explain']['median']:.3f}"]
+         for r in d["methods"]])
+    for f in d["failed"]:
+        name = " ".join(str(v) for k, v in f.items() if k not in ("why", "table"))
+        yield f"\nNot measured: {name}: {f['why']}"
+
+
+def short(d):
+    yield from rows(
+        ["model and rule", "batch", "peer", "time, peer : lrp", "lrp in own forward passes",
+         "memory, lrp : peer"],
+        [[r["case"], str(r["batch"]), whose(r), f"{r['ratio']['median']:.1f}",
+          f"{r['passes']['median']:.1f}", f"1 : {r['peer_peak_kib'] / r['peak_kib']:.1f}"]
+         for r in d["rounds"]])
+    yield ""
+    yield described(d)
+
+
 def main():
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "results" / "peers.json"
     d = json.loads(path.read_text())
-    m = d["machine"]
-    text = [f"{m['cpu']}, {m['processors']} processors, load {m['load_before']:.1f} before and "
-            f"{m['load_after']:.1f} after: above the number of processors others were at work, and "
-            "only ratios mean something. Ratios are peer / lrp of one round: median (least to most).", ""]
-    text += rows(["case", "batch", "rounds", "peer", "lrp s", "time ratio", "forward ratio",
-                  "lrp / own forward", "peer / own forward", "memory MiB", "max difference"],
-                 [[r["case"], str(r["batch"]), str(r["rounds"]), f"{r['peer']} {r['asked']}",
-                   f"{r['seconds']['explain']['median']:.4f}", span(r["ratio"]),
-                   span(r["ratio_forward"], 2), f"{r['passes']['median']:.1f}",
-                   f"{r['peer_passes']['median']:.1f}",
-                   f"{r['peak_kib'] / 1024:.0f} : {r['peer_peak_kib'] / 1024:.0f}",
-                   f"{r['difference']['of_largest']:.1e}"] for r in d["rounds"]])
-    text += ["", "The whole process, from start to a written explanation:", ""]
-    text += rows(["case", "peer", "lrp s", "peer s", "ratio"],
-                 [[r["case"], f"{r['peer']} {r['asked']}", f"{r['seconds']['lrp']['median']:.3f}",
-                   f"{r['seconds']['peer']['median']:.1f}", span(r["ratio"], 0)] for r in d["cold"]])
-    text += [f"\nNot measured: {f['case']}: {f['why']}" for f in d["failed"]]
-    page = HERE / "README.md"
-    old = page.read_text()
-    before, _, rest = old.partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n" + "\n".join(text) + f"\n{END}{after}")
+    for t in ("rounds", "cold", "methods"):
+        d[t].sort(key=lambda e: (e.get("case", ""), e["model"], e.get("batch", 0)))
+    put(HERE / "README.md", list(full(d)))
+    put(HERE.parent / "README.md", list(short(d)))
 
 
 if __name__ == "__main__":
