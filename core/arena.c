@@ -1,7 +1,7 @@
 /* arena.c - memory that is freed at once: a chain of growing blocks.
  *
- * The largest block that a release sets free is kept as a spare, so the scratch memory of one
- * callback serves the next without a trip to the system.  Bytes never handed out before are known
+ * Blocks that a release sets free are kept as spares, so the scratch memory of one callback serves
+ * the next without a trip to the system; where none is large enough, they go.  Bytes never handed out before are known
  * to be zero (calloc) and are not cleared again. Under AddressSanitizer all that is not handed out
  * is poisoned. */
 #include "core.h"
@@ -56,13 +56,32 @@ static void block_free(lrp_block *block)
   free(block->raw);
 }
 
-/* A block with room for size bytes on top of the chain: the spare one if it fits. */
+static void drop_spares(lrp_arena *arena)
+{
+  while (arena->spare) {
+    lrp_block *block = arena->spare;
+    arena->spare = block->below;
+    block_free(block);
+  }
+}
+
+/* The smallest spare block with room for size bytes, taken off its chain; NULL: none has. */
+static lrp_block *spare_for(lrp_arena *arena, size_t size)
+{
+  lrp_block **best = NULL;
+  for (lrp_block **at = &arena->spare; *at; at = &(*at)->below)
+    if ((*at)->size >= size && (!best || (*at)->size < (*best)->size)) best = at;
+  lrp_block *block = best ? *best : NULL;
+  if (block) *best = block->below;
+  return block;
+}
+
+/* A block with room for size bytes on top of the chain: a spare one if any fits. */
 static bool push(lrp_arena *arena, size_t size)
 {
-  lrp_block *block = arena->spare;
-  if (block && block->size >= size) {
-    arena->spare = NULL;
-  } else {
+  lrp_block *block = spare_for(arena, size);
+  if (!block) {
+    drop_spares(arena);
     size_t grown = arena->top ? 2 * arena->top->size : FIRST_BLOCK;
     if (grown > LAST_DOUBLING) grown = LAST_DOUBLING;
     block = block_new(size > grown ? size : grown);
@@ -74,21 +93,17 @@ static bool push(lrp_arena *arena, size_t size)
   return true;
 }
 
-/* Take the top block off; it becomes the spare one if it is the larger. */
+/* Take the top block off; it becomes a spare one. */
 static void pop(lrp_arena *arena)
 {
   lrp_block *block = arena->top;
   arena->top = block->below;
   POISON(block->data, block->size);
-  if (!arena->spare || arena->spare->size < block->size) {
-    block_free(arena->spare);
-    arena->spare = block;
-  } else {
-    block_free(block);
-  }
+  block->below = arena->spare;
+  arena->spare = block;
 }
 
-void *lrp_arena_alloc(lrp_arena *arena, size_t bytes)
+static void *take(lrp_arena *arena, size_t bytes, bool zero)
 {
   if (bytes > LRP_MAX_BYTES) return NULL;
   size_t size = (bytes ? (bytes + ALIGN - 1) / ALIGN : 1) * ALIGN;
@@ -99,7 +114,7 @@ void *lrp_arena_alloc(lrp_arena *arena, size_t bytes)
   }
   unsigned char *out = block->data + block->fill;
   UNPOISON(out, bytes);
-  if (block->fill < block->dirty) {
+  if (zero && block->fill < block->dirty) {
     size_t old = block->dirty - block->fill;
     memset(out, 0, old < bytes ? old : bytes);
   }
@@ -108,6 +123,16 @@ void *lrp_arena_alloc(lrp_arena *arena, size_t bytes)
   arena->used += size;
   if (arena->peak < arena->used) arena->peak = arena->used;
   return out;
+}
+
+void *lrp_arena_alloc(lrp_arena *arena, size_t bytes)
+{
+  return take(arena, bytes, true);
+}
+
+void *lrp_arena_raw(lrp_arena *arena, size_t bytes)
+{
+  return take(arena, bytes, false);
 }
 
 lrp_mark lrp_arena_mark(const lrp_arena *arena)
@@ -133,7 +158,7 @@ void lrp_arena_free(lrp_arena *arena)
     arena->top = block->below;
     block_free(block);
   }
-  block_free(arena->spare);
+  drop_spares(arena);
   *arena = (lrp_arena){0};
 }
 

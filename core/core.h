@@ -15,13 +15,14 @@ typedef struct lrp_block lrp_block;
 typedef struct lrp_arena {
   lrp_block *top;
   size_t used, peak; /* bytes handed out now, and at most */
-  lrp_block *spare;  /* arena.c's own: a released block, kept for the next */
+  lrp_block *spare;  /* arena.c's own: released blocks, kept for the next */
 } lrp_arena;
 typedef struct lrp_mark {
   lrp_block *top;
   size_t fill, used;
 } lrp_mark;
 void *lrp_arena_alloc(lrp_arena *, size_t bytes); /* zeroed; NULL: no memory */
+void *lrp_arena_raw(lrp_arena *, size_t bytes);   /* the same, of any content: for what is written as a whole */
 lrp_mark lrp_arena_mark(const lrp_arena *);
 void lrp_arena_release(lrp_arena *, lrp_mark); /* everything since the mark dies */
 void lrp_arena_free(lrp_arena *);              /* everything dies */

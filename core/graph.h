@@ -10,6 +10,7 @@ typedef struct lrp_edge {
   const char *name;      /* of the model file; inserted edges: "x (channels-last)" */
   lrp_tensor t;          /* shape as the engine keeps it; data: a constant's, or the buffer of the running pass */
   lrp_real *r;           /* relevance during relprop, lrp_count(&t) of them; NULL: none yet */
+  double *sum;           /* of r, for each sample */
   int32_t step, port;    /* who writes it; step -1: an input of the model or a constant */
   int32_t twin;          /* the same tensor in the other axis order, -1: none made yet */
   bool is_const, is_input, is_output;
@@ -134,5 +135,11 @@ lrp_status lrp_canonize(lrp_ctx *, lrp_graph *, const char *which);
 /* relprop.c */
 struct lrp_loss;
 lrp_status lrp_site_relprop(lrp_ctx *, const lrp_rule *, const lrp_value *args, const lrp_site *, struct lrp_loss *);
+/* host.c: scratch of any content; does the layer's vjp write every element of the in_bar it is given? */
+lrp_status lrp_scratch_raw(lrp_ctx *, const lrp_tensor *like, lrp_tensor *out);
+static inline bool lrp_writes_bar(const lrp_layer_type *t)
+{
+  return LRP_HAS(lrp_layer_type, t, writes) && (t->writes & LRP_WRITES_BAR);
+}
 void lrp_sum_samples(const lrp_tensor *shape, const lrp_real *v, int64_t n, double *sum); /* adds to sum[n] */
 #endif

@@ -20,7 +20,7 @@ static lrp_status host_fail(lrp_ctx *ctx, lrp_status status, const char *fmt, ..
   return lrp_fail(ctx, status ? status : LRP_E_ABI, "%s", text);
 }
 
-static lrp_status host_scratch(lrp_ctx *ctx, const lrp_tensor *like, lrp_tensor *out)
+static lrp_status scratch(lrp_ctx *ctx, const lrp_tensor *like, bool zero, lrp_tensor *out)
 {
   size_t bytes;
   const lrp_status st = lrp_tensor_bytes(ctx, like, &bytes);
@@ -28,8 +28,18 @@ static lrp_status host_scratch(lrp_ctx *ctx, const lrp_tensor *like, lrp_tensor 
   *out = *like;
   out->flags = 0;
   out->host = NULL;
-  out->data = lrp_arena_alloc(&ctx->scratch, bytes + 64);
+  out->data = (zero ? lrp_arena_alloc : lrp_arena_raw)(&ctx->scratch, bytes + 64);
   return out->data ? LRP_OK : lrp_nomem(ctx, "a rule");
+}
+
+static lrp_status host_scratch(lrp_ctx *ctx, const lrp_tensor *like, lrp_tensor *out)
+{
+  return scratch(ctx, like, true, out);
+}
+
+lrp_status lrp_scratch_raw(lrp_ctx *ctx, const lrp_tensor *like, lrp_tensor *out)
+{
+  return scratch(ctx, like, false, out);
 }
 
 /* ---- evaluation for rules ---- */
@@ -48,13 +58,13 @@ static lrp_status fresh_call(lrp_ctx *ctx, const lrp_site *site, lrp_call **out)
   c->saved = s;
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && i < c->n_out; i++)
-    st = host_scratch(ctx, &genuine->out[i], &o[i]);
+    st = lrp_scratch_raw(ctx, &genuine->out[i], &o[i]); /* forward writes all of it */
   for (uint32_t i = 0; !st && i < c->n_saved; i++) {
     const bool frozen = c->freeze >> i & 1;
     if (frozen)
       s[i] = genuine->saved[i];
     else
-      st = host_scratch(ctx, &genuine->saved[i], &s[i]);
+      st = lrp_scratch_raw(ctx, &genuine->saved[i], &s[i]);
   }
   *out = c;
   return st;
@@ -87,7 +97,7 @@ static lrp_status host_vjp(lrp_ctx *ctx, const lrp_site *site, const lrp_call *c
   if (!bar) return lrp_nomem(ctx, "a rule");
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && i < call->n_in; i++)
-    if (site->r_in[i].data) st = host_scratch(ctx, &site->r_in[i], &bar[i]);
+    if (site->r_in[i].data) st = scratch(ctx, &site->r_in[i], !lrp_writes_bar(site->type), &bar[i]);
   if (!st) st = site->type->vjp(&lrp_the_host, ctx, site->inst, call, out_bar, bar);
   *in_bar = bar;
   return st;

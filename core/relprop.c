@@ -1,6 +1,7 @@
 /* relprop.c - walks a graph back: relevance of the scores to the inputs, and the ledger of where it
  * went on the way. */
 #include "profile.h"
+#include "sweep.h"
 #include "table.h"
 #include <math.h>
 #include <string.h>
@@ -13,12 +14,8 @@ void lrp_sum_samples(const lrp_tensor *t, const lrp_real *v, int64_t n, double *
   const int64_t all = lrp_count(t);
   const bool split = t->rank > 0 && n > 0 && all % n == 0 && t->shape[0] % n == 0;
   const int64_t m = split ? all / n : all;
-  for (int64_t k = 0; k < (split ? n : 1); k++) {
-    double s = 0;
-    for (int64_t i = 0; i < m; i++)
-      s += (double)v[k * m + i];
-    sum[k] += s;
-  }
+  for (int64_t k = 0; k < (split ? n : 1); k++)
+    sum[k] += lrp_sum(v + k * m, m);
 }
 
 /* ---- one site ---- */
@@ -54,11 +51,18 @@ typedef struct walk {
   lrp_ctx *ctx;
   lrp_graph *g;
   int32_t at; /* edge whose relevance is wanted, -1 */
-  double *in, *stab, *gate;
+  double *in, *stab, *gate, *part;
 } walk;
+
+/* Does the rule write every element of r_in, whatever it held? */
+static bool writes_all(const walk *w, const lrp_step *s)
+{
+  return !w->g->plain && s->rule && s->rule->table && !s->rule->relprop && !s->type->relprop;
+}
 
 static lrp_status give_buffers(walk *w, lrp_step *s, lrp_tensor *r_in)
 {
+  const bool zero = !writes_all(w, s);
   for (uint32_t i = 0; i < s->n_in; i++) {
     r_in[i] = s->in_t[i];
     r_in[i].dtype = LRP_REAL;
@@ -72,16 +76,18 @@ static lrp_status give_buffers(walk *w, lrp_step *s, lrp_tensor *r_in)
     size_t bytes;
     lrp_status st = lrp_tensor_bytes(w->ctx, &r_in[i], &bytes);
     if (st) return st;
-    r_in[i].data = lrp_pool_get(w->ctx, w->g->pool, bytes, true);
+    r_in[i].data = lrp_pool_get(w->ctx, w->g->pool, bytes, zero);
     if (!r_in[i].data) return LRP_E_NOMEM;
   }
   return LRP_OK;
 }
 
 /* Relevance reaches an edge: the first buffer is kept, later ones are added. */
-static void deliver(lrp_graph *g, int32_t e, lrp_tensor *r)
+static void deliver(lrp_graph *g, int32_t e, const lrp_tensor *r, const double *sum)
 {
   lrp_edge *edge = &g->edge[e];
+  for (int64_t k = 0; k < g->batch; k++)
+    edge->sum[k] = (edge->r ? edge->sum[k] : 0) + sum[k];
   if (!edge->r) {
     edge->r = r->data;
     return;
@@ -100,10 +106,13 @@ static lrp_status collect(walk *w, lrp_step *s, lrp_tensor *r_in, double *sum)
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; i < s->n_in; i++) {
     if (!r_in[i].data) continue;
-    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), w->g->batch, sum);
+    memset(w->part, 0, (size_t)w->g->batch * sizeof *w->part);
+    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), w->g->batch, w->part);
+    for (int64_t k = 0; k < w->g->batch; k++)
+      sum[k] += w->part[k];
     deliver(w->g,
             s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i],
-            &r_in[i]);
+            &r_in[i], w->part);
   }
   for (int64_t k = 0; !st && k < w->g->batch; k++)
     if (!isfinite(sum[k]))
@@ -134,7 +143,8 @@ static bool gather_above(walk *w, const lrp_step *s, lrp_tensor *r_out, double *
     r_out[i].flags = 0;
     r_out[i].data = s->out[i] >= 0 ? w->g->edge[s->out[i]].r : NULL;
     some = some || r_out[i].data;
-    if (r_out[i].data) lrp_sum_samples(&r_out[i], lrp_reals(&r_out[i]), w->g->batch, sum);
+    for (int64_t k = 0; r_out[i].data && k < w->g->batch; k++)
+      sum[k] += w->g->edge[s->out[i]].sum[k];
   }
   return some;
 }
@@ -158,6 +168,36 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
   return lrp_site_relprop(w->ctx, s->rule, s->rule_args, &site, &loss);
 }
 
+/* A rule that leaves relevance as it is, between one output and one input of equal size: the buffer
+ * is handed on.  False: it is not so here, or somebody else wants the relevance above. */
+static bool hand_on(walk *w, const lrp_step *s, lrp_ledger *l)
+{
+  int32_t from = -1, to = -1;
+  if (w->g->plain || !s->rule || s->type->relprop || !LRP_HAS(lrp_rule, s->rule, unchanged)) return false;
+  for (uint32_t i = 0; i < s->n_out; i++)
+    if (s->out[i] >= 0 && w->g->edge[s->out[i]].r) {
+      if (from >= 0 || i) return false;
+      from = s->out[i];
+    }
+  for (uint32_t i = 0; i < s->n_in; i++)
+    if (s->carrier_of[i] >= 0 || (lrp_port_of(s, i)->role == LRP_PORT_DATA && s->in[i] >= 0 &&
+                                  w->g->edge[s->in[i]].live)) {
+      if (to >= 0 || s->carrier_of[i] >= 0) return false;
+      to = s->in[i];
+    }
+  if (from < 0 || to < 0 || from == w->at ||
+      lrp_count(&w->g->edge[from].t) != lrp_count(&w->g->edge[to].t))
+    return false;
+  lrp_edge *above = &w->g->edge[from];
+  lrp_tensor r = w->g->edge[to].t;
+  r.data = above->r;
+  above->r = NULL;
+  deliver(w->g, to, &r, above->sum);
+  for (int64_t k = 0; k < w->g->batch; k++)
+    l[k].r_in = l[k].r_out;
+  return true;
+}
+
 static lrp_status step_back(walk *w, int32_t position)
 {
   lrp_graph *g = w->g;
@@ -172,6 +212,7 @@ static lrp_status step_back(walk *w, int32_t position)
   if (!gather_above(w, s, r_out, w->in) || !s->wanted) return LRP_OK;
   for (int64_t k = 0; k < g->batch; k++)
     w->gate[k] = l[k].r_out = w->in[k];
+  if (hand_on(w, s, l)) return LRP_OK;
   memset(w->in, 0, sums);
   lrp_status st = give_buffers(w, s, r_in);
   if (!st) st = apply_rule(w, s, r_out, r_in);
@@ -209,6 +250,9 @@ lrp_status lrp_graph_results(lrp_ctx *ctx, lrp_graph *g)
   g->value = lrp_arena_alloc(&g->arena, n * sizeof *g->value);
   g->sum = lrp_arena_alloc(&g->arena, n * sizeof *g->sum);
   g->ledger = lrp_arena_alloc(&g->arena, cells);
+  for (int32_t i = 0; i < g->n_edge; i++)
+    if (!(g->edge[i].sum = lrp_arena_alloc(&g->arena, n * sizeof *g->edge[i].sum)))
+      return lrp_nomem(ctx, "results");
   if (!g->out_view || !g->result_tensor || !g->value || !g->sum || !g->ledger)
     return lrp_nomem(ctx, "results");
   return LRP_OK;
@@ -238,6 +282,7 @@ static lrp_status place_seed(walk *w, const lrp_tensor *seed)
   memcpy(e->r, seed->data, bytes);
   memset(g->value, 0, (size_t)g->batch * sizeof *g->value);
   lrp_sum_samples(&e->t, e->r, g->batch, g->value);
+  memcpy(e->sum, g->value, (size_t)g->batch * sizeof *e->sum);
   return LRP_OK;
 }
 
@@ -273,7 +318,8 @@ static lrp_status results(walk *w)
         return lrp_fail(w->ctx, LRP_E_NUMERIC,
                         "relevance of input \"%s\" is not finite at element %lld", e->name,
                         (long long)k);
-    if (e->r) lrp_sum_samples(&e->t, e->r, g->batch, g->sum);
+    for (int64_t k = 0; e->r && k < g->batch; k++)
+      g->sum[k] += e->sum[k];
   }
   if (w->at >= 0) {
     g->at_tensor = g->edge[w->at].t;
@@ -300,8 +346,9 @@ lrp_status lrp_graph_relprop(lrp_ctx *ctx, lrp_graph *g, const lrp_tensor *seed,
   w.in = lrp_arena_alloc(&ctx->scratch, n);
   w.stab = lrp_arena_alloc(&ctx->scratch, n);
   w.gate = lrp_arena_alloc(&ctx->scratch, n);
+  w.part = lrp_arena_alloc(&ctx->scratch, n);
   lrp_status st = !g->ran ? lrp_fail(ctx, LRP_E_ARG, "relevance needs a forward pass first")
-                  : w.in && w.stab && w.gate ? find_at(ctx, g, at, &w.at)
+                  : w.in && w.stab && w.gate && w.part ? find_at(ctx, g, at, &w.at)
                                              : lrp_nomem(ctx, "relevance");
   forget_relevance(g);
   memset(g->ledger, 0, (size_t)g->n_order * (size_t)g->batch * sizeof *g->ledger);

@@ -5,6 +5,7 @@
  * with its two parts. */
 #include "table.h"
 #include "params.h"
+#include "sweep.h"
 #include <math.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ typedef struct table_run {
   const lrp_table *table;
   int64_t n_out; /* elements of output 0 */
   double degree;
+  bool begun; /* r_in holds something; before, it is of any content */
   pass_run run[8];
 } table_run;
 
@@ -31,7 +33,7 @@ static lrp_status reals(lrp_ctx *ctx, int64_t n, lrp_real **out)
 {
   size_t bytes;
   if (!lrp_mul_size((size_t)n, sizeof **out, &bytes) ||
-      !(*out = lrp_arena_alloc(&ctx->scratch, bytes + 64)))
+      !(*out = lrp_arena_raw(&ctx->scratch, bytes + 64)))
     return lrp_nomem(ctx, "a rule");
   return LRP_OK;
 }
@@ -236,59 +238,35 @@ static lrp_status forward_pass(table_run *t, pass_run *r)
 
 /* ---- a group: gate, denominator, quotient ---- */
 
-/* coef * gate(z) * R; false: nothing is left of it. */
-bool lrp_table_gate(const lrp_site *site, const lrp_group *g, lrp_real *out)
-{
-  const lrp_real *z = lrp_reals(&site->call->out[0]), *r = lrp_reals(&site->r_out[0]);
-  const lrp_real coef = (lrp_real)g->coef;
-  const int64_t n = lrp_count(&site->call->out[0]);
-  bool some = false;
-  for (int64_t i = 0; i < n; i++) {
-    const bool pass = g->gate == LRP_GATE_ALL || (g->gate == LRP_GATE_POS ? z[i] > 0 : z[i] < 0);
-    out[i] = pass ? coef * r[i] : 0;
-    some = some || out[i] != 0;
-  }
-  return some;
-}
-
 /* d = degree * sum of den_p z_p over the group's passes. */
-static lrp_status denominator(table_run *t, uint32_t group, lrp_real *d)
+static lrp_status denominator(table_run *t, uint32_t group, lrp_division *q)
 {
-  memset(d, 0, (size_t)t->n_out * sizeof *d);
   for (uint32_t p = 0; p < t->table->n_pass; p++) {
     pass_run *r = &t->run[p];
     if (r->pass->group != group || r->pass->den == 0) continue;
     const lrp_status st = forward_pass(t, r);
     if (st) return st;
-    const lrp_real f = (lrp_real)(r->pass->den * t->degree);
-    const int64_t n = t->n_out;
-    const lrp_real *z = r->z;
-    if (z)
-#pragma omp parallel for simd if (n > 65536)
-      for (int64_t i = 0; i < n; i++)
-        d[i] += f * z[i];
+    if (!r->z) continue;
+    q->factor[q->n_term] = (lrp_real)(r->pass->den * t->degree);
+    q->term[q->n_term++] = r->z;
   }
   return LRP_OK;
 }
 
-/* s = Rg / stab(d); eps in units of the sample's root mean square under norm_scale.  Loss to the
- * stabiliser booked. */
-void lrp_table_quotient(const lrp_site *site, const lrp_table *table, const lrp_real *rg,
-                        const lrp_real *d, lrp_real *s, lrp_loss *loss)
+void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_division *q, lrp_real *s,
+                        lrp_loss *loss)
 {
   const lrp_tensor *out = &site->call->out[0];
   const int64_t n = out->rank ? out->shape[0] : 1, m = n ? lrp_count(out) / n : 0;
+  q->z = lrp_reals(out);
+  q->r = lrp_reals(&site->r_out[0]);
+  q->stab = table->stab;
+  q->eps = table->eps;
   for (int64_t k = 0; k < n; k++) {
-    double eps = table->eps, square = 0;
-    for (int64_t i = k * m; table->norm_scale && i < (k + 1) * m; i++)
-      square += (double)d[i] * (double)d[i];
-    if (table->norm_scale && m) eps *= sqrt(square / (double)m);
-    lrp_the_host.divide(rg + k * m, d + k * m, m, table->stab, eps, s + k * m);
     double lost = 0, given = 0;
-    for (int64_t i = k * m; loss && i < (k + 1) * m; i++) {
-      lost += (double)rg[i] - (double)s[i] * (double)d[i];
-      given += (double)rg[i];
-    }
+    if (table->norm_scale && m)
+      q->eps = table->eps * sqrt(lrp_division_square(q, k * m, (k + 1) * m) / (double)m);
+    lrp_divide_sum(q, k * m, (k + 1) * m, s, &lost, &given);
     const int64_t sample = loss ? k * loss->n / n : 0;
     if (loss) loss->stab[sample] += lost;
     if (loss) loss->gate[sample] -= given;
@@ -361,18 +339,41 @@ static lrp_status pull_whole(table_run *t, pass_run *r, const lrp_tensor *s, boo
   return st;
 }
 
-static void accumulate(const table_run *t, const pass_run *r)
+/* r_in = or += red * x * bar; an input that gets nothing is zero. */
+static void accumulate(table_run *t, const pass_run *r)
 {
-  const double red = r->pass->red;
   for (uint32_t k = 0; k < t->site->call->n_in && k < MAX_IN; k++) {
-    lrp_real *out = t->site->r_in[k].data;
+    lrp_tensor *to = &t->site->r_in[k];
     const lrp_real *bar = r->bar[k], *x = r->in[k].data;
-    if (!out || !bar || !x) continue;
-    const int64_t n = lrp_count(&t->site->r_in[k]);
-#pragma omp parallel for simd if (n > 65536)
-    for (int64_t i = 0; i < n; i++) /* x = -inf is a mask: only where something came back */
-      out[i] += bar[i] != 0 ? (lrp_real)red * x[i] * bar[i] : 0;
+    if (!to->data) continue;
+    const int64_t n = lrp_count(to);
+    if (bar && x)
+      lrp_multiply((lrp_real)r->pass->red, x, bar, n, t->begun, lrp_reals(to));
+    else if (!t->begun)
+      memset(to->data, 0, (size_t)n * sizeof(lrp_real));
   }
+  t->begun = true;
+}
+
+static bool comes_back(const pass_run *r, uint32_t group)
+{
+  return r->pass->group == group && r->pass->red != 0 && !r->empty;
+}
+
+/* The first thing that comes back, where its group has nothing else: pulled into r_in itself. */
+static lrp_status pull_alone(table_run *t, pass_run *r, uint32_t group, const lrp_tensor *s,
+                             bool *done)
+{
+  const lrp_site *site = t->site;
+  *done = !t->begun;
+  for (uint32_t p = 0; p < t->table->n_pass; p++)
+    *done = *done && (&t->run[p] == r || !comes_back(&t->run[p], group));
+  for (uint32_t k = 0; *done && k < site->call->n_in; k++) {
+    r->bar[k] = lrp_reals(&site->r_in[k]);
+    if (r->bar[k] && !lrp_writes_bar(site->type))
+      memset(r->bar[k], 0, (size_t)lrp_count(&site->r_in[k]) * sizeof(lrp_real));
+  }
+  return *done ? site->type->vjp(&lrp_the_host, t->ctx, site->inst, r->call, s, site->r_in) : LRP_OK;
 }
 
 static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s)
@@ -380,28 +381,28 @@ static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s)
   lrp_status st = LRP_OK;
   for (uint32_t p = 0; !st && p < t->table->n_pass; p++) {
     pass_run *r = &t->run[p];
-    if (r->pass->group != group || r->pass->red == 0 || r->empty) continue;
+    if (!comes_back(r, group)) continue;
     bool done = r->pulled || pulled_by_another(t, r);
     if (!done) st = pull_whole(t, r, s, &done);
+    if (!st && !done) st = pull_alone(t, r, group, s, &done);
     if (!st && !done) st = pull(t, r, s);
     if (!st) accumulate(t, r);
   }
   return st;
 }
 
-static lrp_status group_eval(table_run *t, uint32_t group, lrp_real *rg, lrp_loss *loss)
+static lrp_status group_eval(table_run *t, uint32_t group, lrp_loss *loss)
 {
   lrp_ctx *ctx = t->ctx;
-  lrp_real *d;
   lrp_tensor s[MAX_IN] = {{0}};
-  lrp_status st = reals(ctx, t->n_out, &d);
-  if (!st) st = lrp_the_host.scratch(ctx, &t->site->r_out[0], &s[0]);
+  lrp_division q = {.group = &t->table->group[group]};
+  lrp_status st = lrp_scratch_raw(ctx, &t->site->r_out[0], &s[0]);
   for (uint32_t p = 0; !st && p < t->table->n_pass; p++)
     if (t->run[p].pass->group == group && t->run[p].pass->den == 0 && t->run[p].pass->red != 0)
       st = forward_pass(t, &t->run[p]); /* pulled back only: the layer may need what it saves */
-  if (!st) st = denominator(t, group, d);
+  if (!st) st = denominator(t, group, &q);
   if (st) return st;
-  lrp_table_quotient(t->site, t->table, rg, d, lrp_reals(&s[0]), loss);
+  lrp_table_quotient(t->site, t->table, &q, lrp_reals(&s[0]), loss);
   return group_back(t, group, s);
 }
 
@@ -429,9 +430,12 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
                         table->pass[p].group, table->n_group);
     if (!st) st = pass_params(&t, &t.run[p]);
   }
-  lrp_real *rg;
-  if (!st) st = reals(ctx, t.n_out, &rg);
   for (uint32_t g = 0; !st && g < table->n_group; g++)
-    if (lrp_table_gate(site, &table->group[g], rg)) st = group_eval(&t, g, rg, loss);
+    if (lrp_gate_some(&table->group[g], lrp_reals(&site->call->out[0]), lrp_reals(&site->r_out[0]),
+                      t.n_out))
+      st = group_eval(&t, g, loss);
+  for (uint32_t k = 0; !st && !t.begun && k < site->call->n_in; k++)
+    if (site->r_in[k].data)
+      memset(site->r_in[k].data, 0, (size_t)lrp_count(&site->r_in[k]) * sizeof(lrp_real));
   return st;
 }

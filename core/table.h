@@ -2,19 +2,19 @@
 #ifndef LRP_TABLE_H
 #define LRP_TABLE_H
 #include "graph.h"
+#include "sweep.h"
 
 /* What a site lost, for each of n samples.  gate starts as the relevance given; a table takes off what its groups pass on. */
 typedef struct lrp_loss {
   int64_t n;
   double *stab, *gate;
 } lrp_loss;
-/* loss may be NULL. */
+/* r_in is written as a whole, whatever it held.  loss may be NULL. */
 lrp_status lrp_table_eval(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
-/* Parts of it, shared with table_paired.c: out = coef * gate(z) * R of a group, false where nothing is left; s = rg / stab(d),
- * what the stabiliser takes booked. */
-bool lrp_table_gate(const lrp_site *, const lrp_group *, lrp_real *out);
-void lrp_table_quotient(const lrp_site *, const lrp_table *, const lrp_real *rg, const lrp_real *d, lrp_real *s, lrp_loss *loss);
+/* Part of it, shared with table_paired.c: s = g / stab(d) of a group, whose terms q names; what the stabiliser takes is
+ * booked. */
+void lrp_table_quotient(const lrp_site *, const lrp_table *, lrp_division *q, lrp_real *s, lrp_loss *);
 /* table_paired.c: the same result by half the products, for tables and layers where that is safe. */
 bool lrp_table_is_paired(const lrp_site *, const lrp_table *);
 lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);

@@ -97,7 +97,7 @@ static lrp_status denominator(lrp_ctx *ctx, const lrp_site *site, const pair *p,
 
 static lrp_status absolute_input(lrp_ctx *ctx, const lrp_tensor *x, lrp_tensor *out)
 {
-  const lrp_status st = lrp_the_host.scratch(ctx, x, out);
+  const lrp_status st = lrp_scratch_raw(ctx, x, out);
   const int64_t n = lrp_count(x);
   const lrp_real *v = lrp_reals(x);
   lrp_real *to = st ? NULL : lrp_reals(out);
@@ -108,24 +108,22 @@ static lrp_status absolute_input(lrp_ctx *ctx, const lrp_tensor *x, lrp_tensor *
   return st;
 }
 
-/* r_in += x . W^T bar, for one of the two maps. */
+/* r_in = or += x . W^T bar, for one of the two maps. */
 static lrp_status give(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
-                       const lrp_tensor *s)
+                       const lrp_tensor *s, bool add)
 {
   const lrp_tensor *bar;
   const lrp_status st = lrp_the_host.vjp(ctx, site, call, s, &bar);
   lrp_real *to = lrp_reals(&site->r_in[0]);
   const lrp_real *x = lrp_reals(&call->in[0]), *b = st ? NULL : lrp_reals(&bar[0]);
   const int64_t n = lrp_count(&site->r_in[0]);
-#pragma omp parallel for simd if (n > 65536)
-  for (int64_t i = 0; i < (b ? n : 0); i++)
-    to[i] += b[i] != 0 ? x[i] * b[i] : 0;
+  if (b) lrp_multiply(1, x, b, n, add, to);
   return st;
 }
 
 typedef struct sums { /* over the groups: alpha s, beta s */
   lrp_tensor u, v, s;
-  lrp_real *rg, *d;
+  lrp_real *d;
   bool some;
 } sums;
 
@@ -133,10 +131,13 @@ static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
                             const lrp_real *a, sums *q, lrp_loss *loss)
 {
   pair p;
-  if (!pair_of(t, g, &p) || !lrp_table_gate(site, &t->group[g], q->rg)) return LRP_OK;
+  lrp_division division = {.group = &t->group[g], .n_term = 1, .factor = {1}, .term = {q->d}};
+  if (!pair_of(t, g, &p) || !lrp_gate_some(&t->group[g], lrp_reals(&site->call->out[0]),
+                                           lrp_reals(&site->r_out[0]), lrp_count(&q->s)))
+    return LRP_OK;
   const lrp_status st = denominator(ctx, site, &p, a, q->d);
   if (st) return st;
-  lrp_table_quotient(site, t, q->rg, q->d, lrp_reals(&q->s), loss);
+  lrp_table_quotient(site, t, &division, lrp_reals(&q->s), loss);
   const lrp_real *s = lrp_reals(&q->s);
   lrp_real *u = lrp_reals(&q->u), *v = lrp_reals(&q->v);
   const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
@@ -164,14 +165,14 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   if (!st) st = lrp_the_host.forward(ctx, site, &x, param, &a);
   if (!st) st = lrp_the_host.scratch(ctx, out, &q.u);
   if (!st) st = lrp_the_host.scratch(ctx, out, &q.v);
-  if (!st) st = lrp_the_host.scratch(ctx, out, &q.s);
-  if (!st) st = lrp_the_host.scratch(ctx, out, &tmp);
-  q.rg = st ? NULL : lrp_reals(&tmp);
-  if (!st) st = lrp_the_host.scratch(ctx, out, &tmp);
+  if (!st) st = lrp_scratch_raw(ctx, out, &q.s);
+  if (!st) st = lrp_scratch_raw(ctx, out, &tmp);
   q.d = st ? NULL : lrp_reals(&tmp);
   for (uint32_t g = 0; !st && g < t->n_group; g++)
     st = add_group(ctx, site, t, g, lrp_reals(&a->out[0]), &q, loss);
-  if (!st && q.some) st = give(ctx, site, site->call, &q.u);
-  if (!st && q.some) st = give(ctx, site, a, &q.v);
+  if (!st && q.some) st = give(ctx, site, site->call, &q.u, false);
+  if (!st && q.some) st = give(ctx, site, a, &q.v, true);
+  if (!st && !q.some)
+    memset(site->r_in[0].data, 0, (size_t)lrp_count(&site->r_in[0]) * sizeof(lrp_real));
   return st;
 }

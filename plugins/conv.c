@@ -127,6 +127,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   const lrp_tensor *w = param_of(call, 0);
   lrp_conv g;
   int64_t out[WINDOW_AXES];
+  if (!out_bar[0].data || !w) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data || !w) return LRP_OK;
   const lrp_status st = geometry(h, ctx, inst, &call->in[0], w, &g, out);
   return st ? st : h->conv_vjp(ctx, &g, w, &out_bar[0], &in_bar[0]);
@@ -224,7 +225,8 @@ static const lrp_layer_type conv_type = {
     .forward = forward,
     .vjp = vjp,
     .fold = fold,
-    .patterns = patterns};
+    .patterns = patterns,
+    .writes = LRP_WRITES_BAR};
 static const lrp_layer_type *const layers[] = {&conv_type, NULL};
 LRP_PLUGIN(layer_conv, "conv", "1.0", "MIT", "convolution over 1 to 3 spatial axes", layers, NULL,
            NULL);

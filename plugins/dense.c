@@ -128,6 +128,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
 {
   const dense *d = inst;
   const lrp_tensor *w = param_of(call, 0);
+  if (!out_bar[0].data || !w) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data || !w) return LRP_OK;
   const lrp_tensor y_bar = rows_of(&out_bar[0]);
   lrp_tensor x_bar = rows_of(&in_bar[0]);
@@ -207,7 +208,8 @@ static const lrp_layer_type dense_type = {.struct_size = sizeof dense_type,
                                           .infer = infer,
                                           .forward = forward,
                                           .vjp = vjp,
-                                          .fold = fold};
+                                          .fold = fold,
+                                          .writes = LRP_WRITES_BAR};
 static const lrp_layer_type *const layers[] = {&dense_type, NULL};
 LRP_PLUGIN(layer_dense, "dense", "1.0", "MIT", "dense layers: Gemm, and MatMul with a constant",
            layers, NULL, NULL);

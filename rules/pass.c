@@ -19,5 +19,5 @@ static const lrp_rule PASS =
     RULE(.kinds = KIND(ELEMENTWISE) | KIND(NORM) | KIND(SOFTMAX) | KIND(RESHAPE), .name = "pass",
          .doc = "relevance unchanged: activations, normalisations",
          .cite = "zennit 1.0.0, rules.Pass; Bach et al. 2015, PLOS ONE 10(7)", .formula = "R' = R",
-         .relprop = relprop);
+         .relprop = relprop, .unchanged = 1);
 RULE_MODULE(pass, "relevance unchanged", &PASS);

@@ -1,6 +1,8 @@
 /* test_core.c - arena, messages, sizes and shapes. */
 #include "core.h"
+#include "sweep.h"
 #include "test.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +51,82 @@ START_TEST(arena_refuses_impossible_sizes)
   ck_assert_ptr_null(lrp_arena_text(&a, "", SIZE_MAX));
   ck_assert_ptr_nonnull(lrp_arena_alloc(&a, 0));
   lrp_arena_free(&a);
+}
+END_TEST
+
+/* ---- element-wise steps of rules ---- */
+
+enum { SWEPT = 70001 }; /* more than one piece, the last one not full */
+
+static lrp_real *swept(unsigned seed)
+{
+  lrp_real *v = malloc(SWEPT * sizeof *v);
+  ck_assert_ptr_nonnull(v);
+  for (int64_t i = 0; i < SWEPT; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    v[i] = seed >> 30 ? (lrp_real)((double)(seed >> 8) / 8388608 - 1) : 0; /* a quarter are zero */
+  }
+  return v;
+}
+
+START_TEST(quotient_in_one_sweep_is_gate_division_and_sums_done_apart)
+{
+  lrp_real *z = swept(1), *r = swept(2), *a = swept(3), *b = swept(4), *s = swept(5), *old = swept(6);
+  for (uint32_t k = 0; k < 12; k++) {
+    const lrp_group g = {.coef = 2, .gate = k % 3};
+    const lrp_division q = {.group = &g, .z = z, .r = r, .n_term = 2, .factor = {(lrp_real)0.5, 3},
+                            .term = {a, b}, .stab = k / 3, .eps = 0.25};
+    double lost = 0, given = 0, want_lost = 0, want_given = 0;
+    lrp_divide_sum(&q, 0, SWEPT, s, &lost, &given);
+    for (int64_t i = 0; i < SWEPT; i++) {
+      const bool pass = !g.gate || (g.gate == LRP_GATE_POS ? z[i] > 0 : z[i] < 0);
+      const lrp_real n = pass ? 2 * r[i] : 0, d = (lrp_real)0.5 * a[i] + 3 * b[i];
+      lrp_the_host.divide(&n, &d, 1, k / 3, 0.25, old);
+      ck_assert_double_eq_tol((double)s[i], (double)old[0], 1e-5 * (1 + fabs((double)old[0])));
+      want_lost += (double)n - (double)old[0] * (double)d;
+      want_given += (double)n;
+    }
+    ck_assert_double_eq_tol(given, want_given, 1e-6);
+    ck_assert_double_eq_tol(lost, want_lost, 0.05);
+  }
+  free(z), free(r), free(a), free(b), free(s), free(old);
+}
+END_TEST
+
+START_TEST(sums_have_the_same_bits_with_one_and_two_threads)
+{
+  lrp_real *v = swept(7);
+  lrp_set_threads(1);
+  const double one = lrp_sum(v, SWEPT);
+  lrp_set_threads(2);
+  const double two = lrp_sum(v, SWEPT);
+  lrp_set_threads(0);
+  ck_assert_mem_eq(&one, &two, sizeof one);
+  ck_assert_double_ne(one, 0);
+  free(v);
+}
+END_TEST
+
+START_TEST(a_gate_sees_relevance_only_on_its_side)
+{
+  const lrp_real z[] = {1, -1, 0}, r[] = {0, 3, 5};
+  const lrp_group all = {.coef = 1}, up = {.coef = 1, .gate = LRP_GATE_POS},
+                  down = {.coef = 1, .gate = LRP_GATE_NEG}, none = {.coef = 0};
+  ck_assert(lrp_gate_some(&all, z, r, 3));
+  ck_assert(!lrp_gate_some(&up, z, r, 3));
+  ck_assert(lrp_gate_some(&down, z, r, 3));
+  ck_assert(!lrp_gate_some(&none, z, r, 3));
+}
+END_TEST
+
+START_TEST(a_masked_input_gets_nothing_where_nothing_comes_back)
+{
+  const lrp_real x[] = {-(lrp_real)INFINITY, 2}, bar[] = {0, 3};
+  lrp_real out[] = {(lrp_real)NAN, (lrp_real)NAN};
+  lrp_multiply(2, x, bar, 2, false, out); /* whatever was there before */
+  ck_assert(out[0] == 0 && out[1] == 12);
+  lrp_multiply(1, x, bar, 2, true, out);
+  ck_assert(out[0] == 0 && out[1] == 18);
 }
 END_TEST
 
@@ -170,6 +248,10 @@ Suite *suite_core(void)
   tcase_add_test(t, arena_memory_is_zeroed_and_aligned_even_when_reused);
   tcase_add_test(t, arena_release_gives_back_what_came_after_the_mark_only);
   tcase_add_test(t, arena_refuses_impossible_sizes);
+  tcase_add_test(t, quotient_in_one_sweep_is_gate_division_and_sums_done_apart);
+  tcase_add_test(t, sums_have_the_same_bits_with_one_and_two_threads);
+  tcase_add_test(t, a_gate_sees_relevance_only_on_its_side);
+  tcase_add_test(t, a_masked_input_gets_nothing_where_nothing_comes_back);
   tcase_add_test(t, message_may_contain_the_message_before_it);
   tcase_add_test(t, message_that_is_too_long_is_cut_at_a_character);
   tcase_add_test(t, warnings_go_to_whoever_listens);

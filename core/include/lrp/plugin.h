@@ -13,6 +13,7 @@
  *
  * History: 1.0 first release.
  *          1.1 lrp_rule.note.
+ *          1.2 lrp_layer_type.writes, lrp_rule.unchanged.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -24,7 +25,7 @@ extern "C" {
 
 #define LRP_ABI_MAGIC 0x4c525031u /* "LRP1" */
 #define LRP_ABI_MAJOR 1u
-#define LRP_ABI_MINOR 1u
+#define LRP_ABI_MINOR 2u
 #define LRP_MAX_RANK 8
 
 #ifdef LRP_REAL_DOUBLE
@@ -166,6 +167,7 @@ typedef struct lrp_pattern { /* frozen layout */
   const void *reserved;
 } lrp_pattern;
 
+enum { LRP_WRITES_BAR = 1 };
 typedef struct lrp_layer_type lrp_layer_type;
 typedef struct lrp_rule lrp_rule;
 
@@ -222,6 +224,8 @@ struct lrp_layer_type {
                      const lrp_tensor *shift, lrp_tensor *param);
   lrp_status (*route)(const lrp_host *, lrp_ctx *, const lrp_site *);
   const lrp_pattern *patterns;     /* other forms of this layer in files; ends with form NULL; may be NULL */
+  uint32_t writes, pad;            /* since 1.2: LRP_WRITES_BAR: vjp writes every element of each in_bar that is wanted, so that the
+                                      host need not zero them */
 };
 
 /* ---- rules ----
@@ -268,6 +272,8 @@ struct lrp_rule {
   void (*table)(const lrp_value *args, lrp_table *out);                    /* one of the two is given; *out is zeroed, */
   lrp_status (*relprop)(const lrp_host *, lrp_ctx *, const lrp_value *args, const lrp_site *); /* struct_size set */
   const char *note;                /* since 1.1: where toolkits differ, or are wrong; may be NULL */
+  uint32_t unchanged, pad;         /* since 1.2: 1: R' = R wherever one input and one output of equal size carry relevance: the host
+                                      may hand the buffer on instead of calling relprop */
 };
 
 /* ---- what the host offers ---- */

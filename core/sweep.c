@@ -1,0 +1,178 @@
+/* sweep.c - the element-wise steps of rules.  Each walks its tensors once, in blocks that stay in
+ * the first-level cache: gate, denominator, stabilised quotient and what the ledger books of it are
+ * one pass over memory, not five. */
+#include "sweep.h"
+#include <math.h>
+#include <string.h>
+
+enum {
+  BLOCK = 512,    /* elements worked on at once */
+  PIECE = 8192,   /* elements of one partial sum, at least */
+  PIECES = 64,    /* partial sums of a call, at most */
+  PARALLEL = 65536
+};
+
+/* Pieces depend on n alone, never on the number of threads. */
+static int64_t piece_size(int64_t n)
+{
+  const int64_t size = (n + PIECES - 1) / PIECES;
+  return size < PIECE ? PIECE : (size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+static double total(const double *part, int64_t n)
+{
+  double s = 0;
+  for (int64_t i = 0; i < n; i++)
+    s += part[i];
+  return s;
+}
+
+static double sum_piece(const lrp_real *v, int64_t n)
+{
+  double s = 0;
+#pragma omp simd reduction(+ : s)
+  for (int64_t i = 0; i < n; i++)
+    s += (double)v[i];
+  return s;
+}
+
+double lrp_sum(const lrp_real *v, int64_t n)
+{
+  const int64_t size = piece_size(n), pieces = (n + size - 1) / size;
+  double part[PIECES + 1] = {0};
+#pragma omp parallel for if (n > PARALLEL)
+  for (int64_t k = 0; k < pieces; k++)
+    part[k] = sum_piece(v + k * size, least(size, n - k * size));
+  return total(part, pieces);
+}
+
+/* ---- a group's quotient ---- */
+
+bool lrp_gate_some(const lrp_group *g, const lrp_real *z, const lrp_real *r, int64_t n)
+{
+  for (int64_t i = 0; g->coef != 0 && i < n; i++)
+    if (r[i] != 0 && (g->gate == LRP_GATE_ALL || (g->gate == LRP_GATE_POS ? z[i] > 0 : z[i] < 0)))
+      return true;
+  return false;
+}
+
+static void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)
+{
+  const lrp_real *r = q->r + at, *z = q->z + at, coef = (lrp_real)q->group->coef;
+  switch (q->group->gate) {
+  case LRP_GATE_ALL:
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      g[i] = coef * r[i];
+    return;
+  case LRP_GATE_POS:
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      g[i] = z[i] > 0 ? coef * r[i] : 0;
+    return;
+  default:
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      g[i] = z[i] < 0 ? coef * r[i] : 0;
+  }
+}
+
+static void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *d)
+{
+  if (!q->n_term) memset(d, 0, (size_t)n * sizeof *d);
+  for (int32_t t = 0; t < q->n_term; t++) {
+    const lrp_real f = q->factor[t], *z = q->term[t] + at;
+    if (t == 0)
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        d[i] = f * z[i];
+    else
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        d[i] += f * z[i];
+  }
+}
+
+/* One block: what is lost and given is added to sum[0] and sum[1]. */
+static void block(const lrp_division *q, int64_t at, int64_t n, lrp_real *s, double *sum)
+{
+  lrp_real g[BLOCK], d[BLOCK];
+  const lrp_real e = (lrp_real)q->eps;
+  gated(q, at, n, g);
+  denominator(q, at, n, d);
+  if (q->stab == LRP_STAB_ADD)
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      const lrp_real v = g[i] / (d[i] + (d[i] < 0 ? -e : e));
+      s[i] = g[i] == 0 ? 0 : v;
+    }
+  else
+    lrp_the_host.divide(g, d, n, q->stab, q->eps, s);
+  double lost = 0, given = 0;
+#pragma omp simd reduction(+ : lost, given)
+  for (int64_t i = 0; i < n; i++) {
+    lost += (double)g[i] - (double)s[i] * (double)d[i];
+    given += (double)g[i];
+  }
+  sum[0] += lost;
+  sum[1] += given;
+}
+
+void lrp_divide_sum(const lrp_division *q, int64_t begin, int64_t end, lrp_real *s, double *lost,
+                    double *given)
+{
+  const int64_t n = end - begin, size = piece_size(n), pieces = (n + size - 1) / size;
+  double part[2][PIECES + 1] = {{0}};
+#pragma omp parallel for if (n > PARALLEL)
+  for (int64_t k = 0; k < pieces; k++) {
+    double sum[2] = {0, 0};
+    const int64_t stop = least(begin + (k + 1) * size, end);
+    for (int64_t at = begin + k * size; at < stop; at += BLOCK)
+      block(q, at, least(BLOCK, stop - at), s + at, sum);
+    part[0][k] = sum[0];
+    part[1][k] = sum[1];
+  }
+  if (lost) *lost += total(part[0], pieces);
+  if (given) *given += total(part[1], pieces);
+}
+
+double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)
+{
+  const int64_t n = end - begin, size = piece_size(n), pieces = (n + size - 1) / size;
+  double part[PIECES + 1] = {0};
+#pragma omp parallel for if (n > PARALLEL)
+  for (int64_t k = 0; k < pieces; k++) {
+    const int64_t stop = least(begin + (k + 1) * size, end);
+    double sum = 0;
+    for (int64_t at = begin + k * size; at < stop; at += BLOCK) {
+      lrp_real d[BLOCK];
+      const int64_t m = least(BLOCK, stop - at);
+      denominator(q, at, m, d);
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = 0; i < m; i++)
+        sum += (double)d[i] * (double)d[i];
+    }
+    part[k] = sum;
+  }
+  return total(part, pieces);
+}
+
+/* ---- what comes back, times the input ---- */
+
+void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
+                  lrp_real *out)
+{
+  if (add)
+#pragma omp parallel for simd if (parallel : n > PARALLEL)
+    for (int64_t i = 0; i < n; i++)
+      out[i] += bar[i] != 0 ? factor * x[i] * bar[i] : 0;
+  else
+#pragma omp parallel for simd if (parallel : n > PARALLEL)
+    for (int64_t i = 0; i < n; i++)
+      out[i] = bar[i] != 0 ? factor * x[i] * bar[i] : 0;
+}
