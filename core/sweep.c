@@ -101,18 +101,20 @@ static void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *
 /* One block: what is lost and given is added to sum[0] and sum[1]. */
 static void block(const lrp_division *q, int64_t at, int64_t n, lrp_real *s, double *sum)
 {
-  lrp_real g[BLOCK], d[BLOCK];
+  lrp_real g[BLOCK], d[BLOCK], v[BLOCK];
   const lrp_real e = (lrp_real)q->eps;
   gated(q, at, n, g);
   denominator(q, at, n, d);
-  if (q->stab == LRP_STAB_ADD)
+  if (q->stab == LRP_STAB_ADD) { /* two loops: compilers make one with a branch out of it, without vectors */
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      const lrp_real v = g[i] / (d[i] + (d[i] < 0 ? -e : e));
-      s[i] = g[i] == 0 ? 0 : v;
-    }
-  else
+    for (int64_t i = 0; i < n; i++)
+      v[i] = g[i] / (d[i] + (d[i] < 0 ? -e : e));
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      s[i] = g[i] == 0 ? 0 : v[i];
+  } else {
     lrp_the_host.divide(g, d, n, q->stab, q->eps, s);
+  }
   double lost = 0, given = 0;
 #pragma omp simd reduction(+ : lost, given)
   for (int64_t i = 0; i < n; i++) {
@@ -164,15 +166,28 @@ double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)
 
 /* ---- what comes back, times the input ---- */
 
+/* Two loops for the same reason as above. */
+static void multiply_block(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n,
+                           bool add, lrp_real *out)
+{
+  lrp_real v[BLOCK];
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    v[i] = factor * x[i] * bar[i];
+  if (add)
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      out[i] += bar[i] != 0 ? v[i] : 0;
+  else
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      out[i] = bar[i] != 0 ? v[i] : 0;
+}
+
 void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
                   lrp_real *out)
 {
-  if (add)
-#pragma omp parallel for simd if (parallel : n > PARALLEL)
-    for (int64_t i = 0; i < n; i++)
-      out[i] += bar[i] != 0 ? factor * x[i] * bar[i] : 0;
-  else
-#pragma omp parallel for simd if (parallel : n > PARALLEL)
-    for (int64_t i = 0; i < n; i++)
-      out[i] = bar[i] != 0 ? factor * x[i] * bar[i] : 0;
+#pragma omp parallel for if (n > PARALLEL)
+  for (int64_t at = 0; at < n; at += BLOCK)
+    multiply_block(factor, x + at, bar + at, least(BLOCK, n - at), add, out + at);
 }

@@ -64,7 +64,7 @@ static void fill_sign(const lrp_tensor *x, bool positive, lrp_real *out)
 {
   const lrp_real *v = lrp_reals(x);
   const int64_t n = lrp_count(x);
-#pragma omp parallel for simd if (n > 65536)
+#pragma omp parallel for simd if (parallel : n > 65536)
   for (int64_t i = 0; i < n; i++)
     out[i] = positive == (v[i] > 0) ? v[i] : 0;
 }

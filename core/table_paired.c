@@ -82,7 +82,7 @@ static lrp_status denominator(lrp_ctx *ctx, const lrp_site *site, const pair *p,
   lrp_status st = step_params(ctx, site, p->pos, &pos);
   if (!st) st = step_params(ctx, site, p->neg, &neg);
   if (st) return st;
-#pragma omp parallel for simd if (n > 65536)
+#pragma omp parallel for simd if (parallel : n > 65536)
   for (int64_t i = 0; i < n; i++)
     d[i] = alpha * z[i] + beta * a[i];
   for (uint32_t k = 0; k < site->call->n_param; k++) {
@@ -101,7 +101,7 @@ static lrp_status absolute_input(lrp_ctx *ctx, const lrp_tensor *x, lrp_tensor *
   const int64_t n = lrp_count(x);
   const lrp_real *v = lrp_reals(x);
   lrp_real *to = st ? NULL : lrp_reals(out);
-#pragma omp parallel for simd if (n > 65536)
+#pragma omp parallel for simd if (parallel : n > 65536)
   for (int64_t i = 0; i < (to ? n : 0); i++)
     to[i] = v[i] < 0 ? -v[i] : v[i];
   out->flags = LRP_NONNEG;
@@ -142,7 +142,7 @@ static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
   lrp_real *u = lrp_reals(&q->u), *v = lrp_reals(&q->v);
   const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
   const int64_t n = lrp_count(&q->s);
-#pragma omp parallel for simd if (n > 65536)
+#pragma omp parallel for simd if (parallel : n > 65536)
   for (int64_t i = 0; i < n; i++) {
     u[i] += alpha * s[i];
     v[i] += beta * s[i];

@@ -88,7 +88,7 @@ static void add_bias(lrp_tensor *y, const lrp_tensor *b, double beta)
 static void scale_all(lrp_tensor *t, double factor)
 {
   const int64_t n = lrp_count(t);
-#pragma omp parallel for simd if (n > PARALLEL_MIN)
+#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++)
     lrp_reals(t)[i] = (lrp_real)(factor * (double)lrp_reals(t)[i]);
 }

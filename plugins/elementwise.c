@@ -81,7 +81,7 @@ static void scale_all(const lrp_tensor *t, double factor)
 {
   const int64_t n = lrp_count(t);
   lrp_real *v = lrp_reals(t);
-#pragma omp parallel for simd if (n > PARALLEL_MIN)
+#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++)
     v[i] = (lrp_real)(factor * (double)v[i]);
 }
@@ -103,13 +103,32 @@ static void sum_all(lrp_call *call, double factor)
       add_two(y, y, &in[i], (lrp_real)factor);
 }
 
+/* to = factor * from, element by element: a branch that was not repeated. */
+static void scale_copy(const lrp_tensor *from, double factor, const lrp_tensor *to)
+{
+  const int64_t n = lrp_count(to);
+  const lrp_real *v = lrp_reals(from);
+  lrp_real *out = lrp_reals(to);
+#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
+  for (int64_t i = 0; i < n; i++)
+    out[i] = (lrp_real)(factor * (double)v[i]);
+}
+
 static void pull_all(const lrp_call *call, double factor_0, double factor, const lrp_tensor *out_bar,
                      lrp_tensor *in_bar)
 {
-  for (uint32_t i = 0; out_bar[0].data && i < call->n_in; i++) {
+  for (uint32_t i = 0; i < call->n_in; i++) {
+    const double f = i ? factor : factor_0;
+    if (!in_bar[i].data)
+      continue;
+    if (out_bar[0].data && same_shape(&call->in[i], &call->out[0])) {
+      scale_copy(&out_bar[0], f, &in_bar[i]);
+      continue;
+    }
+    tensor_zero(&in_bar[i]);
     const strided w = strided_over(&call->out[0], &call->in[i], &call->out[0], NULL);
-    if (in_bar[i].data)
-      strided_sum(&w, i ? factor : factor_0, lrp_reals(&out_bar[0]), lrp_reals(&in_bar[i]));
+    if (out_bar[0].data)
+      strided_sum(&w, f, lrp_reals(&out_bar[0]), lrp_reals(&in_bar[i]));
   }
 }
 
@@ -254,7 +273,8 @@ static const lrp_layer_type add_type = {.struct_size = sizeof add_type,
                                         .operators = add_operators,
                                         .infer = add_infer,
                                         .forward = add_forward,
-                                        .vjp = add_vjp};
+                                        .vjp = add_vjp,
+                                        .writes = LRP_WRITES_BAR};
 static const lrp_layer_type sub_type = {.struct_size = sizeof sub_type,
                                         .kind = LRP_KIND_SUM,
                                         .layout = LRP_LAYOUT_ANY,
@@ -265,7 +285,8 @@ static const lrp_layer_type sub_type = {.struct_size = sizeof sub_type,
                                         .operators = sub_operators,
                                         .infer = sub_infer,
                                         .forward = sub_forward,
-                                        .vjp = sub_vjp};
+                                        .vjp = sub_vjp,
+                                        .writes = LRP_WRITES_BAR};
 static const lrp_layer_type mean_type = {.struct_size = sizeof mean_type,
                                          .kind = LRP_KIND_SUM,
                                          .layout = LRP_LAYOUT_ANY,
@@ -276,7 +297,8 @@ static const lrp_layer_type mean_type = {.struct_size = sizeof mean_type,
                                          .operators = mean_operators,
                                          .infer = mean_infer,
                                          .forward = mean_forward,
-                                         .vjp = mean_vjp};
+                                         .vjp = mean_vjp,
+                                         .writes = LRP_WRITES_BAR};
 static const lrp_layer_type where_type = {.struct_size = sizeof where_type,
                                           .kind = LRP_KIND_RESHAPE,
                                           .layout = LRP_LAYOUT_ANY,

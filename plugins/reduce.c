@@ -24,7 +24,7 @@ static lrp_status spread(const reduce *r, double factor, const lrp_call *call, c
   const int64_t n = lrp_count(&call->in[0]);
   lrp_real *x_bar = lrp_reals(&in_bar[0]);
   strided_copy_reals(&w, lrp_reals(&out_bar[0]), x_bar);
-#pragma omp parallel for simd if (n > PARALLEL_MIN)
+#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
   for (int64_t i = 0; i < n; i++)
     x_bar[i] = (lrp_real)(factor * (double)x_bar[i]);
   return LRP_OK;

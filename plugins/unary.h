@@ -70,8 +70,12 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     lrp_real *y = lrp_reals(&call->out[0]);                                                                   \
     const int64_t n = lrp_count(&call->out[0]);                                                               \
     (void)h, (void)ctx;                                                                                       \
-    _Pragma("omp parallel for simd if (n > PARALLEL_MIN)") for (int64_t i = 0; i < n; i++)                    \
-        y[i] = NAME##_f(x ? x[i] : 0, p);                                                                     \
+    if (x)                                                                                                    \
+      _Pragma("omp parallel for simd if (parallel : n > PARALLEL_MIN)") for (int64_t i = 0; i < n; i++)                  \
+          y[i] = NAME##_f(x[i], p);                                                                           \
+    else                                                                                                      \
+      for (int64_t i = 0; i < n; i++)                                                                         \
+        y[i] = NAME##_f(0, p);                                                                                \
     return LRP_OK;                                                                                            \
   }                                                                                                           \
   static lrp_status NAME##_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,       \
@@ -82,7 +86,7 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     lrp_real *x_bar = lrp_reals(&in_bar[0]);                                                                  \
     const int64_t n = x_bar && y_bar ? lrp_count(&in_bar[0]) : 0;                                             \
     (void)h, (void)ctx;                                                                                       \
-    _Pragma("omp parallel for simd if (n > PARALLEL_MIN)") for (int64_t i = 0; i < n; i++)                    \
+    _Pragma("omp parallel for simd if (parallel : n > PARALLEL_MIN)") for (int64_t i = 0; i < n; i++)                    \
         x_bar[i] = y_bar[i] == 0 ? 0 : NAME##_df(x ? x[i] : 0, p) * y_bar[i];                                 \
     return LRP_OK;                                                                                            \
   }
