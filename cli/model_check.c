@@ -49,7 +49,7 @@ static void canonizers(const lrp_graph *g, char *text)
     comma = ", ";
   }
   if (merged) {
-    add(text, "%smerge_affine (%lld)", comma, (long long)merged);
+    add(text, "%smerge_affine, merge_ahead (%lld)", comma, (long long)merged);
     comma = ", ";
   }
   if (lrp_graph_ends_in_softmax(g)) {

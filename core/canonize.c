@@ -2,6 +2,7 @@
  * with its pattern drawn above it; `--canonize none` leaves all out, a list names those wanted. */
 #include "fuse.h"
 #include "kernel.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,15 +82,20 @@ static lrp_status fold_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *before, lrp_st
   return st;
 }
 
-static void rewire(lrp_graph *g, int32_t before, lrp_step *s)
+static void note_merged(lrp_graph *g, lrp_step *b, const lrp_step *s)
 {
-  lrp_step *b = &g->step[before];
   const size_t n = strlen(b->note) + strlen(s->name) + 16;
   char *note = lrp_arena_alloc(&g->arena, n);
   if (note) {
     snprintf(note, n, "%s%s%s", b->note, b->note[0] ? ", " : "merged ", s->name);
     b->note = note;
   }
+}
+
+static void rewire(lrp_graph *g, int32_t before, lrp_step *s)
+{
+  lrp_step *b = &g->step[before];
+  note_merged(g, b, s);
   b->out[0] = s->out[0];
   b->out_t[0].flags = s->out_t[0].flags;
   g->edge[s->out[0]].step = before;
@@ -112,6 +118,116 @@ static lrp_status merge_affine(lrp_ctx *ctx, lrp_graph *g)
       lrp_fail_at(ctx, st, "merging node \"%s\" into \"%s\": ", s->name, g->step[before].name);
     else if (done)
       rewire(g, before, s);
+  }
+  return st;
+}
+
+/* ---- merge_ahead ----
+ *
+ *     x -> [layer with affine()] -> y -> [layer with absorb()] -> z      y read by nobody else
+ *  =>  x -> [layer, weights scaled, bias + what it gives on the shift] -> z
+ *
+ * Batch normalisation before a convolution or dense layer, also behind a ReLU and written as Mul and Add.  Zeros around a
+ * padded picture are not shifted, so near its borders the bias differs from place to place: it becomes a map (asked for in
+ * zennit's issue 165). */
+
+/* What the layer gives on the shift alone: its new bias, (C), or (1,spatial...,C) where it is no constant of the channel. */
+static lrp_status bias_ahead(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_tensor *shift,
+                             lrp_tensor *out)
+{
+  lrp_tensor x = s->in_t[0], y = s->out_t[0];
+  const int64_t c = shift->shape[0], d = y.shape[y.rank - 1];
+  x.flags = 0;
+  if (x.rank > 1) x.shape[0] = y.shape[0] = 1;
+  lrp_status st = lrp_the_host.scratch(ctx, &x, &x);
+  if (!st) st = lrp_the_host.scratch(ctx, &y, &y);
+  if (st) return st;
+  for (int64_t i = 0, n = lrp_count(&x); i < n; i++)
+    lrp_reals(&x)[i] = lrp_reals(shift)[i % c];
+  lrp_call call = s->call;
+  call.in = &x;
+  call.out = &y;
+  st = s->type->forward(&lrp_the_host, ctx, s->inst, &call);
+  bool flat = true;
+  const int64_t n = lrp_count(&y);
+  double most = 0;
+  for (int64_t i = 0; !st && i < n; i++)
+    most = fmax(most, fabs((double)lrp_reals(&y)[i]));
+  for (int64_t i = d; !st && i < n; i++)
+    flat = flat && fabs((double)lrp_reals(&y)[i] - (double)lrp_reals(&y)[i % d]) <= 1e-6 * most;
+  if (!st) st = vector(ctx, g, flat ? d : n, out);
+  if (!st && !flat) {
+    out->rank = y.rank;
+    memcpy(out->shape, y.shape, sizeof out->shape);
+  }
+  if (!st) memcpy(out->data, y.data, (size_t)(flat ? d : n) * sizeof(lrp_real));
+  return st;
+}
+
+static lrp_status absorb_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, lrp_step *next, bool *done)
+{
+  lrp_tensor scale, shift, bias, *old = next->param;
+  const lrp_tensor *x = &next->in_t[0];
+  const int64_t c = x->rank ? x->shape[x->rank - 1] : 1;
+  lrp_tensor *param = lrp_arena_alloc(&g->arena, (next->n_param + 1) * sizeof *param);
+  if (!param) return lrp_nomem(ctx, "merged parameters");
+  lrp_status st = vector(ctx, g, c, &scale);
+  if (!st) st = vector(ctx, g, c, &shift);
+  if (!st) {
+    lrp_step_bind(g, s);
+    st = s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, &scale, &shift);
+    if (st == LRP_E_UNSUPPORTED) return LRP_OK;
+  }
+  if (!st) st = new_params(ctx, g, next, next->out_t[0].shape[next->out_t[0].rank - 1], param);
+  if (st) return st;
+  lrp_step_bind(g, next);
+  st = next->type->absorb(&lrp_the_host, ctx, next->inst, &next->call, &scale, param);
+  if (!st) st = bias_ahead(ctx, g, next, &shift, &bias);
+  if (st) return st == LRP_E_UNSUPPORTED ? LRP_OK : st;
+  for (uint32_t i = 0; !st && i < next->n_param; i++) {
+    lrp_pack_free(&old[i]);
+    old[i] = next->type->param[i].role == LRP_PORT_BIAS ? bias : param[i];
+    if (old[i].data) st = lrp_pack_attach(ctx, &old[i]);
+  }
+  *done = !st;
+  return st;
+}
+
+static bool may_absorb(const lrp_graph *g, const lrp_step *s, const lrp_step *next)
+{
+  const lrp_layer_type *t = next->type;
+  bool bias = false;
+  for (const lrp_port *p = t->param; p && p->role; p++)
+    bias = bias || p->role == LRP_PORT_BIAS;
+  return !next->dead && LRP_HAS(lrp_layer_type, t, absorb) && t->absorb && bias &&
+         next->n_in == 1 && next->n_out == 1 && next->in[0] == s->out[0] &&
+         next->out_t[0].rank > 0 && readers(g, s->out[0]) == 1;
+}
+
+static lrp_status merge_ahead(lrp_ctx *ctx, lrp_graph *g)
+{
+  lrp_status st = LRP_OK;
+  for (int32_t k = g->n_order;
+       !st && k-- > 0;) { /* from the end, so that Mul, Add -> layer merge both */
+    lrp_step *s = &g->step[g->order[k]];
+    if (s->dead || !s->type->affine || s->n_in != 1 || s->n_out != 1 || s->in[0] < 0) continue;
+    for (int32_t i = k + 1; !st && i < g->n_order; i++) {
+      lrp_step *next = &g->step[g->order[i]];
+      bool done = false;
+      if (!may_absorb(g, s, next)) continue;
+      const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
+      st = absorb_into(ctx, g, s, next, &done);
+      lrp_arena_release(&ctx->scratch, mark);
+      if (st)
+        lrp_fail_at(ctx, st, "merging node \"%s\" into \"%s\": ", s->name, next->name);
+      else if (done) {
+        note_merged(g, next, s);
+        next->in[0] = s->in[0];
+        next->in_t[0].flags = g->edge[s->in[0]].t.flags;
+        s->dead = true;
+      }
+      break;
+    }
   }
   return st;
 }
@@ -195,7 +311,10 @@ static lrp_status final_softmax(lrp_ctx *ctx, lrp_graph *g)
 static const struct pass {
   const char *name;
   lrp_status (*run)(lrp_ctx *, lrp_graph *);
-} PASSES[] = {{"fuse", lrp_fuse}, {"merge_affine", merge_affine}, {"final_softmax", final_softmax}};
+} PASSES[] = {{"fuse", lrp_fuse},
+              {"merge_affine", merge_affine},
+              {"merge_ahead", merge_ahead},
+              {"final_softmax", final_softmax}};
 enum { N_PASS = sizeof PASSES / sizeof PASSES[0] };
 
 static bool listed(const char *list, const char *name)
@@ -216,7 +335,8 @@ static lrp_status check_list(lrp_ctx *ctx, const char *list)
     if (!known)
       return lrp_fail(
           ctx, LRP_E_ARG,
-          "canonizer \"%.*s\" is not known; all, none, fuse, merge_affine and final_softmax are",
+          "canonizer \"%.*s\" is not known; all, none, fuse, merge_affine, merge_ahead and "
+          "final_softmax are",
           (int)n, p);
     p += n + (p[n] == ',');
   }

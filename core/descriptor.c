@@ -187,7 +187,8 @@ static lrp_status check_patterns(const subject *s, const lrp_layer_type *t)
   for (size_t i = 0; p && p[i].form; i++) {
     if (i == MOST_OPERATORS)
       return bad(s, "more than %d patterns; does the list end with a form of 0?", MOST_OPERATORS);
-    if (p[i].reserved) return bad(s, "pattern %zu has a reserved field that is not 0", i);
+    if (p[i].name && !good_name(p[i].name))
+      return bad(s, "pattern %zu has a name that is not made of a-z 0-9 _ :", i);
     const char *fault = lrp_pattern_fault(t, &p[i]);
     if (fault) return bad(s, "pattern %zu, \"%.100s\": %s", i, p[i].form, fault);
   }

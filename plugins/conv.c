@@ -83,11 +83,23 @@ static lrp_status check_weight(const lrp_host *h, lrp_ctx *ctx, const conv *c, c
   if (w->shape[0] % c->group)
     return h->fail(ctx, LRP_E_SHAPE, "conv: %lld output channels cannot be shared by %lld groups",
                    (long long)w->shape[0], (long long)c->group);
-  if (b && (b->rank != 1 || b->shape[0] != w->shape[0]))
+  if (b && b->rank == 1 && b->shape[0] != w->shape[0])
     return h->fail(ctx, LRP_E_SHAPE,
                    "conv: bias must have %lld elements, one for each output channel",
                    (long long)w->shape[0]);
   return LRP_OK;
+}
+
+/* A bias of rank 1, or a map of the output's shape for one sample, as absorb() needs at padded borders. */
+static lrp_status check_map(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *b,
+                            const lrp_tensor *y)
+{
+  if (!b || b->rank == 1) return LRP_OK;
+  if (b->rank == y->rank && b->shape[0] == 1 &&
+      !memcmp(b->shape + 1, y->shape + 1, (size_t)(y->rank - 1) * sizeof *y->shape))
+    return LRP_OK;
+  return h->fail(ctx, LRP_E_SHAPE,
+                 "conv: bias has rank %d; one value for each output channel was expected", b->rank);
 }
 
 static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -103,7 +115,7 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
   tensor_describe(&call->out[0], LRP_REAL, x->rank, x->shape);
   memcpy(call->out[0].shape + 1, out, g.n_spatial * sizeof *out);
   call->out[0].shape[x->rank - 1] = w->shape[0];
-  return LRP_OK;
+  return check_map(h, ctx, param_of(call, 1), &call->out[0]);
 }
 
 static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -113,8 +125,11 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   lrp_conv g;
   int64_t out[WINDOW_AXES];
   if (x->data && w) {
-    const lrp_status st = geometry(h, ctx, inst, x, w, &g, out);
-    return st ? st : h->conv(ctx, &g, x, w, b, y);
+    lrp_status st = geometry(h, ctx, inst, x, w, &g, out);
+    const int map = b && b->rank > 1;
+    if (!st) st = h->conv(ctx, &g, x, w, map ? NULL : b, y);
+    if (!st && map) add_rows(y, b);
+    return st;
   }
   tensor_zero(y);
   if (b) add_rows(y, b);
@@ -141,12 +156,32 @@ static lrp_status fold(const lrp_host *h, lrp_ctx *ctx, const void *inst, const 
   if (!w)
     return h->fail(ctx, LRP_E_UNSUPPORTED,
                    "conv: there is no weight that a scale could be merged into");
+  if (b && b->rank > 1) return h->fail(ctx, LRP_E_UNSUPPORTED, "conv: the bias is a map");
   const int64_t n = w->shape[0], each = n ? lrp_count(w) / n : 0;
   for (int64_t o = 0; o < n; o++) {
     const lrp_real s = lrp_reals(scale)[o];
     for (int64_t i = 0; i < each; i++)
       lrp_reals(&param[0])[o * each + i] = lrp_reals(w)[o * each + i] * s;
     lrp_reals(&param[1])[o] = (b ? lrp_reals(b)[o] * s : 0) + lrp_reals(shift)[o];
+  }
+  return LRP_OK;
+}
+
+/* Channel i of group k is input channel k C/group + i. */
+static lrp_status absorb(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                         const lrp_tensor *scale, lrp_tensor *param)
+{
+  const conv *c = inst;
+  const lrp_tensor *w = param_of(call, 0);
+  if (!w)
+    return h->fail(ctx, LRP_E_UNSUPPORTED,
+                   "conv: there is no weight that a scale could be merged into");
+  const int64_t n = w->shape[0], in = w->shape[1], rows = n * in,
+                each = rows ? lrp_count(w) / rows : 0;
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t group = r / in / (n / c->group), channel = group * in + r % in;
+    for (int64_t i = 0; i < each; i++)
+      lrp_reals(&param[0])[r * each + i] = lrp_reals(w)[r * each + i] * lrp_reals(scale)[channel];
   }
   return LRP_OK;
 }
@@ -172,13 +207,15 @@ static lrp_status zeros_of(const lrp_host *h, lrp_ctx *ctx, const lrp_node *pad)
 {
   const lrp_tensor *value = h->node_const(ctx, pad, 2);
   const int given = h->node_n_in(pad) > 2 && value && lrp_count(value) == 1;
-  if (strcmp(h->node_text(pad, "mode", "constant"), "constant") || h->node_real(pad, "value", 0) != 0 ||
-      h->node_const(ctx, pad, 3) || (given && !(value->dtype == LRP_REAL && lrp_reals(value)[0] == 0)))
+  if (strcmp(h->node_text(pad, "mode", "constant"), "constant") ||
+      h->node_real(pad, "value", 0) != 0 || h->node_const(ctx, pad, 3) ||
+      (given && !(value->dtype == LRP_REAL && lrp_reals(value)[0] == 0)))
     return h->fail(ctx, LRP_E_UNSUPPORTED, "the padding is not one of zeros around all axes");
   return LRP_OK;
 }
 
-static lrp_status padded_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)
+static lrp_status padded_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes,
+                              lrp_value *a)
 {
   const lrp_node *pad = nodes[1];
   const lrp_tensor *t = h->node_const(ctx, pad, 1), *w = h->node_const(ctx, nodes[0], 1);
@@ -188,7 +225,8 @@ static lrp_status padded_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *c
   if (st) return st;
   if (t && t->dtype == LRP_INDEX) more = (lrp_value){.ints = {lrp_indices(t), lrp_count(t)}};
   const int64_t rank = more.ints.n / 2, n = 2 * (rank - 2);
-  if (!w || rank != w->rank || more.ints.n != 2 * rank || a[AUTO_PAD].i || (a[PAD].ints.n && a[PAD].ints.n != n))
+  if (!w || rank != w->rank || more.ints.n != 2 * rank || a[AUTO_PAD].i ||
+      (a[PAD].ints.n && a[PAD].ints.n != n))
     return h->fail(ctx, LRP_E_UNSUPPORTED, "the padding does not fit the convolution");
   int64_t *sum = h->keep_ints(ctx, n);
   if (!sum) return LRP_E_NOMEM;
@@ -226,7 +264,8 @@ static const lrp_layer_type conv_type = {
     .vjp = vjp,
     .fold = fold,
     .patterns = patterns,
-    .writes = LRP_WRITES_BAR};
+    .writes = LRP_WRITES_BAR,
+    .absorb = absorb};
 static const lrp_layer_type *const layers[] = {&conv_type, NULL};
 LRP_PLUGIN(layer_conv, "conv", "1.0", "MIT", "convolution over 1 to 3 spatial axes", layers, NULL,
            NULL);

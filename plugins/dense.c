@@ -158,6 +158,19 @@ static lrp_status fold(const lrp_host *h, lrp_ctx *ctx, const void *inst, const 
   return LRP_OK;
 }
 
+static lrp_status absorb(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                         const lrp_tensor *scale, lrp_tensor *param)
+{
+  const dense *d = inst;
+  const lrp_tensor *w = param_of(call, 0);
+  const int64_t k = lrp_count(scale), n = k ? lrp_count(&call->param[0]) / k : 0;
+  if (!w || d->beta != 1)
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "dense: beta is %g; 1 was expected", d->beta);
+  for (int64_t i = 0; i < k * n; i++)
+    lrp_reals(&param[0])[i] = lrp_reals(w)[i] * lrp_reals(scale)[d->trans ? i % k : i / n];
+  return LRP_OK;
+}
+
 static lrp_status gemm_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
 {
   if (h->node_int(node, "transA", 0))
@@ -209,7 +222,8 @@ static const lrp_layer_type dense_type = {.struct_size = sizeof dense_type,
                                           .forward = forward,
                                           .vjp = vjp,
                                           .fold = fold,
-                                          .writes = LRP_WRITES_BAR};
+                                          .writes = LRP_WRITES_BAR,
+                                          .absorb = absorb};
 static const lrp_layer_type *const layers[] = {&dense_type, NULL};
 LRP_PLUGIN(layer_dense, "dense", "1.0", "MIT", "dense layers: Gemm, and MatMul with a constant",
            layers, NULL, NULL);

@@ -271,6 +271,22 @@ OPERATOR(reshape, "Reshape", 5, "x -", reshape_read)
 OPERATOR(flatten, "Flatten", 1, "x", flatten_read)
 OPERATOR(squeeze, "Squeeze", 1, "x -", axes_read)
 OPERATOR(unsqueeze, "Unsqueeze", 1, "x -", axes_read)
+/* Two transpositions that cancel:  x -> Transpose -> Transpose -> y = x */
+static lrp_status cancelled(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes,
+                            lrp_value *a)
+{
+  const lrp_value outer = h->node_ints(nodes[0], "perm"), inner = h->node_ints(nodes[1], "perm");
+  (void)a;
+  int same = outer.ints.n == inner.ints.n;
+  for (int64_t i = 0; same && i < outer.ints.n; i++) {
+    const int64_t at = outer.ints.v[i];
+    same = at >= 0 && at < inner.ints.n && inner.ints.v[at] == i;
+  }
+  return same ? LRP_OK : h->fail(ctx, LRP_E_UNSUPPORTED, "the transpositions do not cancel");
+}
+static const lrp_pattern identity_patterns[] = {
+    {.form = "Transpose(Transpose(x))", .args = cancelled, .name = "transposes"}, {0}};
+
 OPERATOR(identity, "Identity", 1, "x", NULL)
 OPERATOR(dropout, "Dropout", 7, "x - -", dropout_read)
 OPERATOR(cast, "Cast", 6, "x", cast_read)
@@ -294,7 +310,8 @@ TYPE(flatten, LRP_LAYOUT_MODEL, any_in, any_out, "y = x as a matrix, its axes in
      FORM(flatten, flatten_create))
 TYPE(squeeze, LRP_LAYOUT_MODEL, any_in, any_out, "y = x without axes of size 1", FORM(squeeze, axes_create))
 TYPE(unsqueeze, LRP_LAYOUT_MODEL, any_in, any_out, "y = x with new axes of size 1", FORM(unsqueeze, axes_create))
-TYPE(identity, LRP_LAYOUT_ANY, any_in, any_out, "y = x", .infer = identity_infer, .forward = copy_forward)
+TYPE(identity, LRP_LAYOUT_ANY, any_in, any_out, "y = x", .infer = identity_infer, .forward = copy_forward,
+     .patterns = identity_patterns)
 TYPE(dropout, LRP_LAYOUT_ANY, real_in, dropout_out, "y = x, as dropout is at inference", .args = dropout_args,
      .create = dropout_create, .destroy = free, .infer = dropout_infer, .forward = dropout_forward)
 TYPE(cast, LRP_LAYOUT_ANY, real_in, real_out, "y = x: real numbers have one type here", .infer = identity_infer,

@@ -228,6 +228,13 @@ static const lrp_operator softmax_operators[] = {
     {.domain = "", .name = "Softmax", .since = 1, .inputs = "x", .args = softmax_args}, {0}};
 static const lrp_operator log_operators[] = {
     {.domain = "", .name = "LogSoftmax", .since = 1, .inputs = "x", .args = softmax_args}, {0}};
+/* x -> Softmax -> Log -> y; node 1 is the softmax. */
+static lrp_status log_of(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes,
+                         lrp_value *a)
+{
+  return softmax_args(h, ctx, nodes[1], a);
+}
+static const lrp_pattern log_patterns[] = {{.form = "Log(Softmax(x))", .args = log_of}, {0}};
 static const lrp_layer_type softmax_type = {.struct_size = sizeof softmax_type,
                                             .kind = LRP_KIND_SOFTMAX,
                                             .layout = LRP_LAYOUT_AXES,
@@ -260,6 +267,7 @@ static const lrp_layer_type log_type = {.struct_size = sizeof log_type,
                                         .infer = infer,
                                         .forward = log_forward,
                                         .vjp = log_vjp,
-                                        .degree = degree};
+                                        .degree = degree,
+                                        .patterns = log_patterns};
 static const lrp_layer_type *const layers[] = {&softmax_type, &log_type, NULL};
 LRP_PLUGIN(layer_softmax, "softmax", "1.0", "MIT", "softmax and its logarithm", layers, NULL, NULL);

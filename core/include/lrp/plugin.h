@@ -13,7 +13,7 @@
  *
  * History: 1.0 first release.
  *          1.1 lrp_rule.note.
- *          1.2 lrp_layer_type.writes, lrp_rule.unchanged.
+ *          1.2 lrp_layer_type.writes and absorb, lrp_pattern.name, lrp_rule.unchanged.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -164,7 +164,7 @@ typedef struct lrp_pattern { /* frozen layout */
   const char *form;
   /* As in lrp_operator, given the nodes in the order in which form names their operators. */
   lrp_status (*args)(const lrp_host *, lrp_ctx *, const lrp_node *const *nodes, lrp_value *args);
-  const void *reserved;
+  const char *name;               /* since 1.2: what --canonize calls it; NULL: as the layer type */
 } lrp_pattern;
 
 enum { LRP_WRITES_BAR = 1 };
@@ -226,6 +226,11 @@ struct lrp_layer_type {
   const lrp_pattern *patterns;     /* other forms of this layer in files; ends with form NULL; may be NULL */
   uint32_t writes, pad;            /* since 1.2: LRP_WRITES_BAR: vjp writes every element of each in_bar that is wanted, so that the
                                       host need not zero them */
+  /* Since 1.2.  Optional, the counterpart of fold: writes the weights that give on x what the old ones give on x*scale (C: the last
+   * axis of x), or declines with LRP_E_UNSUPPORTED.  The host computes the new bias: of the output's shape without samples
+   * where a padding makes it differ from place to place. */
+  lrp_status (*absorb)(const lrp_host *, lrp_ctx *, const void *inst, const lrp_call *, const lrp_tensor *scale,
+                       lrp_tensor *param);
 };
 
 /* ---- rules ----
