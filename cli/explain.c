@@ -47,7 +47,7 @@ static const cli_option OPTIONS[] = {
     [O_AT] = {"at", 0, "NODE",
               "with -o FILE.npy: the relevance at a node or tensor inside instead of at the input"},
     [O_CANONIZE] = {"canonize", 0, "LIST",
-                    "all (default), none, or canonizers with commas between"},
+                    "all (default), none, or canonizers with commas between; -NAME leaves one out"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_TEXT] = {"text", 0, "TEXT", "an input that is this text, whatever files there are"},
     [O_FILE] = {"file", 'f', "FILE",

@@ -19,7 +19,7 @@ static const cli_option OPTIONS[] = {
     [O_OUT] = {"output", 'o', "FILE", "write the output as .npy in the shape of the model file"},
     [O_OUTPUT_INDEX] = {"index", 'i', "N", "which output of the model (0)"},
     [O_CANONIZE] = {"canonize", 0, "LIST",
-                    "all (default), none, or canonizers with commas between"},
+                    "all (default), none, or canonizers with commas between; -NAME leaves one out"},
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_JSON] = {"json", 0, NULL, "print one JSON document"},
     [O_PROFILE] = {"profile", 0, NULL, "tell what each layer costs: time, products, bytes"},

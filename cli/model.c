@@ -8,7 +8,7 @@ enum { O_RULES, O_CANONIZE, O_SHAPE, O_PLUGIN, O_JSON };
 static const cli_option OPTIONS[] = {
     [O_RULES] = {"rules", 'r', "RULES", "the composite (default: as explain would choose)"},
     [O_CANONIZE] = {"canonize", 0, "LIST",
-                    "all (default), none, or canonizers with commas between"},
+                    "all (default), none, or canonizers with commas between; -NAME leaves one out"},
     [O_SHAPE] =
         {"shape", 's', "A,B,...",
          "the shape of the first input, where the model leaves axes open and no INPUT is given"},
@@ -192,15 +192,43 @@ static void put_cell(const char *s, int width)
   printf("%*s", w < width ? width - w + 2 : 2, "");
 }
 
+/* What canonizers took out of the file's graph, beside the node that holds it now. */
+static void put_gone(const lrp_graph *g, int64_t node, bool after, const int *width)
+{
+  char text[256];
+  const char *by;
+  int64_t into;
+  int32_t behind;
+  for (int64_t i = 0, all = lrp_graph_n_gone(g); i < all; i++) {
+    const lrp_node_view n = lrp_graph_gone(g, i, &by, &into, &behind);
+    if (into != node || (behind != 0) != after) continue;
+    snprintf(text, sizeof text, "- %.240s", n.name);
+    put_cell(text, width[0]);
+    put_cell(n.op, width[1]);
+    put_cell(n.layer->name, width[2]);
+    put_shape(&n, text, sizeof text);
+    put_cell(text, width[3]);
+    printf("%s: now in ", by);
+    const lrp_node_view now = lrp_graph_node(g, node);
+    cli_escape(stdout, now.name, strlen(now.name));
+    putchar('\n');
+  }
+}
+
 static void graph_table(const lrp_graph *g)
 {
   char shape[256];
   int name = 4, op = 8, layer = 5, out = 6;
   bool last = false;
-  for (int64_t i = 0; i < lrp_graph_n_node(g); i++) { /* columns as wide as they need */
-    const lrp_node_view n = lrp_graph_node(g, i);
+  const int64_t nodes = lrp_graph_n_node(g), all = nodes + lrp_graph_n_gone(g);
+  for (int64_t i = 0; i < all; i++) { /* columns as wide as they need */
+    const char *by;
+    int64_t into;
+    int32_t behind;
+    const lrp_node_view n =
+        i < nodes ? lrp_graph_node(g, i) : lrp_graph_gone(g, i - nodes, &by, &into, &behind);
     put_shape(&n, shape, sizeof shape);
-    const int w[] = {cli_width(n.name, strlen(n.name)), (int)strlen(n.op),
+    const int w[] = {cli_width(n.name, strlen(n.name)) + 2 * (i >= nodes), (int)strlen(n.op),
                      (int)strlen(n.layer->name), (int)strlen(shape)};
     name = w[0] > name ? (w[0] < 40 ? w[0] : 40) : name;
     op = w[1] > op ? w[1] : op;
@@ -212,6 +240,7 @@ static void graph_table(const lrp_graph *g)
          "output", "rule  <- line of the composite");
   for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
     const lrp_node_view n = lrp_graph_node(g, i);
+    put_gone(g, i, false, (const int[]){name, op, layer, out});
     put_shape(&n, shape, sizeof shape);
     put_cell(n.name, name);
     put_cell(n.op, op);
@@ -223,8 +252,28 @@ static void graph_table(const lrp_graph *g)
     fputs(n.note[0] ? "  [" : "", stdout);
     cli_escape(stdout, n.note, strlen(n.note));
     puts(n.note[0] ? "]" : "");
+    put_gone(g, i, true, (const int[]){name, op, layer, out});
   }
+  if (lrp_graph_n_gone(g))
+    puts("- in the file, but taken away by the canonizer named (--canonize none leaves all in)");
   if (last) puts("cl: the engine keeps this one channels-last");
+}
+
+static json_t *gone_json(const lrp_graph *g, int64_t node)
+{
+  json_t *list = json_array();
+  const char *by;
+  int64_t into;
+  int32_t behind;
+  for (int64_t i = 0, all = lrp_graph_n_gone(g); i < all; i++) {
+    const lrp_node_view n = lrp_graph_gone(g, i, &by, &into, &behind);
+    if (into == node)
+      json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:s}", "name",
+                                            cli_json_text(n.name, strlen(n.name)), "op",
+                                            cli_json_text(n.op, strlen(n.op)), "layer",
+                                            n.layer->name, "canonizer", by));
+  }
+  return list;
 }
 
 static void graph_json(const lrp_graph *g)
@@ -237,12 +286,13 @@ static void graph_json(const lrp_graph *g)
       json_array_append_new(shape, json_integer(n.out->shape[k]));
     json_array_append_new(
         list,
-        json_pack("{s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:I}", "name",
+        json_pack("{s:o, s:o, s:s, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:I}", "name",
                   cli_json_text(n.name, strlen(n.name)), "op", cli_json_text(n.op, strlen(n.op)),
                   "layer", n.layer->name, "arguments", n.args, "shape", shape, "channels_last",
                   (int)n.channels_last, "rule", cli_json_text(n.rule, strlen(n.rule)), "matcher",
                   cli_json_text(n.matcher, strlen(n.matcher)), "note",
-                  cli_json_text(n.note, strlen(n.note)), "parameters", (json_int_t)n.n_param));
+                  cli_json_text(n.note, strlen(n.note)), "gone", gone_json(g, i), "parameters",
+                  (json_int_t)n.n_param));
   }
   cli_json_print(list);
 }

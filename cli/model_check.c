@@ -31,25 +31,37 @@ static bool same_rule(const lrp_node_view *a, const lrp_node_view *b)
 
 /* ---- which canonizers ran ---- */
 
-static int64_t noted(const lrp_graph *g, const char *word)
+/* Layers that this canonizer made or merged something into. */
+static int64_t made_by(const lrp_graph *g, const char *name)
 {
-  int64_t count = 0;
-  for (int64_t i = 0, n = lrp_graph_n_node(g); i < n; i++)
-    count += strstr(lrp_graph_node(g, i).note, word) != NULL;
+  int64_t count = 0, into, last = -2;
+  int32_t behind;
+  for (int64_t i = 0, n = lrp_graph_n_gone(g); i < n; i++) {
+    const char *by;
+    lrp_graph_gone(g, i, &by, &into, &behind);
+    if (strcmp(by, name)) continue;
+    count += into != last;
+    last = into;
+  }
   return count;
 }
 
 static void canonizers(const lrp_graph *g, char *text)
 {
-  const int64_t fused = noted(g, "fused"), merged = noted(g, "merged");
-  const char *comma = "";
+  const char *comma = "", *by;
+  int64_t into;
+  int32_t behind;
   add(text, "canonized by ");
-  if (fused) {
-    add(text, "fuse (%lld)", (long long)fused);
-    comma = ", ";
-  }
-  if (merged) {
-    add(text, "%smerge_affine, merge_ahead (%lld)", comma, (long long)merged);
+  for (int64_t i = 0, n = lrp_graph_n_gone(g); i < n; i++) {
+    lrp_graph_gone(g, i, &by, &into, &behind);
+    bool again = false;
+    for (int64_t k = 0; !again && k < i; k++) {
+      const char *other;
+      lrp_graph_gone(g, k, &other, &into, &behind);
+      again = !strcmp(by, other);
+    }
+    if (again) continue;
+    add(text, "%s%s (%lld)", comma, by, (long long)made_by(g, by));
     comma = ", ";
   }
   if (lrp_graph_ends_in_softmax(g)) {

@@ -9,6 +9,7 @@
  * spelling changes. */
 #include "fuse.h"
 #include "bind.h"
+#include "canonize.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -313,6 +314,12 @@ static bool same_result(const lrp_edge *e, const lrp_step *s, bool moved)
   return same && !memcmp(e->t.shape, t->shape, (size_t)t->rank * sizeof *t->shape);
 }
 
+/* What --canonize calls the form. */
+static const char *name_of(const form *f)
+{
+  return f->pattern->name ? f->pattern->name : f->type->name;
+}
+
 /* The step takes the place of the match; its parts die. */
 static void replace(lrp_graph *g, const match *m, int32_t id)
 {
@@ -322,8 +329,11 @@ static void replace(lrp_graph *g, const match *m, int32_t id)
   s->out[0] = out;
   g->edge[out].step = id;
   g->edge[out].t.flags = s->out_t[0].flags;
-  for (int i = 0; i < m->f->n_form; i++)
+  for (int i = 0; i < m->f->n_form; i++) {
     g->step[m->step[i]].dead = true;
+    g->step[m->step[i]].into = id + 1;
+    g->step[m->step[i]].by = name_of(m->f);
+  }
 }
 
 static lrp_status make_step(lrp_ctx *ctx, lrp_graph *g, const match *m, bool *done)
@@ -366,7 +376,7 @@ static lrp_status fuse_one(lrp_ctx *ctx, lrp_graph *g, const form *f, bool *done
   return st;
 }
 
-lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g)
+lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g, const char *list)
 {
   lrp_status st = LRP_OK;
   bool done = false;
@@ -377,7 +387,9 @@ lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g)
       const lrp_layer_type *type = lrp_layer_at(ctx, i);
       const lrp_pattern *p = LRP_HAS(lrp_layer_type, type, patterns) ? type->patterns : NULL;
       for (; !st && p && p->form; p++)
-        if (!read_form(type, p, f) && f->n_form == size) st = fuse_one(ctx, g, f, &done);
+        if (lrp_canonizer_wanted(list, p->name ? p->name : type->name, true) &&
+            !read_form(type, p, f) && f->n_form == size)
+          st = fuse_one(ctx, g, f, &done);
     }
   return st || !done ? st : lrp_graph_sort(ctx, g);
 }

@@ -5,6 +5,4 @@
 
 /* What is wrong with a pattern's form, as a sentence without its end; NULL: nothing. */
 const char *lrp_pattern_fault(const lrp_layer_type *, const lrp_pattern *);
-/* The canonizer: every match becomes one step. */
-lrp_status lrp_fuse(lrp_ctx *, lrp_graph *);
 #endif

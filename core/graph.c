@@ -340,9 +340,8 @@ int64_t lrp_graph_n_batch(const lrp_graph *g)
   return g->batch;
 }
 
-lrp_node_view lrp_graph_node(const lrp_graph *g, int64_t i)
+static lrp_node_view view_of(const lrp_graph *g, const lrp_step *s)
 {
-  const lrp_step *s = &g->step[g->order[i]];
   lrp_node_view v = {.name = s->name,
                      .op = s->op,
                      .layer = s->type,
@@ -360,4 +359,33 @@ lrp_node_view lrp_graph_node(const lrp_graph *g, int64_t i)
   for (uint32_t k = 0; k < s->n_param; k++)
     v.n_param += s->param[k].data ? lrp_count(&s->param[k]) : 0;
   return v;
+}
+
+lrp_node_view lrp_graph_node(const lrp_graph *g, int64_t i)
+{
+  return view_of(g, &g->step[g->order[i]]);
+}
+
+int64_t lrp_graph_n_gone(const lrp_graph *g)
+{
+  int64_t n = 0;
+  for (int32_t i = 0; i < g->n_step; i++)
+    n += g->step[i].into > 0;
+  return n;
+}
+
+lrp_node_view lrp_graph_gone(const lrp_graph *g, int64_t i, const char **canonizer, int64_t *into,
+                             int32_t *behind)
+{
+  int32_t id = 0, to;
+  while (g->step[id].into <= 0 || i-- > 0)
+    id++;
+  for (to = g->step[id].into - 1; g->step[to].into > 0;)
+    to = g->step[to].into - 1;
+  *canonizer = g->step[id].by;
+  *behind = id > to;
+  *into = -1;
+  for (int32_t k = 0; k < g->n_order; k++)
+    if (g->order[k] == to) *into = k;
+  return view_of(g, &g->step[id]);
 }

@@ -53,6 +53,8 @@ typedef struct lrp_step {
   const lrp_value *rule_args;
   const char *rule_text, *matcher;
   uint32_t freeze;
+  int32_t into;          /* dead: 1 + the step that a canonizer put it into; 0: none did */
+  const char *by;        /* the canonizer that did, or that made this step; NULL: none */
   bool dead;             /* merged away or not needed for any output */
   bool wanted;           /* lies between a live input and the scores: gets relevance */
 } lrp_step;

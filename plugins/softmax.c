@@ -234,7 +234,7 @@ static lrp_status log_of(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const 
 {
   return softmax_args(h, ctx, nodes[1], a);
 }
-static const lrp_pattern log_patterns[] = {{.form = "Log(Softmax(x))", .args = log_of}, {0}};
+static const lrp_pattern log_patterns[] = {{.form = "Log(Softmax(x))", .args = log_of, .name = "log_softmax"}, {0}};
 static const lrp_layer_type softmax_type = {.struct_size = sizeof softmax_type,
                                             .kind = LRP_KIND_SOFTMAX,
                                             .layout = LRP_LAYOUT_AXES,

@@ -11,30 +11,29 @@ static lrp_ctx *ctx;
 
 static const struct form {
   const char *name, *rules;
-  const char *
-      note; /* what the graph says of it; NULL: nothing, for its layers mean the same as they are */
-} FORM[] = {{"bn_after_conv", "epsilon_plus", "merged n"},
-            {"bn_after_dense", "epsilon_alpha2_beta1", "merged d, y"},
-            {"bn_after_relu_as_mul_add", "epsilon_plus", "merged a, m"},
-            {"bn_before_padded_conv", "zplus", "merged n"},
-            {"bn_before_padded_conv", "gamma", "merged n"},
-            {"bn_before_padded_conv", "epsilon_alpha2_beta1_all", "merged n"},
-            {"bn_before_padded_conv", "zbox", "merged n"},
-            {"bn_before_padded_conv", "wsquare", "merged n"},
-            {"bn_before_dense", "zplus", "merged n"},
-            {"layernorm", "attnlrp", "fused"},
-            {"rmsnorm", "attnlrp", "fused"},
-            {"gelu_erf", "epsilon_plus", "fused"},
-            {"gelu_tanh", "epsilon_plus", "fused"},
-            {"silu", "epsilon_plus", "fused"},
-            {"hard_swish", "epsilon_plus", "fused"},
-            {"log_softmax", "epsilon_plus", "fused"},
-            {"transposes_that_cancel", "epsilon_plus", "fused"},
-            {"matmul_and_add", "zplus", "merged y"},
-            {"mean_as_global_pool", "epsilon_plus", NULL},
-            {"flatten_as_reshape", "epsilon_plus", NULL},
-            {"dense_as_conv", "zplus", NULL},
-            {"attention", "attnlrp", NULL}};
+  const char *canonizer, *note; /* NULL: none, for its layers mean the same as they are */
+} FORM[] = {{"bn_after_conv", "epsilon_plus", "merge_affine", "merged n"},
+            {"bn_after_dense", "epsilon_alpha2_beta1", "merge_affine", "merged d, y"},
+            {"bn_after_relu_as_mul_add", "epsilon_plus", "merge_ahead", "merged a, m"},
+            {"bn_before_padded_conv", "zplus", "merge_ahead", "merged n"},
+            {"bn_before_padded_conv", "gamma", "merge_ahead", "merged n"},
+            {"bn_before_padded_conv", "epsilon_alpha2_beta1_all", "merge_ahead", "merged n"},
+            {"bn_before_padded_conv", "zbox", "merge_ahead", "merged n"},
+            {"bn_before_padded_conv", "wsquare", "merge_ahead", "merged n"},
+            {"bn_before_dense", "zplus", "merge_ahead", "merged n"},
+            {"layernorm", "attnlrp", "layernorm", "fused"},
+            {"rmsnorm", "attnlrp", "rmsnorm", "fused"},
+            {"gelu_erf", "epsilon_plus", "gelu", "fused"},
+            {"gelu_tanh", "epsilon_plus", "gelu", "fused"},
+            {"silu", "epsilon_plus", "silu", "fused"},
+            {"hard_swish", "epsilon_plus", "hard_swish", "fused"},
+            {"log_softmax", "epsilon_plus", "log_softmax", "fused"},
+            {"transposes_that_cancel", "epsilon_plus", "transposes", "fused"},
+            {"matmul_and_add", "zplus", "merge_affine", "merged y"},
+            {"mean_as_global_pool", "epsilon_plus", NULL, NULL},
+            {"flatten_as_reshape", "epsilon_plus", NULL, NULL},
+            {"dense_as_conv", "epsilon_plus", "dense_conv", "a convolution of one place"},
+            {"attention", "attnlrp", NULL, NULL}};
 
 typedef struct run {
   lrp_model *model;
@@ -136,14 +135,76 @@ START_TEST(a_form_gives_the_output_and_the_relevance_of_the_layer_written_direct
 }
 END_TEST
 
+/* How many nodes of the file the canonizer took away; NULL: any of them. */
+static int64_t gone(const run *r, const char *canonizer)
+{
+  const char *by;
+  int64_t count = 0, into;
+  int32_t behind;
+  for (int64_t i = 0; i < lrp_graph_n_gone(r->graph); i++) {
+    lrp_graph_gone(r->graph, i, &by, &into, &behind);
+    ck_assert_int_lt(into, lrp_graph_n_node(r->graph));
+    count += !canonizer || !strcmp(by, canonizer);
+  }
+  return count;
+}
+
+START_TEST(each_canonizer_is_switched_on_and_off_by_its_name)
+{
+  const struct form *f = &FORM[_i];
+  char without[64];
+  run only, rest, plain;
+  if (!f->canonizer) return;
+  snprintf(without, sizeof without, "-%s", f->canonizer);
+  begin(&only, f->name, "", f->canonizer);
+  begin(&rest, f->name, "", without);
+  begin(&plain, f->name, "", "none");
+  ck_assert_int_gt(gone(&only, NULL), 0);
+  ck_assert_int_eq(gone(&only, NULL), gone(&only, f->canonizer));
+  ck_assert(noted(&only, f->note));
+  ck_assert_int_eq(gone(&rest, f->canonizer), 0);
+  ck_assert_int_eq(gone(&plain, NULL), 0);
+  near("output", lrp_graph_output(only.graph, 0), lrp_graph_output(plain.graph, 0), 1e-5);
+  near("output without", lrp_graph_output(rest.graph, 0), lrp_graph_output(plain.graph, 0), 1e-5);
+  end(&only);
+  end(&rest);
+  end(&plain);
+}
+END_TEST
+
 START_TEST(a_list_names_the_canonizers_that_run)
 {
+  static const struct {
+    const char *model, *list;
+    int64_t gone;
+  } CASE[] = {{"bn_before_dense", "fuse,merge_affine", 0},
+              {"bn_before_dense", "merge_ahead", 1},
+              {"bn_before_dense", "all", 1},
+              {"bn_before_dense", "all,-merge_ahead", 0},
+              {"bn_before_dense", "none,merge_ahead", 1},
+              {"gelu_erf", "fuse", 5},
+              {"gelu_erf", "fuse,-gelu", 0},
+              {"gelu_erf", "silu,layernorm", 0}};
+  for (size_t i = 0; i < sizeof CASE / sizeof CASE[0]; i++) {
+    run r;
+    begin(&r, CASE[i].model, "", CASE[i].list);
+    ck_assert_msg(gone(&r, NULL) == CASE[i].gone, "%s: %d nodes are gone", CASE[i].list,
+                  (int)gone(&r, NULL));
+    end(&r);
+  }
+}
+END_TEST
+
+START_TEST(an_unknown_name_is_answered_with_all_names)
+{
+  static const char *const NAMES[] = {"\"magic\"",     "merge_affine", "merge_ahead", "dense_conv",
+                                      "final_softmax", "gelu",         "layernorm",   "rmsnorm",
+                                      "silu",          "hard_swish",   "log_softmax", "transposes"};
   run r;
-  begin(&r, "bn_before_dense", "", "fuse,merge_affine");
-  ck_assert(!noted(&r, "merged"));
-  end(&r);
-  begin(&r, "bn_before_dense", "", "merge_ahead");
-  ck_assert(noted(&r, "merged n"));
+  begin(&r, "gelu_erf", "", NULL);
+  lrp_graph *g;
+  for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
+    lrp_ck_fails(ctx, LRP_E_ARG, NAMES[i], lrp_graph_build(ctx, r.model, &r.in, "fuse,-magic", &g));
   end(&r);
 }
 END_TEST
@@ -156,7 +217,10 @@ Suite *suite_canonize(void)
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_add_loop_test(t, a_form_gives_the_output_and_the_relevance_of_the_layer_written_directly, 0,
                       (int)(sizeof FORM / sizeof FORM[0]));
+  tcase_add_loop_test(t, each_canonizer_is_switched_on_and_off_by_its_name, 0,
+                      (int)(sizeof FORM / sizeof FORM[0]));
   tcase_add_test(t, a_list_names_the_canonizers_that_run);
+  tcase_add_test(t, an_unknown_name_is_answered_with_all_names);
   suite_add_tcase(s, t);
   return s;
 }

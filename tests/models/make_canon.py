@@ -120,8 +120,11 @@ def shapes():
          conv + ["p = GlobalAveragePool(r)", "f = Flatten(p)", "y = MatMul(f, v)"], {})
     pair("flatten_as_reshape", (1, 2, 3, 3), conv + ["f = Reshape(r, flat)", "y = MatMul(f, v)"], one,
          conv + ["f = Flatten(r)", "y = MatMul(f, v)"], {})
-    pair("dense_as_conv", (1, 2, 3, 3), conv + ["d = Conv(r, k)", "y = Flatten(d)"], {**one, "k": v.T[:, :, None, None].copy()},
-         conv + ["f = Flatten(r)", "y = MatMul(f, v)"], {})
+    pooled = conv + ["p = GlobalAveragePool(r)"]
+    u = rand(3, 4)
+    pair("dense_as_conv", (1, 2, 5, 5), pooled + ["d = Conv(p, k)", "e = Relu(d)", "z = Conv(e, u, b)", "y = Flatten(z)"],
+         {**one, "k": v.T[:, :, None, None].copy(), "u": u[:, :, None, None].copy()},
+         pooled + ["f = Flatten(p)", "d = MatMul(f, v)", "e = Relu(d)", "y = Gemm(e, t, b) transB=1"], {"t": u})
 
 
 def attention():

@@ -211,13 +211,17 @@ typedef struct lrp_node_view {
   int32_t channels_last;   /* 1: out is N,spatial...,C */
   int64_t n_param;
 } lrp_node_view;
-/* canonize: NULL or "all", "none", or names with commas between.  All unsupported nodes are listed in one message
+/* canonize: NULL or "all", "none", or names with commas between; a minus before a name leaves it out.  All unsupported nodes are listed in one message
  * (LRP_E_UNSUPPORTED). */
 LRP_API lrp_status lrp_graph_build(lrp_ctx *, const lrp_model *, const lrp_input *, const char *canonize,
                                    lrp_graph **out);
 LRP_API void lrp_graph_free(lrp_graph *);
 LRP_API int64_t lrp_graph_n_node(const lrp_graph *);
 LRP_API lrp_node_view lrp_graph_node(const lrp_graph *, int64_t i); /* in order of execution */
+/* Nodes of the model file that a canonizer took away: by which, into which node (-1: one that is not needed), and whether
+ * they stood behind it. */
+LRP_API int64_t lrp_graph_n_gone(const lrp_graph *);
+LRP_API lrp_node_view lrp_graph_gone(const lrp_graph *, int64_t i, const char **canonizer, int64_t *into, int32_t *behind);
 LRP_API int64_t lrp_graph_n_batch(const lrp_graph *);               /* samples of an input */
 
 /* ---- composites ---- */
