@@ -39,8 +39,23 @@ static lrp_status check_scores(lrp_ctx *ctx, const lrp_graph *g)
                 : lrp_fail(ctx, LRP_E_NUMERIC, "the model's scores are not finite for this input");
 }
 
+void lrp_graph_view_scores(lrp_graph *g)
+{
+  lrp_tensor *v = &g->score_view;
+  *v = g->edge[g->score].t;
+  if (v->rank && v->shape[0] == g->batch) return;
+  if (v->rank == LRP_MAX_RANK) {
+    v->shape[0] = lrp_count(v);
+    v->shape[1] = 1;
+    v->rank = 2;
+  }
+  memmove(v->shape + 1, v->shape, (size_t)v->rank++ * sizeof *v->shape);
+  v->shape[0] = 1;
+}
+
 static void bind_outputs(lrp_graph *g)
 {
+  lrp_graph_view_scores(g);
   for (int32_t i = 0; i < g->n_output; i++)
     g->out_view[i] = g->edge[g->output[i]].t;
 }
@@ -77,7 +92,7 @@ const lrp_tensor *lrp_graph_output(const lrp_graph *g, int32_t i)
 
 const lrp_tensor *lrp_graph_scores(const lrp_graph *g)
 {
-  return &g->edge[g->score].t;
+  return &g->score_view;
 }
 
 int32_t lrp_graph_ends_in_softmax(const lrp_graph *g)

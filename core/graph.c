@@ -319,6 +319,7 @@ lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input
   if (!st) st = lrp_canonize(ctx, g, canonize);
   if (!st) st = lrp_graph_sort(ctx, g);
   if (!st) st = lrp_graph_results(ctx, g);
+  if (!st) lrp_graph_view_scores(g);
   ctx->keep = keep;
   ctx->precision = precision;
   lrp_arena_release(&ctx->scratch, (lrp_mark){0});

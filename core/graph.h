@@ -80,6 +80,7 @@ struct lrp_graph {
   lrp_real *box;         /* per channel: low[C], high[C]; NULL: none */
   int64_t n_box;
   lrp_tensor *out_view;  /* outputs as given to the user */
+  lrp_tensor score_view; /* scores with the samples as first axis */
   lrp_relevance result;
   lrp_tensor *result_tensor, at_tensor;
   double *value, *sum;
@@ -119,6 +120,7 @@ static inline const lrp_port *lrp_port_of(const lrp_step *s, uint32_t i)
   return p;
 }
 lrp_status lrp_graph_results(lrp_ctx *, lrp_graph *); /* relprop.c: room for results */
+void lrp_graph_view_scores(lrp_graph *);              /* forward.c: score_view from the scores */
 
 /* import.c: nodes of the file become steps, shapes inferred, constants folded, in one pass */
 lrp_status lrp_import(lrp_ctx *, lrp_graph *, const lrp_onnx *, const lrp_input *);

@@ -73,7 +73,6 @@ static lrp_status add_inputs(importer *im, const lrp_input *input)
     edge->t = input->tensor[i];
     edge->t.data = edge->t.host = NULL;
     g->input[g->n_input++] = e;
-    if (i == 0 && edge->t.rank > 0) g->batch = edge->t.shape[0];
     const lrp_status st = add_name(im, og->input[i].name, e);
     if (st) return st;
   }
@@ -377,6 +376,16 @@ static lrp_status import_graph(importer *im, const lrp_onnx_graph *og, int64_t i
   return st;
 }
 
+/* How many samples an input holds.  Rows of scores are samples where there are as many of them as of x, or one; inputs of
+ * recurrent nets may have the steps first, so that x is (steps,N,...) for scores (N,C).  Any other row is part of one
+ * sample: of steps, of boxes. */
+static int64_t samples_of(const lrp_tensor *x, const lrp_tensor *scores)
+{
+  const int64_t rows = scores->rank ? scores->shape[0] : 1;
+  const bool steps_first = scores->rank == 2 && x->rank >= 3 && x->shape[1] == rows;
+  return rows == 1 || steps_first || (x->rank && x->shape[0] == rows) ? rows : 1;
+}
+
 static lrp_status find_outputs(importer *im)
 {
   lrp_graph *g = im->g;
@@ -400,9 +409,8 @@ static lrp_status find_outputs(importer *im)
                     "output \"%s\" holds integers; scores of a floating type were expected",
                     g->edge[g->output[0]].name);
   g->score = g->output[0];
-  const lrp_tensor *scores = &g->edge[g->score].t;
-  if (scores->rank >= 2) /* inputs of recurrent nets may have the steps first */
-    g->batch = scores->shape[0];
+  if (g->n_input)
+    g->batch = samples_of(&g->edge[g->input[0]].t, &g->edge[g->score].t);
   return LRP_OK;
 }
 

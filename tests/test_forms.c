@@ -190,6 +190,31 @@ START_TEST(what_a_crop_leaves_out_gets_nothing)
 }
 END_TEST
 
+START_TEST(rows_that_are_no_samples_are_part_of_one)
+{
+  const struct {
+    node_case c;
+    int64_t samples, best;
+  } form[] = {
+      {{.op = "Transpose", .opset = 13, .attr = "perm=[2,0,1]", .in = {LIVE("1,3,2", NULL)}}, 1, 5},
+      {{.op = "Reshape", .opset = 13, .in = {LIVE("1,6", NULL), INTS("1", V(6))}}, 1, 5},
+      {{.op = "ReduceSum", .opset = 11, .attr = "keepdims=0", .in = {LIVE("2,3", NULL)}}, 1, 0},
+      {{.op = "Neg", .opset = 13, .in = {LIVE("2,3", NULL)}}, 2, 0},
+      {{.op = "ReduceSum", .opset = 11, .attr = "axes=[0] keepdims=0", .in = {LIVE("5,2,3", NULL)}},
+       2,
+       2}};
+  node_run r;
+  lrp_target t;
+  lrp_ck_ok(ctx, node_run_open(&r, ctx, &form[_i].c));
+  const lrp_tensor *scores = lrp_graph_scores(r.graph);
+  ck_assert_int_eq(lrp_graph_n_batch(r.graph), form[_i].samples);
+  ck_assert_int_eq(scores->shape[0], form[_i].samples);
+  lrp_ck_ok(ctx, lrp_target_parse(ctx, r.model, "argmax", scores, 0, &t));
+  ck_assert_int_eq(t.plus, form[_i].best);
+  node_run_close(&r);
+}
+END_TEST
+
 START_TEST(an_index_outside_of_its_axis_is_refused)
 {
   node_run r;
@@ -269,6 +294,7 @@ Suite *suite_forms(void)
   tcase_add_test(tc, a_scattered_extreme_goes_to_the_first_that_reaches_it);
   tcase_add_test(tc, scattered_factors_are_constants);
   tcase_add_loop_test(tc, what_a_crop_leaves_out_gets_nothing, 0, 2);
+  tcase_add_loop_test(tc, rows_that_are_no_samples_are_part_of_one, 0, 5);
   tcase_add_test(tc, an_index_outside_of_its_axis_is_refused);
   tcase_add_loop_test(tc, nearest_neighbours_collect_the_relevance_of_their_copies, 0, 2);
   tcase_add_loop_test(tc, linear_resize_halves_between_neighbours, 0, 2);

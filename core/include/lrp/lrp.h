@@ -243,7 +243,8 @@ LRP_API lrp_status lrp_graph_assign(lrp_ctx *, lrp_graph *, const lrp_composite 
 /* Outputs are in the model's shapes and live until the next forward of the graph. */
 LRP_API lrp_status lrp_graph_forward(lrp_ctx *, lrp_graph *, const lrp_input *);
 LRP_API const lrp_tensor *lrp_graph_output(const lrp_graph *, int32_t i);
-/* The scores that are explained, (N,C): output 0, or what goes into a softmax that ends the model. */
+/* The scores that are explained, (N,C): output 0, or what goes into a softmax that ends the model.  Where its first axis
+ * does not count samples (steps, boxes), one of 1 stands before it. */
 LRP_API const lrp_tensor *lrp_graph_scores(const lrp_graph *);
 LRP_API int32_t lrp_graph_ends_in_softmax(const lrp_graph *);
 
