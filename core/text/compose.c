@@ -93,7 +93,8 @@ static int32_t pair(int32_t a, int32_t b)
     return b >= V && b < V + N_V ? S + ((a - L) * N_V + (b - V)) * N_T : -1;
   if (a >= S && a < S + N_S) return (a - S) % N_T == 0 && b > T && b < T + N_T ? a + (b - T) : -1;
   utf8proc_int32_t two[2] = {a, b};
-  return utf8proc_normalize_utf32(two, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1 ? two[0] : -1;
+  bool one = utf8proc_normalize_utf32(two, 2, UTF8PROC_STABLE | UTF8PROC_COMPOSE) == 1;
+  return one && !lrp_is_late(LRP_LATE_DECOMPOSITION, two[0]) ? two[0] : -1;
 }
 
 /* Compose in place (UAX 15, D117): a mark joins the last starter unless one of its class or higher
@@ -122,6 +123,12 @@ static void compose(run *r)
   r->n = n;
 }
 
+static int32_t class_of(int32_t cp)
+{
+  if (cp < 0x80 || lrp_is_late(LRP_LATE_MARK, cp)) return 0;
+  return utf8proc_get_property(cp)->combining_class;
+}
+
 static bool decompose(bool compatible, const lrp_text *in, const lrp_piece *piece, run *r)
 {
   enum { MOST = 32 }; /* U+FDFA has 18 */
@@ -132,10 +139,11 @@ static bool decompose(bool compatible, const lrp_text *in, const lrp_piece *piec
     int boundary = 0;
     utf8proc_ssize_t n = 1;
     parts[0] = cp;
-    if (cp >= 0x80) n = utf8proc_decompose_char(cp, parts, MOST, options, &boundary);
+    if (cp >= 0x80 && !lrp_is_late(LRP_LATE_DECOMPOSITION, cp))
+      n = utf8proc_decompose_char(cp, parts, MOST, options, &boundary);
     if (n < 0 || n > MOST) n = 1; /* never so: then the character stays */
     for (utf8proc_ssize_t k = 0; k < n; k++) {
-      int32_t class = parts[k] < 0x80 ? 0 : utf8proc_get_property(parts[k])->combining_class;
+      int32_t class = class_of(parts[k]);
       if (!push(r, (unit){parts[k], k > 0, class})) return false;
     }
   }

@@ -21,11 +21,6 @@ static bool dropped_by_bert(int32_t cp)
   return !cp || cp == 0xfffd || lrp_is_control(cp);
 }
 
-static bool nonspacing(int32_t cp)
-{
-  return utf8proc_category(cp) == UTF8PROC_CATEGORY_MN;
-}
-
 static lrp_status clean(lrp_ctx *ctx, const lrp_norm *norm, const lrp_text *in,
                         const lrp_piece *piece, lrp_text *out)
 {
@@ -73,7 +68,7 @@ static lrp_status strip_accents(lrp_ctx *ctx, const lrp_norm *norm, const lrp_te
                                 const lrp_piece *piece, lrp_text *out)
 {
   (void)ctx;
-  filter(norm->kind == LRP_NORM_BERT ? nonspacing : lrp_is_mark, in, piece, out);
+  filter(norm->kind == LRP_NORM_BERT ? lrp_is_nonspacing : lrp_is_mark, in, piece, out);
   return LRP_OK;
 }
 

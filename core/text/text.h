@@ -64,14 +64,24 @@ typedef struct lrp_edit {
 } lrp_edit;
 void lrp_edit_put(lrp_edit *, int32_t cp, int32_t change);
 
-/* ---- code points (unicode.c) ---- */
+/* ---- code points (unicode.c, older.c) ---- */
 bool lrp_is_white(int32_t cp);       /* White_Space */
 bool lrp_is_punctuation(int32_t cp); /* P*, and every symbol of ASCII */
 bool lrp_is_ideograph(int32_t cp);   /* BERT's blocks of Chinese characters */
 bool lrp_is_word(
     int32_t cp); /* \w of UTS 18: alphabetic, mark, decimal number, connector, joiner */
+/* Characters that the reference's tables are too old for (older.c); of a class only, see there. */
+enum {
+  LRP_LATE_PUNCTUATION,
+  LRP_LATE_NONSPACING,
+  LRP_LATE_MARK,
+  LRP_LATE_CONTROL,
+  LRP_LATE_DECOMPOSITION
+};
+bool lrp_is_late(int32_t set, int32_t cp);
 bool lrp_is_number(int32_t cp);        /* N* */
 bool lrp_is_mark(int32_t cp);          /* M* */
+bool lrp_is_nonspacing(int32_t cp);    /* Mn */
 bool lrp_is_control(int32_t cp);       /* C* without unassigned ones; not tab, line feed, return */
 int32_t lrp_byte_letter(uint8_t byte); /* GPT-2's alphabet: a visible letter for each byte */
 

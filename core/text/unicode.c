@@ -15,7 +15,9 @@ bool lrp_is_punctuation(int32_t cp)
     return (cp >= 33 && cp <= 47) || (cp >= 58 && cp <= 64) || (cp >= 91 && cp <= 96) ||
            (cp >= 123 && cp <= 126);
   utf8proc_category_t c = utf8proc_category(cp);
-  return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+  if (cp == 0x166d || cp == 0x111c9) return true; /* a symbol and a mark since Unicode 12 and 11 */
+  return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO &&
+         !lrp_is_late(LRP_LATE_PUNCTUATION, cp);
 }
 
 bool lrp_is_ideograph(int32_t cp)
@@ -29,7 +31,15 @@ bool lrp_is_ideograph(int32_t cp)
 bool lrp_is_mark(int32_t cp)
 {
   utf8proc_category_t c = utf8proc_category(cp);
-  return c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME;
+  if (cp == 0x1cf2 || cp == 0x1cf3) return true; /* letters since Unicode 12 */
+  return (c == UTF8PROC_CATEGORY_MN || c == UTF8PROC_CATEGORY_MC || c == UTF8PROC_CATEGORY_ME) &&
+         !lrp_is_late(LRP_LATE_MARK, cp);
+}
+
+bool lrp_is_nonspacing(int32_t cp)
+{
+  if (cp == 0x1734) return true; /* spacing since Unicode 14 */
+  return utf8proc_category(cp) == UTF8PROC_CATEGORY_MN && !lrp_is_late(LRP_LATE_NONSPACING, cp);
 }
 
 bool lrp_is_number(int32_t cp)
@@ -69,8 +79,9 @@ bool lrp_is_control(int32_t cp)
 {
   if (cp == '\t' || cp == '\n' || cp == '\r') return false;
   utf8proc_category_t c = utf8proc_category(cp);
-  return c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CS ||
-         c == UTF8PROC_CATEGORY_CO;
+  return (c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CS ||
+          c == UTF8PROC_CATEGORY_CO) &&
+         !lrp_is_late(LRP_LATE_CONTROL, cp);
 }
 
 /* Visible bytes of Latin-1 stand for themselves, the other 68 for U+0100 and up, in their order. */

@@ -10,6 +10,10 @@ TEXTS = ["The bank's  cafés: 12 b\u00fcros,\tx_1!", " bank  bank\n\u00a0the ", 
          "\ufb01n \u00bd \u2460 \ufdfa \u24b6\u0660", "\u4f60\u597dbank \u3042\u3099 \ud55c \u1112\u1161\u11ab", "a\u200db\u00ad\u0000c\u180ed\u2028e",
          "<m> bank<m>s Bank[X] (the) the", "q\u0323\u0307 d\u0307\u0323 \u0f73\u0f71 \u09c7\u09be", "\U0001f600\U0001f1e9\U0001f1ea \u20ac5-x", "\u2581the \u2581 bank"]
 
+# Characters that Unicode 9 to 14 brought or moved to another class, and what is left in its own.
+YOUNG = ["a\u09fdb\u2e43c\u166dd\u061de\u2e42f", "a\u0afab\u1dfbc\u1734d\ua8c5e\u0301f", "a\u08e2b\U000110cdc\u0890d\u061ce",
+         "\u32ff \u32fe \U0001f16c \ua7f2 \U0001fbf3", "a\u0898\u0323\u0301b e\u1ac1\u0323 \U00011935\U00011930 \U00011938", "\u1cf2a\u111c9b\U000111c9c"]
+
 
 def added(id, content, **more):
     out = dict(id=id, content=content, single_word=False, lstrip=False, rstrip=False, normalized=False, special=False)
@@ -138,6 +142,17 @@ def all_tokenizers():
                                                    dict(direction=direction, max_length=4, strategy="LongestFirst", stride=0))
 
 
+def young_tokenizers():
+    """The reference's tables are of Unicode 8 and 9; bytes show what became of each character."""
+    pre, letters = dict(BYTE, use_regex=False, add_prefix_space=False), dict(merges=[])
+    for what in ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase"):
+        flags = dict(dict.fromkeys(("clean_text", "handle_chinese_chars", "strip_accents", "lowercase"), False), **{what: True})
+        yield "young Bert " + what, tokenizer(bpe(True, **letters), dict(type="BertNormalizer", **flags), pre)
+    for form in ("NFC", "NFD", "NFKC", "NFKD", "StripAccents"):
+        yield "young " + form, tokenizer(bpe(True, **letters), dict(type=form), pre)
+    yield "young Punctuation", tokenizer(level(), None, dict(type="Punctuation", behavior="Isolated"))
+
+
 def fix(name, t):
     """Merges of the suffix case need what they make."""
     if name == "BPE suffix":
@@ -148,13 +163,14 @@ def fix(name, t):
 
 def main():
     out = []
-    for name, t in all_tokenizers():
+    every = [(*one, TEXTS) for one in all_tokenizers()] + [(*one, YOUNG) for one in young_tokenizers()]
+    for name, t, texts in every:
         t = fix(name, t)
         for i, a in enumerate(x for x in t["added_tokens"] if x["id"] >= 21):
             a["id"] = len(t["model"]["vocab"]) + i
         tk = Tokenizer.from_str(json.dumps(t))
         cases = []
-        for text in TEXTS:
+        for text in texts:
             e = tk.encode(text)
             at = [0]
             for c in text:
