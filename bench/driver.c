@@ -5,7 +5,7 @@
  * RULES are those of --rules, or method:NAME, or method:integrated_gradients:STEPS.
  *
  * Requests come on standard input, one a line, and each is answered by one line: "forward" and
- * "explain" (a forward pass and the way back) give seconds, "work" multiply-adds forward and back,
+ * "explain" (a forward pass and the way back) give seconds and processor seconds, "work" multiply-adds forward and back,
  * "memory" the most KiB that were resident, "save FILE" and "scores FILE" write arrays. */
 #include "lrp/lrp.h"
 #include <stdio.h>
@@ -32,10 +32,10 @@ typedef struct job {
   const lrp_relevance *relevance;
 } job;
 
-static double now(void)
+static double now(clockid_t clock)
 {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -107,7 +107,7 @@ static lrp_status work(job *j)
 static lrp_status answer(job *j, const char *line)
 {
   lrp_status st = LRP_OK;
-  const double start = now();
+  const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
   if (!strcmp(line, "work")) return work(j);
   if (!strcmp(line, "forward"))
     st = lrp_graph_forward(j->ctx, j->graph, j->input);
@@ -122,7 +122,7 @@ static lrp_status answer(job *j, const char *line)
   if (!st && !strcmp(line, "memory"))
     printf("%ld\n", use.ru_maxrss);
   else if (!st)
-    printf("%.9f\n", now() - start);
+    printf("%.9f %.9f\n", now(CLOCK_MONOTONIC) - start, now(CLOCK_PROCESS_CPUTIME_ID) - busy);
   return st;
 }
 
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 {
   char line[4096];
   job j = {.ctx = NULL};
-  const double start = now();
+  const double start = now(CLOCK_MONOTONIC);
   int32_t precision = 0;
   if (argc > 2 && !strcmp(argv[1], "--precision")) {
     while (PRECISIONS[precision] && strcmp(PRECISIONS[precision], argv[2]) != 0)
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
   if (!st) st = lrp_set_precision(j.ctx, precision);
   lrp_set_threads(atoi(argv[3]));
   if (!st) st = open_job(&j, argv, argc - 4);
-  if (!st) printf("%.9f\n", now() - start);
+  if (!st) printf("%.9f\n", now(CLOCK_MONOTONIC) - start);
   while (!st && !fflush(stdout) && fgets(line, sizeof line, stdin)) {
     line[strcspn(line, "\n")] = '\0';
     st = answer(&j, line);

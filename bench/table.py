@@ -33,8 +33,8 @@ def described(d):
     quiet = max(loads, default=0) < m["processors"] + 1
     return (f"{m['cpu']}, {m['processors']} processors, load {min(loads, default=0):.1f} to "
             f"{max(loads, default=0):.1f}"
-            + ("." if quiet else ": above the number of processors others were at work, and only "
-               "ratios mean something."))
+            + ("." if quiet else ": others were at work; only ratios mean something, those of "
+               "processor time most."))
 
 
 def whose(r):
@@ -45,10 +45,11 @@ def full(d):
     yield described(d) + " Ratios are peer / lrp of one round: median (least to most)."
     yield ""
     yield from rows(
-        ["case", "batch", "rounds", "peer", "lrp s", "time ratio", "forward ratio",
-         "lrp / own forward", "peer / own forward", "memory MiB", "max difference"],
-        [[r["case"], str(r["batch"]), str(r["rounds"]), whose(r),
-          f"{r['seconds']['explain']['median']:.4f}", span(r["ratio"]), span(r["ratio_forward"]),
+        ["case", "batch", "threads", "rounds", "peer", "lrp s", "time ratio", "processor time ratio",
+         "forward ratio", "lrp / own forward", "peer / own forward", "memory MiB", "max difference"],
+        [[r["case"], str(r["batch"]), str(r["threads"]), str(r["rounds"]), whose(r),
+          f"{r['seconds']['explain']['median']:.4f}", span(r["ratio"]),
+          span(r["processor"]["ratio"]), span(r["ratio_forward"]),
           span(r["passes"]), span(r["peer_passes"]),
           f"{r['peak_kib'] / 1024:.0f} : {r['peer_peak_kib'] / 1024:.0f}",
           f"{r['difference']['of_largest']:.1e}"] for r in d["rounds"]])
@@ -72,9 +73,10 @@ def full(d):
 
 def short(d):
     yield from rows(
-        ["model and rule", "batch", "peer", "time, peer : lrp", "lrp in own forward passes",
-         "memory, lrp : peer"],
-        [[r["case"], str(r["batch"]), whose(r), f"{r['ratio']['median']:.1f}",
+        ["model and rule", "batch", "threads", "peer", "time, peer : lrp",
+         "processor time, peer : lrp", "lrp in own forward passes", "memory, lrp : peer"],
+        [[r["case"], str(r["batch"]), str(r["threads"]), whose(r), f"{r['ratio']['median']:.1f}",
+          f"{r['processor']['ratio']['median']:.1f}",
           f"{r['passes']['median']:.1f}", f"1 : {r['peer_peak_kib'] / r['peak_kib']:.1f}"]
          for r in d["rounds"]])
     yield ""
