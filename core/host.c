@@ -357,7 +357,8 @@ const lrp_host lrp_the_host = {.struct_size = sizeof(lrp_host),
                                .conv = host_conv,
                                .conv_vjp = host_conv_vjp,
                                .tap = host_tap,
-                               .node_word = host_node_word};
+                               .node_word = host_node_word,
+                               .transposed = lrp_transposed};
 
 const lrp_host *lrp_host_table(void)
 {

@@ -129,6 +129,25 @@ lrp_status lrp_packed_own(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t g
   return *own ? LRP_OK : lrp_nomem(ctx, "packed weights");
 }
 
+static void fill_transposed(const void *job, lrp_real *out)
+{
+  const lrp_tensor *t = job;
+  const int64_t rows = t->shape[t->rank - 2], columns = t->shape[t->rank - 1], size = rows * columns,
+                n = size ? lrp_count(t) / size : 0;
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t c = 0; c < columns; c++)
+        out[i * size + c * rows + r] = lrp_reals(t)[i * size + r * columns + c];
+}
+
+lrp_status lrp_transposed(lrp_ctx *ctx, const lrp_tensor *t, const lrp_real **out)
+{
+  if (t->rank < 2 || t->dtype != LRP_REAL || !t->data)
+    return lrp_fail(ctx, LRP_E_SHAPE, "transposed: a matrix of real numbers was expected");
+  return lrp_packed_get(ctx, pack_of(t), LRP_FORM_TRANSPOSED, 1, lrp_count(t), fill_transposed, t,
+                        out);
+}
+
 /* ---- products ---- */
 
 static void count_product(lrp_ctx *ctx, double work, const lrp_tensor *a, const lrp_tensor *b,

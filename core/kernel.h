@@ -16,6 +16,9 @@ lrp_status lrp_conv_forward(lrp_ctx *, int which, const lrp_conv *, const lrp_te
 lrp_status lrp_conv_backward(lrp_ctx *, int which, const lrp_conv *, const lrp_tensor *w, const lrp_tensor *y_bar,
                              lrp_tensor *x_bar);
 
+/* See lrp_host.transposed. */
+lrp_status lrp_transposed(lrp_ctx *, const lrp_tensor *t, const lrp_real **out);
+
 /* A parameter's packed forms, at tensor->host: made at first use, kept until here.  Constant tensors get a pack object
  * by lrp_pack_attach (owner: the graph or the parameter cache); a tensor without one is used as it is. */
 typedef struct lrp_pack lrp_pack;

@@ -28,6 +28,7 @@ static inline int lrp_threads(void)
 
 /* ---- packed forms of a constant tensor ---- */
 
+enum { LRP_FORM_TRANSPOSED = 100 }; /* kernel.c's; kernel_plain.c numbers its own from 0 */
 typedef struct lrp_packed { /* one form of plain C: panels (kernel_tile.c) or taps first */
   uint32_t kind;
   int64_t group;

@@ -418,6 +418,7 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
                     "a rule that is a table takes layers with one output and at most %d inputs; "
                     "layer \"%s\" has %u and %u",
                     MAX_IN, site->type->name, site->call->n_out, site->call->n_in);
+  if (!loss && lrp_table_is_direct(site, table)) return lrp_table_eval_direct(ctx, site, table);
   if (lrp_table_is_paired(site, table)) return lrp_table_eval_paired(ctx, site, table, loss);
   table_run t = {.ctx = ctx, .site = site, .table = table, .n_out = lrp_count(&site->call->out[0])};
   t.degree = site->degree ? site->degree : 1;

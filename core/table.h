@@ -19,6 +19,10 @@ void lrp_table_quotient(const lrp_site *, const lrp_table *, lrp_division *q, lr
 bool lrp_table_is_paired(const lrp_site *, const lrp_table *);
 lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
+/* table_direct.c: tables of one genuine pass at small inner sites, without a ledger. */
+bool lrp_table_is_direct(const lrp_site *, const lrp_table *);
+lrp_status lrp_table_eval_direct(lrp_ctx *, const lrp_site *, const lrp_table *);
+
 /* What a pass gives on an input that is a constant of the rule (ones, low, high): kept by the step until it gets another
  * rule.  NULL: not kept yet. */
 const lrp_real *lrp_constant_find(const lrp_step *, const lrp_pass *);

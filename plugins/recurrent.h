@@ -1,6 +1,6 @@
 /* recurrent.h - what the layers "lstm", "gru" and "rnn" share.  A cell is a list of operations
- * on values of shape (B,H); this file runs the list over time, in both directions, pulls back
- * through it, and hands its sites to rules.
+ * on values of shape (B,H); this file runs the list over time, in both directions at once, pulls
+ * back through it, and hands its sites to rules.
  *
  * Relevance (Arras et al. 2017, WASSA; 2019, LNCS 11700, ch. 11).  The rule chosen for the layer
  * acts where values are weighted and added: at the pre-activations, over x and h together, and
@@ -19,17 +19,16 @@
 #ifndef LRP_PLUGINS_RECURRENT_H
 #define LRP_PLUGINS_RECURRENT_H
 #include "layer.h"
+#include "recurrent_kernel.h"
 #include <stdlib.h>
-#include <tgmath.h>
 
 enum { X, LENS, INITIAL /* and initial_c after it */, W = 0, RW, BIAS, N_PARAM };
 enum { GATES, SHARES };              /* bits of call->freeze where the cell has gates */
 enum { DIRECTION, LAYOUT, VARIANT }; /* arguments */
 enum { FORWARD, REVERSE, BIDIRECTIONAL };
-enum { MAX_VALUE = 16 };
+enum { MAX_VALUE = 16, MAX_OP = 14 };
 
 enum { OP_END, OP_AFFINE, OP_ACT, OP_MUL, OP_ADD, OP_COMPLEMENT };
-enum { ACT_SIGMOID, ACT_TANH, ACT_RELU };
 enum { FROM_X = 1, FROM_A = 2 };
 typedef struct cell_op {
   int what, to, a, b; /* MUL: a is the gate, b the signal */
@@ -44,7 +43,7 @@ typedef struct cell {
   int n_value; /* all of them */
   int n_mul;
   int next[2]; /* values that are h (and c) after the step */
-  cell_op op[14];
+  cell_op op[MAX_OP]; /* the last one is 0 */
 } cell;
 
 typedef struct recurrent {
@@ -57,7 +56,7 @@ typedef struct dims {
   int d;              /* directions */
 } dims;
 
-/* One direction of one evaluation. */
+/* One evaluation, all directions at once: a value of a step is (D,B,H), its rows are lanes. */
 typedef struct track {
   const lrp_host *host;
   lrp_ctx *ctx;
@@ -65,19 +64,25 @@ typedef struct track {
   const lrp_call *call;
   const lrp_site *site; /* NULL: no rule, the gradient */
   dims n;
-  int dir;
   const lrp_tensor *w, *u, *bias;
-  lrp_real *x;              /* (T,B,I) in the order of the steps */
-  lrp_real *state[2];       /* before the first step, (B,H) */
+  lrp_real *state[2]; /* before the first step */
+  /* forward */
+  const lrp_real *x_part, *ut; /* W x (D,rows of x,blocks*H), NULL: none; R transposed (D,H,blocks*H) */
+  lrp_real *biases;            /* for each affine operation (D,H) */
+  lrp_real *zeros, *product;   /* (H); (B,blocks*H) */
+  /* back */
+  lrp_real *x;              /* (D,T,B,I) in the order of the steps */
   lrp_real *bar[MAX_VALUE]; /* what is pulled back, for each value of a step */
-  lrp_real *tmp_x, *tmp_a, *tmp_b;
+  bool live[MAX_VALUE];     /* is there any? */
+  lrp_real *above[MAX_OP];  /* of an affine operation: what it got, (D,T,B,H) */
+  lrp_real *tmp_a, *tmp_b;
 } track;
 
 /* ---- where things lie ---- */
 
 static inline int64_t size_of(const dims *n)
 {
-  return n->b * n->h;
+  return n->d * n->b * n->h;
 }
 
 static inline int trace_at(const cell *c)
@@ -90,19 +95,21 @@ static inline lrp_real *value_at(const track *k, int64_t s, int v)
 {
   const cell *c = k->r->cell;
   const lrp_tensor *saved = k->call->saved;
-  if (v < c->n_state) return s ? value_at(k, s - 1, c->next[v]) : k->state[v];
+  if (v < c->n_state && !s) return k->state[v];
+  if (v < c->n_state) {
+    v = c->next[v];
+    s--;
+  }
   const int gate = v < c->n_state + c->n_gate;
   const int64_t width = gate ? c->n_gate : c->n_value - c->n_state - c->n_gate;
   const int64_t at = v - c->n_state - (gate ? 0 : c->n_gate);
-  return lrp_reals(&saved[gate ? GATES : trace_at(c)]) +
-         ((s * k->n.d + k->dir) * width + at) * size_of(&k->n);
+  return lrp_reals(&saved[gate ? GATES : trace_at(c)]) + (s * width + at) * size_of(&k->n);
 }
 
 /* The factors of product number m as a linear map of gate and signal. */
 static inline lrp_real *shares_at(const track *k, int64_t s, int m)
 {
-  return lrp_reals(&k->call->saved[SHARES]) +
-         ((s * k->n.d + k->dir) * k->r->cell->n_mul + m) * 2 * size_of(&k->n);
+  return lrp_reals(&k->call->saved[SHARES]) + (s * k->r->cell->n_mul + m) * 2 * size_of(&k->n);
 }
 
 static inline int frozen(const track *k, int what)
@@ -110,9 +117,9 @@ static inline int frozen(const track *k, int what)
   return k->r->cell->n_gate && (k->call->freeze >> what & 1);
 }
 
-static inline int reversed(const track *k)
+static inline int reversed(const recurrent *r, int64_t dir)
 {
-  return k->r->direction == REVERSE || k->dir == 1;
+  return r->direction == REVERSE || dir == 1;
 }
 
 static inline int64_t steps_of(const lrp_call *call, int64_t b, int64_t t)
@@ -121,35 +128,28 @@ static inline int64_t steps_of(const lrp_call *call, int64_t b, int64_t t)
 }
 
 /* Row of x or y in the file's layout for step s of sample b. */
-static inline int64_t row_at(const track *k, int64_t s, int64_t b, int64_t steps)
+static inline int64_t row_at(const track *k, int64_t dir, int64_t s, int64_t b, int64_t steps)
 {
-  const int64_t t = reversed(k) ? steps - 1 - s : s;
+  const int64_t t = reversed(k->r, dir) ? steps - 1 - s : s;
   return k->r->layout ? b * k->n.t + t : t * k->n.b + b;
 }
 
 /* Offset of direction dir of sample b, step's row given, in y (T,D,B,H) or (B,T,D,H). */
-static inline int64_t y_at(const track *k, int64_t row)
+static inline int64_t y_at(const track *k, int64_t dir, int64_t row)
 {
   const int64_t t = k->r->layout ? 0 : row / k->n.b, b = k->r->layout ? 0 : row % k->n.b;
-  return (k->r->layout ? row * k->n.d + k->dir : (t * k->n.d + k->dir) * k->n.b + b) * k->n.h;
+  return (k->r->layout ? row * k->n.d + dir : (t * k->n.d + dir) * k->n.b + b) * k->n.h;
 }
 
 /* Offset of sample b in a state (D,B,H) or (B,D,H). */
-static inline int64_t state_at(const track *k, int64_t b)
+static inline int64_t state_at(const track *k, int64_t dir, int64_t b)
 {
-  return (k->r->layout ? b * k->n.d + k->dir : k->dir * k->n.b + b) * k->n.h;
+  return (k->r->layout ? b * k->n.d + dir : dir * k->n.b + b) * k->n.h;
 }
 
 static inline const lrp_tensor *input_of(const lrp_call *call, uint32_t i)
 {
   return i < call->n_in && call->in[i].data ? &call->in[i] : NULL;
-}
-
-static inline void add_to(lrp_real *to, const lrp_real *from, int64_t n)
-{
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++)
-    to[i] += from[i];
 }
 
 static inline lrp_status room(const track *k, int64_t rows, int64_t width, lrp_real **out)
@@ -174,33 +174,21 @@ static inline lrp_tensor vector(lrp_real *data, int64_t n)
 }
 
 /* Rows of the weights and biases that an affine operation uses. */
-static inline void affine_params(const track *k, const cell_op *op, lrp_tensor *param)
+static inline void affine_params(const track *k, int64_t dir, const cell_op *op, lrp_tensor *param)
 {
-  const int64_t h = k->n.h, block = k->dir * k->r->cell->n_block + op->block,
+  const int64_t h = k->n.h, block = dir * k->r->cell->n_block + op->block,
                 blocks = k->r->cell->n_block;
   memset(param, 0, 4 * sizeof *param);
   if (op->terms & FROM_X && k->w)
     param[0] = matrix(lrp_reals(k->w) + block * h * k->n.i, h, k->n.i);
   if (op->terms & FROM_A && k->u) param[1] = matrix(lrp_reals(k->u) + block * h * h, h, h);
   if (!k->bias) return;
-  lrp_real *b = lrp_reals(k->bias) + (2 * k->dir * blocks + op->block) * h;
+  lrp_real *b = lrp_reals(k->bias) + (2 * dir * blocks + op->block) * h;
   if (op->terms & FROM_X) param[2] = vector(b, h);
   if (op->terms & FROM_A) param[3] = vector(b + blocks * h, h);
 }
 
 /* ---- one step, forward ---- */
-
-static inline lrp_real act(int which, lrp_real v)
-{
-  switch (which) {
-  case ACT_SIGMOID:
-    return 1 / (1 + exp(-v));
-  case ACT_TANH:
-    return tanh(v);
-  default:
-    return v > 0 ? v : 0;
-  }
-}
 
 /* The slope, from the value. */
 static inline lrp_real act_slope(int which, lrp_real y)
@@ -208,50 +196,56 @@ static inline lrp_real act_slope(int which, lrp_real y)
   return which == ACT_SIGMOID ? y * (1 - y) : which == ACT_TANH ? 1 - y * y : y > 0 ? 1 : 0;
 }
 
-/* The gate's part of gate * signal, by magnitude; half where both are 0. */
-static inline lrp_real gate_share(lrp_real gate, lrp_real signal)
-{
-  const lrp_real all = fabs(gate) + fabs(signal);
-  return all > 0 ? fabs(gate) / all : (lrp_real)0.5;
-}
-
 static inline void multiply(const track *k, int64_t s, const cell_op *op, int m)
 {
   const lrp_real *a = value_at(k, s, op->a), *b = value_at(k, s, op->b);
   lrp_real *y = value_at(k, s, op->to), *share = shares_at(k, s, m);
   const int64_t n = size_of(&k->n);
-  if (frozen(k, SHARES) && !frozen(k, GATES)) {
-    for (int64_t i = 0; i < n; i++)
-      y[i] = share[i] * a[i] + share[n + i] * b[i];
+  if (!frozen(k, SHARES)) {
+    multiply_shared(a, b, n, y, share);
     return;
   }
   for (int64_t i = 0; i < n; i++)
-    y[i] = a[i] * b[i];
-  for (int64_t i = 0; !frozen(k, SHARES) && i < n; i++) {
-    const lrp_real part = gate_share(a[i], b[i]);
-    share[i] = part * b[i];
-    share[n + i] = (1 - part) * a[i];
-  }
+    y[i] = frozen(k, GATES) ? a[i] * b[i] : share[i] * a[i] + share[n + i] * b[i];
 }
 
-static inline lrp_status affine_step(const track *k, int64_t s, const cell_op *op)
+/* How many affine operations from op on read the same value by neighbouring blocks: one product
+ * serves them all. */
+static inline int run_of(const cell_op *op)
 {
-  const dims *n = &k->n;
-  lrp_tensor param[4], z = matrix(value_at(k, s, op->to), n->b, n->h),
-                       part = matrix(k->tmp_a, n->b, n->h);
-  affine_params(k, op, param);
-  tensor_zero(&z);
-  lrp_status st = LRP_OK;
-  for (int i = 0; !st && i < 2; i++) {
-    const lrp_tensor in =
-        i ? matrix(value_at(k, s, op->a), n->b, n->h) : matrix(k->x + s * n->b * n->i, n->b, n->i);
-    if (!param[i].data) continue;
-    st = k->host->matmul(k->ctx, &in, 0, &param[i], 1, NULL, &part);
-    if (!st) add_to(lrp_reals(&z), lrp_reals(&part), size_of(n));
+  int n = 1;
+  while (op->terms & FROM_A && op[n].what == OP_AFFINE && op[n].a == op->a &&
+         op[n].terms == op->terms && op[n].block == op->block + n)
+    n++;
+  return n;
+}
+
+/* z = W x + R a + b for n operations. */
+static inline void affine_step(const track *k, int64_t s, const cell_op *op, int n)
+{
+  const dims *d = &k->n;
+  const int64_t h = d->h, row = k->r->cell->n_block * h, wide = n * h;
+  const bool from_x = op->terms & FROM_X && k->x_part, from_a = op->terms & FROM_A && k->ut;
+  for (int64_t dir = 0; dir < d->d; dir++) {
+    const product p = {.v = value_at(k, s, op->a) + dir * d->b * h,
+                       .b = k->ut + dir * h * row + op->block * h,
+                       .out = k->product,
+                       .rows = d->b,
+                       .k = h,
+                       .n = wide,
+                       .b_row = row};
+    if (from_a) product_run(&p);
+    for (int64_t b = 0; b < d->b; b++) {
+      const int64_t steps = steps_of(k->call, b, d->t);
+      const bool x = from_x && s < steps;
+      const int64_t at = x ? (dir * d->t * d->b + row_at(k, dir, s, b, steps)) * row : 0;
+      for (int i = 0; i < n; i++)
+        add_three(x ? k->x_part + at + (op->block + i) * h : k->zeros,
+                  from_a ? k->product + b * wide + i * h : k->zeros,
+                  k->biases + ((op + i - k->r->cell->op) * d->d + dir) * h, h,
+                  value_at(k, s, op[i].to) + (dir * d->b + b) * h);
+    }
   }
-  for (int i = 2; !st && i < 4; i++)
-    if (param[i].data) add_rows(&z, &param[i]);
-  return st;
 }
 
 static inline int is_gate(const cell *c, int v)
@@ -259,33 +253,48 @@ static inline int is_gate(const cell *c, int v)
   return v >= c->n_state && v < c->n_state + c->n_gate;
 }
 
-static inline lrp_status step_forward(const track *k, int64_t s)
+/* Lanes whose sample has ended keep their state. */
+static inline void keep_states(const track *k, int64_t s)
+{
+  const cell *c = k->r->cell;
+  const int64_t h = k->n.h;
+  for (int64_t lane = 0; input_of(k->call, LENS) && lane < k->n.d * k->n.b; lane++)
+    for (int v = 0; v < c->n_state && s >= steps_of(k->call, lane % k->n.b, k->n.t); v++)
+      memcpy(value_at(k, s, c->next[v]) + lane * h, value_at(k, s, v) + lane * h,
+             (size_t)h * sizeof(lrp_real));
+}
+
+static inline void step_forward(const track *k, int64_t s)
 {
   const cell *c = k->r->cell;
   const int64_t n = size_of(&k->n);
-  lrp_status st = LRP_OK;
   int m = 0;
-  for (const cell_op *op = c->op; !st && op->what; op++) {
+  for (const cell_op *op = c->op; op->what; op++) {
+    if (op->what == OP_AFFINE) {
+      const int run = run_of(op);
+      affine_step(k, s, op, run);
+      op += run - 1;
+      continue;
+    }
     lrp_real *y = value_at(k, s, op->to);
-    const lrp_real *a = value_at(k, s, op->a), *b = value_at(k, s, op->b);
-    if (op->what == OP_AFFINE)
-      st = affine_step(k, s, op);
-    else if (op->what == OP_MUL)
+    const lrp_real *a = value_at(k, s, op->a);
+    if (op->what == OP_MUL) {
       multiply(k, s, op, m++);
-    else if (op->what != OP_ACT || !is_gate(c, op->to) || !frozen(k, GATES))
+    } else if (op->what == OP_ADD) {
+      add_three(a, value_at(k, s, op->b), k->zeros, n, y);
+    } else if (is_gate(c, op->to) && frozen(k, GATES)) {
+      continue;
+    } else if (op->what == OP_ACT) {
+      act_run(op->block, a, n, y);
+    } else {
       for (int64_t i = 0; i < n; i++)
-        y[i] = op->what == OP_ACT   ? act(op->block, a[i])
-               : op->what == OP_ADD ? a[i] + b[i]
-                                    : 1 - a[i];
+        y[i] = 1 - a[i];
+    }
   }
-  for (int64_t b = 0; !st && b < k->n.b; b++) /* a sample that has ended keeps its state */
-    for (int v = 0; v < c->n_state && s >= steps_of(k->call, b, k->n.t); v++)
-      memcpy(value_at(k, s, c->next[v]) + b * k->n.h, value_at(k, s, v) + b * k->n.h,
-             (size_t)k->n.h * sizeof(lrp_real));
-  return st;
+  keep_states(k, s);
 }
 
-/* ---- one direction, forward ---- */
+/* ---- all steps, forward ---- */
 
 static inline dims dims_of(const recurrent *r, const lrp_call *call)
 {
@@ -295,42 +304,86 @@ static inline dims dims_of(const recurrent *r, const lrp_call *call)
   return n;
 }
 
-/* x in the order of the steps, zeros behind a sample's end; states before the first step; room
- * for a step. */
-static inline lrp_status track_start(track *k)
-{
-  const dims *n = &k->n;
-  lrp_status st = room(k, n->t * n->b, n->i, &k->x);
-  for (int v = 0; !st && v < k->r->cell->n_state; v++) {
-    const lrp_tensor *from = input_of(k->call, INITIAL + (uint32_t)v);
-    st = room(k, n->b, n->h, &k->state[v]);
-    for (int64_t b = 0; !st && from && b < n->b; b++)
-      memcpy(k->state[v] + b * n->h, lrp_reals(from) + state_at(k, b),
-             (size_t)n->h * sizeof(lrp_real));
-  }
-  const lrp_real *x = lrp_reals(&k->call->in[X]);
-  for (int64_t b = 0; !st && x && b < n->b; b++)
-    for (int64_t s = 0, steps = steps_of(k->call, b, n->t); s < steps; s++)
-      memcpy(k->x + (s * n->b + b) * n->i, x + row_at(k, s, b, steps) * n->i,
-             (size_t)n->i * sizeof(lrp_real));
-  if (!st) st = room(k, n->b, n->i, &k->tmp_x);
-  if (!st) st = room(k, n->b, n->h, &k->tmp_a);
-  return st ? st : room(k, n->b, n->h, &k->tmp_b);
-}
-
 static inline track track_of(const lrp_host *h, lrp_ctx *ctx, const recurrent *r,
-                             const lrp_call *call, int dir)
+                             const lrp_call *call)
 {
   const track k = {.host = h,
                    .ctx = ctx,
                    .r = r,
                    .call = call,
                    .n = dims_of(r, call),
-                   .dir = dir,
                    .w = param_of(call, W),
                    .u = param_of(call, RW),
                    .bias = param_of(call, BIAS)};
   return k;
+}
+
+/* States before the first step. */
+static inline lrp_status first_states(track *k)
+{
+  const dims *n = &k->n;
+  lrp_status st = LRP_OK;
+  for (int v = 0; !st && v < k->r->cell->n_state; v++) {
+    const lrp_tensor *from = input_of(k->call, INITIAL + (uint32_t)v);
+    st = room(k, n->d * n->b, n->h, &k->state[v]);
+    for (int64_t dir = 0; !st && from && dir < n->d; dir++)
+      for (int64_t b = 0; b < n->b; b++)
+        memcpy(k->state[v] + (dir * n->b + b) * n->h, lrp_reals(from) + state_at(k, dir, b),
+               (size_t)n->h * sizeof(lrp_real));
+  }
+  return st;
+}
+
+/* W x of all steps at once, in the rows of x. */
+static inline lrp_status multiply_x(track *k)
+{
+  const dims *n = &k->n;
+  const int64_t rows = n->t * n->b, wide = k->r->cell->n_block * n->h;
+  const lrp_real *wt;
+  lrp_real *out;
+  if (!k->w || !k->call->in[X].data) return LRP_OK;
+  lrp_status st = k->host->transposed(k->ctx, k->w, &wt);
+  if (!st) st = room(k, n->d * rows, wide, &out);
+  for (int64_t dir = 0; !st && dir < n->d; dir++) {
+    const product p = {.v = lrp_reals(&k->call->in[X]),
+                       .b = wt + dir * n->i * wide,
+                       .out = out + dir * rows * wide,
+                       .rows = rows,
+                       .k = n->i,
+                       .n = wide,
+                       .b_row = wide};
+    product_run(&p);
+  }
+  if (!st) k->x_part = out;
+  return st;
+}
+
+static inline void fill_biases(const track *k)
+{
+  const cell_op *op = k->r->cell->op;
+  const int64_t h = k->n.h;
+  lrp_real *to = k->biases;
+  for (; op->what && k->bias; op++)
+    for (int64_t dir = 0; dir < k->n.d; dir++, to += h) {
+      lrp_tensor param[4];
+      if (op->what != OP_AFFINE) continue;
+      affine_params(k, dir, op, param);
+      for (int i = 2; i < 4; i++)
+        if (param[i].data) add_to(to, lrp_reals(&param[i]), h);
+    }
+}
+
+static inline lrp_status track_start(track *k)
+{
+  const dims *n = &k->n;
+  lrp_status st = first_states(k);
+  if (!st) st = multiply_x(k);
+  if (!st && k->u) st = k->host->transposed(k->ctx, k->u, &k->ut);
+  if (!st) st = room(k, MAX_OP * n->d, n->h, &k->biases);
+  if (!st) st = room(k, 1, size_of(n), &k->zeros);
+  if (!st) st = room(k, n->b, k->r->cell->n_block * n->h, &k->product);
+  if (!st) fill_biases(k);
+  return st;
 }
 
 static inline void write_outputs(const track *k)
@@ -338,13 +391,15 @@ static inline void write_outputs(const track *k)
   const dims *n = &k->n;
   const size_t bytes = (size_t)n->h * sizeof(lrp_real);
   lrp_tensor *out = k->call->out;
-  for (int64_t b = 0; b < n->b; b++) {
-    for (int64_t s = 0, steps = steps_of(k->call, b, n->t); s < steps; s++)
-      memcpy(lrp_reals(&out[0]) + y_at(k, row_at(k, s, b, steps)),
-             value_at(k, s, k->r->cell->next[0]) + b * n->h, bytes);
-    for (int v = 0; v < k->r->cell->n_state; v++)
-      memcpy(lrp_reals(&out[1 + v]) + state_at(k, b), value_at(k, n->t, v) + b * n->h, bytes);
-  }
+  for (int64_t dir = 0; dir < n->d; dir++)
+    for (int64_t b = 0; b < n->b; b++) {
+      const int64_t lane = (dir * n->b + b) * n->h;
+      for (int64_t s = 0, steps = steps_of(k->call, b, n->t); s < steps; s++)
+        memcpy(lrp_reals(&out[0]) + y_at(k, dir, row_at(k, dir, s, b, steps)),
+               value_at(k, s, k->r->cell->next[0]) + lane, bytes);
+      for (int v = 0; v < k->r->cell->n_state; v++)
+        memcpy(lrp_reals(&out[1 + v]) + state_at(k, dir, b), value_at(k, n->t, v) + lane, bytes);
+    }
 }
 
 static inline lrp_status check_lengths(const lrp_host *h, lrp_ctx *ctx, const cell *c,
@@ -366,14 +421,13 @@ static inline lrp_status recurrent_forward(const lrp_host *h, lrp_ctx *ctx, cons
   const recurrent *r = inst;
   const dims n = dims_of(r, call);
   lrp_status st = check_lengths(h, ctx, r->cell, call, &n);
-  if (!st) tensor_zero(&call->out[0]);
-  for (int dir = 0; !st && n.b && n.h && dir < n.d; dir++) {
-    track k = track_of(h, ctx, r, call, dir);
-    st = track_start(&k);
-    for (int64_t s = 0; !st && s < n.t; s++)
-      st = step_forward(&k, s);
-    if (!st) write_outputs(&k);
-  }
+  if (!st && input_of(call, LENS)) tensor_zero(&call->out[0]);
+  if (st || !n.b || !n.h) return st;
+  track k = track_of(h, ctx, r, call);
+  st = track_start(&k);
+  for (int64_t s = 0; !st && s < n.t; s++)
+    step_forward(&k, s);
+  if (!st) write_outputs(&k);
   return st;
 }
 

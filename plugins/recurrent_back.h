@@ -45,12 +45,19 @@ static inline lrp_status affine_vjp(const lrp_host *h, lrp_ctx *ctx, const void 
                                     const lrp_call *call, const lrp_tensor *out_bar,
                                     lrp_tensor *in_bar)
 {
-  lrp_status st = LRP_OK;
-  (void)inst;
-  for (int k = 0; !st && k < 2; k++)
-    if (in_bar[k].data && out_bar[0].data && call->param[k].data)
-      st = h->matmul(ctx, &out_bar[0], 0, &call->param[k], 0, NULL, &in_bar[k]);
-  return st;
+  (void)h, (void)ctx, (void)inst;
+  for (int k = 0; k < 2; k++) {
+    const lrp_tensor *w = &call->param[k];
+    const product p = {.v = lrp_reals(&out_bar[0]),
+                       .b = lrp_reals(w),
+                       .out = lrp_reals(&in_bar[k]),
+                       .rows = out_bar[0].shape[0],
+                       .k = w->shape[0],
+                       .n = w->shape[1],
+                       .b_row = w->shape[1]};
+    if (p.v && p.b && p.out) product_run(&p);
+  }
+  return LRP_OK;
 }
 
 static inline lrp_status pair_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
@@ -119,55 +126,83 @@ static inline lrp_status inner_back(const track *k, const lrp_layer_type *type, 
 
 /* ---- one step, back ---- */
 
-static inline lrp_status affine_back(const track *k, int64_t s, const cell_op *op, lrp_real *x_bar)
+/* Relevance, or the gradient, arrives at value v. */
+static inline void arrive(track *k, int v, int64_t at, const lrp_real *from, int64_t n)
 {
-  const dims *n = &k->n;
-  lrp_real *x = op->terms & FROM_X ? k->x + s * n->b * n->i : NULL,
-           *a = op->terms & FROM_A ? value_at(k, s, op->a) : NULL;
-  lrp_tensor in[2] = {matrix(x, n->b, n->i), matrix(a, n->b, n->h)}, param[4];
-  lrp_tensor below[2] = {matrix(x ? k->tmp_x : NULL, n->b, n->i),
-                         matrix(a ? k->tmp_a : NULL, n->b, n->h)};
-  lrp_tensor z = matrix(value_at(k, s, op->to), n->b, n->h);
-  const lrp_tensor above = matrix(k->bar[op->to], n->b, n->h);
-  affine_params(k, op, param);
-  tensor_zero(&below[0]);
-  tensor_zero(&below[1]);
-  const lrp_status st = inner_back(k, &recurrent_affine, in, param, &z, &above, below);
-  if (!st && x) add_to(x_bar, k->tmp_x, n->b * n->i);
-  if (!st && a) add_to(k->bar[op->a], k->tmp_a, size_of(n));
-  return st;
+  add_to(k->bar[v] + at, from, n);
+  k->live[v] = true;
 }
 
-static inline lrp_status add_back(const track *k, int64_t s, const cell_op *op)
+/* An affine operation of one direction, for `rows` of x, a and z; below[] is what is wanted. */
+static inline lrp_status affine_site(const track *k, int64_t dir, const cell_op *op, int64_t rows,
+                                     lrp_real *x, lrp_real *a, lrp_real *z, lrp_real *r,
+                                     lrp_real *to_x, lrp_real *to_a)
 {
   const dims *n = &k->n;
-  lrp_tensor in[2] = {matrix(value_at(k, s, op->a), n->b, n->h),
-                      matrix(value_at(k, s, op->b), n->b, n->h)};
-  lrp_tensor below[2] = {matrix(k->tmp_a, n->b, n->h), matrix(k->tmp_b, n->b, n->h)};
-  lrp_tensor z = matrix(value_at(k, s, op->to), n->b, n->h);
-  const lrp_tensor above = matrix(k->bar[op->to], n->b, n->h);
+  lrp_tensor in[2] = {matrix(x, rows, n->i), matrix(a, rows, n->h)}, param[4];
+  lrp_tensor below[2] = {matrix(to_x, rows, n->i), matrix(to_a, rows, n->h)},
+             out = matrix(z, rows, n->h);
+  const lrp_tensor above = matrix(r, rows, n->h);
+  affine_params(k, dir, op, param);
   tensor_zero(&below[0]);
   tensor_zero(&below[1]);
-  const lrp_status st = inner_back(k, &recurrent_add, in, NULL, &z, &above, below);
-  if (!st) {
-    add_to(k->bar[op->a], k->tmp_a, size_of(n));
-    add_to(k->bar[op->b], k->tmp_b, size_of(n));
+  return inner_back(k, &recurrent_affine, in, param, &out, &above, below);
+}
+
+/* What goes to a; what goes to x is asked for behind the last step, of all steps at once: rules
+ * take the rows of a linear layer one by one. */
+static inline lrp_status affine_back(track *k, int64_t s, const cell_op *op)
+{
+  const dims *n = &k->n;
+  const int64_t lanes = n->b * n->h;
+  lrp_status st = LRP_OK;
+  for (int64_t dir = 0; !st && dir < n->d; dir++) {
+    lrp_real *r = k->bar[op->to] + dir * lanes;
+    if (op->terms & FROM_X)
+      memcpy(k->above[op - k->r->cell->op] + (dir * n->t + s) * lanes, r,
+             (size_t)lanes * sizeof *r);
+    if (!(op->terms & FROM_A)) continue;
+    lrp_real *x = op->terms & FROM_X ? k->x + (dir * n->t + s) * n->b * n->i : NULL;
+    st = affine_site(k, dir, op, n->b, x, value_at(k, s, op->a) + dir * lanes,
+                     value_at(k, s, op->to) + dir * lanes, r, NULL, k->tmp_a);
+    if (!st) arrive(k, op->a, dir * lanes, k->tmp_a, lanes);
   }
   return st;
 }
 
+static inline lrp_status add_back(track *k, int64_t s, const cell_op *op)
+{
+  const dims *n = &k->n;
+  const int64_t rows = n->d * n->b;
+  lrp_tensor in[2] = {matrix(value_at(k, s, op->a), rows, n->h),
+                      matrix(value_at(k, s, op->b), rows, n->h)};
+  lrp_tensor below[2] = {matrix(k->tmp_a, rows, n->h), matrix(k->tmp_b, rows, n->h)};
+  lrp_tensor z = matrix(value_at(k, s, op->to), rows, n->h);
+  const lrp_tensor above = matrix(k->bar[op->to], rows, n->h);
+  tensor_zero(&below[0]);
+  tensor_zero(&below[1]);
+  const lrp_status st = inner_back(k, &recurrent_add, in, NULL, &z, &above, below);
+  if (st) return st;
+  arrive(k, op->a, 0, k->tmp_a, size_of(n));
+  arrive(k, op->b, 0, k->tmp_b, size_of(n));
+  return LRP_OK;
+}
+
 /* gate * signal: the gradient, or relevance by shares that add up to 1. */
-static inline void mul_back(const track *k, int64_t s, const cell_op *op, int m)
+static inline void mul_back(track *k, int64_t s, const cell_op *op, int m)
 {
   const lrp_real *a = value_at(k, s, op->a), *b = value_at(k, s, op->b), *bar = k->bar[op->to];
   const lrp_real *share = frozen(k, SHARES) ? shares_at(k, s, m) : NULL;
   lrp_real *to_a = k->bar[op->a], *to_b = k->bar[op->b];
   const int64_t n = size_of(&k->n);
-  const int all = frozen(k, GATES);
-  for (int64_t i = 0; i < n; i++) {
+  const bool all = frozen(k, GATES);
+  k->live[op->b] = true;
+  k->live[op->a] = k->live[op->a] || !all;
+  if (all && k->site) add_to(to_b, bar, n);
+  for (int64_t i = 0; i < n && !(all && k->site); i++) {
     lrp_real for_a, for_b;
     if (k->site) {
-      for_a = all ? 0 : share ? gate_share(a[i], b[i]) : (lrp_real)0.5;
+      for_a = share ? gate_share(a[i], b[i]) : (lrp_real)0.5;
       for_b = 1 - for_a;
     } else {
       for_a = all ? 0 : share ? share[i] : b[i];
@@ -178,32 +213,23 @@ static inline void mul_back(const track *k, int64_t s, const cell_op *op, int m)
   }
 }
 
-static inline void act_back(const track *k, int64_t s, const cell_op *op)
+static inline void act_back(track *k, int64_t s, const cell_op *op)
 {
   const lrp_real *y = value_at(k, s, op->to), *bar = k->bar[op->to];
-  lrp_real *to = k->bar[op->a];
   const int64_t n = size_of(&k->n);
   if (is_gate(k->r->cell, op->to) && frozen(k, GATES)) return;
-  for (int64_t i = 0; i < n; i++)
-    to[i] += k->site ? bar[i] : act_slope(op->block, y[i]) * bar[i];
+  if (k->site) arrive(k, op->a, 0, bar, n);
+  for (int64_t i = 0; !k->site && i < n; i++)
+    k->bar[op->a][i] += act_slope(op->block, y[i]) * bar[i];
+  k->live[op->a] = true;
 }
 
-static inline int is_zero(const lrp_real *v, int64_t n)
+static inline lrp_status op_back(track *k, int64_t s, const cell_op *op, int m)
 {
-  for (int64_t i = 0; i < n; i++)
-    if (v[i] != 0) /* exactly */
-      return 0;
-  return 1;
-}
-
-static inline lrp_status op_back(const track *k, int64_t s, const cell_op *op, int m,
-                                 lrp_real *x_bar)
-{
-  const int64_t n = size_of(&k->n);
-  if (is_zero(k->bar[op->to], n)) return LRP_OK;
+  if (!k->live[op->to]) return LRP_OK;
   switch (op->what) {
   case OP_AFFINE:
-    return affine_back(k, s, op, x_bar);
+    return affine_back(k, s, op);
   case OP_ADD:
     return add_back(k, s, op);
   case OP_MUL:
@@ -213,112 +239,167 @@ static inline lrp_status op_back(const track *k, int64_t s, const cell_op *op, i
     act_back(k, s, op);
     return LRP_OK;
   default: /* 1 - gate: relevance passes */
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0, n = size_of(&k->n); i < n; i++)
       k->bar[op->a][i] += k->site ? k->bar[op->to][i] : -k->bar[op->to][i];
+    k->live[op->a] = true;
     return LRP_OK;
   }
 }
 
 /* carry[] holds what is pulled back to the states after the step, then to those before it. */
-static inline lrp_status step_back(const track *k, int64_t s, lrp_real *const *carry,
-                                   lrp_real *x_bar)
+static inline lrp_status step_back(track *k, int64_t s, lrp_real *const *carry)
 {
   const cell *c = k->r->cell;
   const dims *n = &k->n;
-  const size_t row = (size_t)n->h * sizeof(lrp_real);
+  const size_t all = (size_t)size_of(n) * sizeof(lrp_real), lane = (size_t)n->h * sizeof(lrp_real);
   int n_op = 0, m = c->n_mul;
-  for (int v = 0; v < c->n_value; v++)
-    memset(k->bar[v], 0, (size_t)size_of(n) * sizeof(lrp_real));
-  for (int v = 0; v < c->n_state; v++)
-    for (int64_t b = 0; b < n->b; b++) /* a sample that has ended: unchanged to the state before */
-      memcpy(k->bar[s < steps_of(k->call, b, n->t) ? c->next[v] : v] + b * n->h,
-             carry[v] + b * n->h, row);
+  memset(k->bar[0], 0, (size_t)c->n_value * all); /* they lie behind each other */
+  memset(k->live, 0, sizeof k->live);
+  for (int v = 0; v < c->n_state; v++) {
+    k->live[c->next[v]] = true;
+    if (!input_of(k->call, LENS)) {
+      memcpy(k->bar[c->next[v]], carry[v], all);
+      continue;
+    }
+    for (int64_t i = 0; i < n->d * n->b; i++) /* one that has ended: unchanged to the state before */
+      memcpy(k->bar[s < steps_of(k->call, i % n->b, n->t) ? c->next[v] : v] + i * n->h,
+             carry[v] + i * n->h, lane);
+  }
   while (c->op[n_op].what)
     n_op++;
   lrp_status st = LRP_OK;
   for (int i = n_op - 1; !st && i >= 0; i--) {
     m -= c->op[i].what == OP_MUL;
-    st = op_back(k, s, &c->op[i], m, x_bar);
+    st = op_back(k, s, &c->op[i], m);
   }
   for (int v = 0; v < c->n_state; v++)
-    memcpy(carry[v], k->bar[v], (size_t)size_of(n) * sizeof(lrp_real));
+    memcpy(carry[v], k->bar[v], all);
   return st;
 }
 
-/* ---- one direction, back ---- */
+/* ---- all steps, back ---- */
 
 /* What comes from y at step s. */
 static inline void add_from_y(const track *k, int64_t s, const lrp_tensor *y_bar, lrp_real *carry)
 {
-  for (int64_t b = 0; y_bar->data && b < k->n.b; b++) {
-    const int64_t steps = steps_of(k->call, b, k->n.t);
+  for (int64_t i = 0; y_bar->data && i < k->n.d * k->n.b; i++) {
+    const int64_t dir = i / k->n.b, b = i % k->n.b, steps = steps_of(k->call, b, k->n.t);
     if (s < steps)
-      add_to(carry + b * k->n.h, lrp_reals(y_bar) + y_at(k, row_at(k, s, b, steps)), k->n.h);
+      add_to(carry + i * k->n.h,
+             lrp_reals(y_bar) + y_at(k, dir, row_at(k, dir, s, b, steps)), k->n.h);
   }
 }
 
-static inline void give_x(const track *k, int64_t s, const lrp_real *x_bar, const lrp_tensor *to)
+/* x in the order of the steps, zeros behind a sample's end; or back, added. */
+static inline void order_x(const track *k, int64_t dir, lrp_real *steps_x, lrp_real *x, bool back)
 {
-  for (int64_t b = 0; to->data && b < k->n.b; b++) {
-    const int64_t steps = steps_of(k->call, b, k->n.t);
-    if (s < steps)
-      add_to(lrp_reals(to) + row_at(k, s, b, steps) * k->n.i, x_bar + b * k->n.i, k->n.i);
+  const dims *n = &k->n;
+  for (int64_t b = 0; b < n->b; b++)
+    for (int64_t s = 0, steps = steps_of(k->call, b, n->t); s < steps; s++) {
+      lrp_real *ours = steps_x + (s * n->b + b) * n->i,
+               *given = x + row_at(k, dir, s, b, steps) * n->i;
+      if (back)
+        add_to(given, ours, n->i);
+      else
+        memcpy(ours, given, (size_t)n->i * sizeof *ours);
+    }
+}
+
+/* What an affine operation gives to x, all steps in one site. */
+static inline lrp_status give_x(const track *k, const cell_op *op, lrp_real *const *room_of,
+                                const lrp_tensor *x_bar)
+{
+  const dims *n = &k->n;
+  const int64_t lanes = n->b * n->h;
+  lrp_real *a = op->terms & FROM_A ? room_of[0] : NULL, *z = room_of[1], *to_x = room_of[2];
+  lrp_status st = LRP_OK;
+  for (int64_t dir = 0; !st && dir < n->d; dir++) {
+    for (int64_t s = 0; s < n->t; s++) {
+      const size_t bytes = (size_t)lanes * sizeof *z;
+      memcpy(z + s * lanes, value_at(k, s, op->to) + dir * lanes, bytes);
+      if (a) memcpy(a + s * lanes, value_at(k, s, op->a) + dir * lanes, bytes);
+    }
+    st = affine_site(k, dir, op, n->t * n->b, k->x + dir * n->t * n->b * n->i, a, z,
+                     k->above[op - k->r->cell->op] + dir * n->t * lanes, to_x, NULL);
+    if (!st) order_x(k, dir, to_x, lrp_reals(x_bar), true);
   }
+  return st;
+}
+
+static inline lrp_status give_all_x(const track *k, const lrp_tensor *x_bar)
+{
+  const int64_t rows = k->n.t * k->n.b;
+  lrp_real *room_of[3];
+  if (!x_bar->data) return LRP_OK;
+  lrp_status st = room(k, rows, k->n.h, &room_of[0]);
+  if (!st) st = room(k, rows, k->n.h, &room_of[1]);
+  if (!st) st = room(k, rows, k->n.i, &room_of[2]);
+  for (const cell_op *op = k->r->cell->op; !st && op->what; op++)
+    if (op->what == OP_AFFINE && op->terms & FROM_X && k->above[op - k->r->cell->op])
+      st = give_x(k, op, room_of, x_bar);
+  return st;
 }
 
 /* What is left in the state before the first step. */
 static inline void give_states(const track *k, lrp_real *const *carry, const lrp_tensor *in_bar)
 {
   static const char *const label[] = {"initial_h", "initial_c"};
-  for (int v = 0; v < k->r->cell->n_state; v++) {
-    const uint32_t at = INITIAL + (uint32_t)v;
-    const lrp_tensor left = matrix(carry[v], k->n.b, k->n.h);
-    for (int64_t b = 0; at < k->call->n_in && in_bar[at].data && b < k->n.b; b++)
-      add_to(lrp_reals(&in_bar[at]) + state_at(k, b), carry[v] + b * k->n.h, k->n.h);
-    if (k->site) k->host->tap(k->ctx, label[v], k->dir, &left);
-  }
+  const dims *n = &k->n;
+  for (int64_t dir = 0; dir < n->d; dir++)
+    for (int v = 0; v < k->r->cell->n_state; v++) {
+      const uint32_t at = INITIAL + (uint32_t)v;
+      lrp_real *lane = carry[v] + dir * n->b * n->h;
+      const lrp_tensor left = matrix(lane, n->b, n->h);
+      for (int64_t b = 0; at < k->call->n_in && in_bar[at].data && b < n->b; b++)
+        add_to(lrp_reals(&in_bar[at]) + state_at(k, dir, b), lane + b * n->h, n->h);
+      if (k->site) k->host->tap(k->ctx, label[v], dir, &left);
+    }
 }
 
-static inline lrp_status track_back(track *k, const lrp_tensor *out_bar, const lrp_tensor *in_bar)
+static inline lrp_status back_start(track *k)
 {
-  const cell *c = k->r->cell;
   const dims *n = &k->n;
-  lrp_real *carry[2], *x_bar;
-  lrp_status st = track_start(k);
-  for (int v = 0; !st && v < c->n_value; v++)
-    st = room(k, n->b, n->h, &k->bar[v]);
-  for (int v = 0; !st && v < c->n_state; v++) {
-    const lrp_tensor *from = &out_bar[1 + v];
-    st = room(k, n->b, n->h, &carry[v]);
-    for (int64_t b = 0; !st && from->data && b < n->b; b++)
-      memcpy(carry[v] + b * n->h, lrp_reals(from) + state_at(k, b),
-             (size_t)n->h * sizeof(lrp_real));
-  }
-  if (!st) st = room(k, n->b, n->i, &x_bar);
-  for (int64_t s = n->t; !st && s-- > 0;) {
-    memset(x_bar, 0, (size_t)(n->b * n->i) * sizeof *x_bar);
-    add_from_y(k, s, &out_bar[0], carry[0]);
-    st = step_back(k, s, carry, x_bar);
-    if (!st) give_x(k, s, x_bar, &in_bar[X]);
-  }
-  if (!st) give_states(k, carry, in_bar);
-  return st;
+  const cell *c = k->r->cell;
+  lrp_status st = first_states(k);
+  if (!st) st = room(k, n->d * n->t * n->b, n->i, &k->x);
+  for (int64_t dir = 0; !st && k->call->in[X].data && dir < n->d; dir++)
+    order_x(k, dir, k->x + dir * n->t * n->b * n->i, lrp_reals(&k->call->in[X]), false);
+  if (!st) st = room(k, c->n_value * n->d * n->b, n->h, &k->bar[0]);
+  for (int v = 1; !st && v < c->n_value; v++)
+    k->bar[v] = k->bar[0] + v * size_of(n);
+  for (int i = 0; !st && c->op[i].what; i++)
+    if (c->op[i].what == OP_AFFINE && c->op[i].terms & FROM_X)
+      st = room(k, n->d * n->t * n->b, n->h, &k->above[i]);
+  if (!st) st = room(k, n->d * n->b, n->h, &k->tmp_a);
+  return st ? st : room(k, n->d * n->b, n->h, &k->tmp_b);
 }
 
 static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurrent *r,
                                   const lrp_call *call, const lrp_site *site,
                                   const lrp_tensor *out_bar, const lrp_tensor *in_bar)
 {
-  const dims n = dims_of(r, call);
-  int some = 0;
+  track k = track_of(h, ctx, r, call);
+  const dims *n = &k.n;
+  lrp_real *carry[2];
+  bool some = false;
   for (int v = 0; v <= r->cell->n_state; v++)
     some = some || out_bar[v].data;
-  lrp_status st = LRP_OK;
-  for (int dir = 0; !st && some && n.b && n.h && dir < n.d; dir++) {
-    track k = track_of(h, ctx, r, call, dir);
-    k.site = site;
-    st = track_back(&k, out_bar, in_bar);
+  if (!some || !n->b || !n->h) return LRP_OK;
+  k.site = site;
+  lrp_status st = back_start(&k);
+  for (int v = 0; !st && v < r->cell->n_state; v++) {
+    const lrp_tensor *from = &out_bar[1 + v];
+    st = room(&k, n->d * n->b, n->h, &carry[v]);
+    for (int64_t i = 0; !st && from->data && i < n->d * n->b; i++)
+      memcpy(carry[v] + i * n->h, lrp_reals(from) + state_at(&k, i / n->b, i % n->b),
+             (size_t)n->h * sizeof(lrp_real));
   }
+  for (int64_t s = n->t; !st && s-- > 0;) {
+    add_from_y(&k, s, &out_bar[0], carry[0]);
+    st = step_back(&k, s, carry);
+  }
+  if (!st) st = give_all_x(&k, &in_bar[X]);
+  if (!st) give_states(&k, carry, in_bar);
   return st;
 }
 

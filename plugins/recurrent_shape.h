@@ -71,9 +71,9 @@ static inline lrp_status recurrent_infer(const lrp_host *h, lrp_ctx *ctx, const 
   tensor_describe(&call->out[0], LRP_REAL, 4, y[r->layout]);
   for (int v = 0; v < c->n_state; v++)
     tensor_describe(&call->out[1 + v], LRP_REAL, 3, last[r->layout]);
-  const int64_t gates[] = {n.t, n.d, c->n_gate, n.b, n.h},
-                shares[] = {n.t, n.d, 2 * c->n_mul, n.b, n.h};
-  const int64_t trace[] = {n.t, n.d, c->n_value - c->n_state - c->n_gate, n.b, n.h};
+  const int64_t gates[] = {n.t, c->n_gate, n.d, n.b, n.h},
+                shares[] = {n.t, 2 * c->n_mul, n.d, n.b, n.h};
+  const int64_t trace[] = {n.t, c->n_value - c->n_state - c->n_gate, n.d, n.b, n.h};
   if (c->n_gate) {
     tensor_describe(&call->saved[GATES], LRP_REAL, 5, gates);
     tensor_describe(&call->saved[SHARES], LRP_REAL, 5, shares);

@@ -200,6 +200,7 @@ static const record list[] = {
   FIELD(lrp_host, conv_vjp)
   FIELD(lrp_host, tap)
   FIELD(lrp_host, node_word)
+  FIELD(lrp_host, transposed)
   TYPE(lrp_plugin)
   FIELD(lrp_plugin, magic)
   FIELD(lrp_plugin, abi_major)

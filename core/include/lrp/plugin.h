@@ -13,7 +13,8 @@
  *
  * History: 1.0 first release.
  *          1.1 lrp_rule.note.
- *          1.2 lrp_layer_type.writes and absorb, lrp_pattern.name, lrp_rule.unchanged.
+ *          1.2 lrp_layer_type.writes, absorb, lrp_pattern.name, lrp_rule.unchanged,
+ *              lrp_host.transposed.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -340,6 +341,9 @@ struct lrp_host {
   lrp_status (*conv_vjp)(lrp_ctx *, const lrp_conv *, const lrp_tensor *w, const lrp_tensor *y_bar, lrp_tensor *x_bar);
   void (*tap)(lrp_ctx *, const char *label, int64_t step, const lrp_tensor *relevance); /* inner steps to the log */
   const char *(*node_word)(const lrp_node *, const char *attribute, int64_t i); /* of a list of texts; NULL: none */
+  /* Since 1.2.  *out (...,K,N): the elements of t (...,N,K) with the last two axes exchanged, for a layer's own loops.  Made once
+   * for a parameter; of any other tensor in scratch. */
+  lrp_status (*transposed)(lrp_ctx *, const lrp_tensor *t, const lrp_real **out);
 };
 
 /* ---- the exported object ---- */
