@@ -63,8 +63,7 @@ lrp_status lrp_table_eval_direct(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   s.data = lrp_arena_alloc(&ctx->scratch, (size_t)n * sizeof(lrp_real) + 64);
   if (!s.data) return lrp_nomem(ctx, "a rule");
   quotient(lrp_reals(&site->r_out[0]), lrp_reals(&c->out[0]), n, (lrp_real)t->eps, lrp_reals(&s));
-  const lrp_status st =
-      site->type->vjp(&lrp_the_host, ctx, site->inst, c, &s, site->r_in);
+  const lrp_status st = site->type->vjp(&lrp_the_host, ctx, site->inst, c, &s, site->r_in);
   for (uint32_t i = 0; !st && i < c->n_in; i++)
     if (site->r_in[i].data)
       times(lrp_reals(&c->in[i]), lrp_count(&c->in[i]), lrp_reals(&site->r_in[i]));

@@ -42,7 +42,7 @@ typedef struct cell {
   int n_gate;  /* the values after those are gates */
   int n_value; /* all of them */
   int n_mul;
-  int next[2]; /* values that are h (and c) after the step */
+  int next[2];        /* values that are h (and c) after the step */
   cell_op op[MAX_OP]; /* the last one is 0 */
 } cell;
 
@@ -67,13 +67,15 @@ typedef struct track {
   const lrp_tensor *w, *u, *bias;
   lrp_real *state[2]; /* before the first step */
   /* forward */
-  const lrp_real *x_part, *ut; /* W x (D,rows of x,blocks*H), NULL: none; R transposed (D,H,blocks*H) */
-  lrp_real *biases;            /* for each affine operation (D,H) */
-  lrp_real *zeros, *product;   /* (H); (B,blocks*H) */
+  const lrp_real *x_part,
+      *ut;          /* W x (D,rows of x,blocks*H), NULL: none; R transposed (D,H,blocks*H) */
+  lrp_real *biases; /* for each affine operation (D,H) */
+  lrp_real *zeros, *product; /* (H); (B,blocks*H) */
   /* back */
   lrp_real *x;              /* (D,T,B,I) in the order of the steps */
-  lrp_real *bar[MAX_VALUE]; /* what is pulled back, for each value of a step */
-  bool live[MAX_VALUE];     /* is there any? */
+  lrp_real *bar[MAX_VALUE]; /* what is pulled back, for each value of a step ... */
+  bool live[MAX_VALUE];     /* ... where there is any; else of any content */
+  lrp_real *carry[2];       /* to the states after the step, then to those before it */
   lrp_real *above[MAX_OP];  /* of an affine operation: what it got, (D,T,B,H) */
   lrp_real *tmp_a, *tmp_b;
 } track;

@@ -126,11 +126,29 @@ static inline lrp_status inner_back(const track *k, const lrp_layer_type *type, 
 
 /* ---- one step, back ---- */
 
-/* Relevance, or the gradient, arrives at value v. */
-static inline void arrive(track *k, int v, int64_t at, const lrp_real *from, int64_t n)
+static inline void swap(lrp_real **a, lrp_real **b)
 {
-  add_to(k->bar[v] + at, from, n);
+  lrp_real *const kept = *a;
+  *a = *b;
+  *b = kept;
+}
+
+/* Relevance, or the gradient, arrives at value v.  The first buffer is taken over for another. */
+static inline void arrive(track *k, int v, lrp_real **from)
+{
+  if (k->live[v])
+    add_to(k->bar[v], *from, size_of(&k->n));
+  else
+    swap(&k->bar[v], from);
   k->live[v] = true;
+}
+
+/* To add to. */
+static inline lrp_real *bar_at(track *k, int v)
+{
+  if (!k->live[v]) memset(k->bar[v], 0, (size_t)size_of(&k->n) * sizeof(lrp_real));
+  k->live[v] = true;
+  return k->bar[v];
 }
 
 /* An affine operation of one direction, for `rows` of x, a and z; below[] is what is wanted. */
@@ -164,9 +182,9 @@ static inline lrp_status affine_back(track *k, int64_t s, const cell_op *op)
     if (!(op->terms & FROM_A)) continue;
     lrp_real *x = op->terms & FROM_X ? k->x + (dir * n->t + s) * n->b * n->i : NULL;
     st = affine_site(k, dir, op, n->b, x, value_at(k, s, op->a) + dir * lanes,
-                     value_at(k, s, op->to) + dir * lanes, r, NULL, k->tmp_a);
-    if (!st) arrive(k, op->a, dir * lanes, k->tmp_a, lanes);
+                     value_at(k, s, op->to) + dir * lanes, r, NULL, k->tmp_a + dir * lanes);
   }
+  if (!st && op->terms & FROM_A) arrive(k, op->a, &k->tmp_a);
   return st;
 }
 
@@ -183,8 +201,8 @@ static inline lrp_status add_back(track *k, int64_t s, const cell_op *op)
   tensor_zero(&below[1]);
   const lrp_status st = inner_back(k, &recurrent_add, in, NULL, &z, &above, below);
   if (st) return st;
-  arrive(k, op->a, 0, k->tmp_a, size_of(n));
-  arrive(k, op->b, 0, k->tmp_b, size_of(n));
+  arrive(k, op->a, &k->tmp_a);
+  arrive(k, op->b, &k->tmp_b);
   return LRP_OK;
 }
 
@@ -193,22 +211,23 @@ static inline void mul_back(track *k, int64_t s, const cell_op *op, int m)
 {
   const lrp_real *a = value_at(k, s, op->a), *b = value_at(k, s, op->b), *bar = k->bar[op->to];
   const lrp_real *share = frozen(k, SHARES) ? shares_at(k, s, m) : NULL;
-  lrp_real *to_a = k->bar[op->a], *to_b = k->bar[op->b];
   const int64_t n = size_of(&k->n);
   const bool all = frozen(k, GATES);
-  k->live[op->b] = true;
-  k->live[op->a] = k->live[op->a] || !all;
-  if (all && k->site) add_to(to_b, bar, n);
-  for (int64_t i = 0; i < n && !(all && k->site); i++) {
+  if (all && k->site) {
+    arrive(k, op->b, &k->bar[op->to]);
+    return;
+  }
+  lrp_real *to_a = all ? NULL : bar_at(k, op->a), *to_b = bar_at(k, op->b);
+  for (int64_t i = 0; i < n; i++) {
     lrp_real for_a, for_b;
     if (k->site) {
       for_a = share ? gate_share(a[i], b[i]) : (lrp_real)0.5;
       for_b = 1 - for_a;
     } else {
-      for_a = all ? 0 : share ? share[i] : b[i];
+      for_a = share ? share[i] : b[i];
       for_b = share && !all ? share[n + i] : a[i];
     }
-    to_a[i] += for_a * bar[i];
+    if (to_a) to_a[i] += for_a * bar[i];
     to_b[i] += for_b * bar[i];
   }
 }
@@ -218,10 +237,22 @@ static inline void act_back(track *k, int64_t s, const cell_op *op)
   const lrp_real *y = value_at(k, s, op->to), *bar = k->bar[op->to];
   const int64_t n = size_of(&k->n);
   if (is_gate(k->r->cell, op->to) && frozen(k, GATES)) return;
-  if (k->site) arrive(k, op->a, 0, bar, n);
-  for (int64_t i = 0; !k->site && i < n; i++)
-    k->bar[op->a][i] += act_slope(op->block, y[i]) * bar[i];
-  k->live[op->a] = true;
+  if (k->site) {
+    arrive(k, op->a, &k->bar[op->to]);
+    return;
+  }
+  lrp_real *to = bar_at(k, op->a);
+  for (int64_t i = 0; i < n; i++)
+    to[i] += act_slope(op->block, y[i]) * bar[i];
+}
+
+/* 1 - gate: relevance passes. */
+static inline void complement_back(track *k, const cell_op *op)
+{
+  const lrp_real sign = k->site ? 1 : -1;
+  lrp_real *to = bar_at(k, op->a);
+  for (int64_t i = 0, n = size_of(&k->n); i < n; i++)
+    to[i] += sign * k->bar[op->to][i];
 }
 
 static inline lrp_status op_back(track *k, int64_t s, const cell_op *op, int m)
@@ -238,33 +269,36 @@ static inline lrp_status op_back(track *k, int64_t s, const cell_op *op, int m)
   case OP_ACT:
     act_back(k, s, op);
     return LRP_OK;
-  default: /* 1 - gate: relevance passes */
-    for (int64_t i = 0, n = size_of(&k->n); i < n; i++)
-      k->bar[op->a][i] += k->site ? k->bar[op->to][i] : -k->bar[op->to][i];
-    k->live[op->a] = true;
+  default:
+    complement_back(k, op);
     return LRP_OK;
   }
 }
 
-/* carry[] holds what is pulled back to the states after the step, then to those before it. */
-static inline lrp_status step_back(track *k, int64_t s, lrp_real *const *carry)
+/* carry[] becomes the bars of the states after the step; of a sample that has ended, unchanged,
+ * those of the states before. */
+static inline void begin_step(track *k, int64_t s)
 {
   const cell *c = k->r->cell;
   const dims *n = &k->n;
-  const size_t all = (size_t)size_of(n) * sizeof(lrp_real), lane = (size_t)n->h * sizeof(lrp_real);
-  int n_op = 0, m = c->n_mul;
-  memset(k->bar[0], 0, (size_t)c->n_value * all); /* they lie behind each other */
   memset(k->live, 0, sizeof k->live);
   for (int v = 0; v < c->n_state; v++) {
-    k->live[c->next[v]] = true;
     if (!input_of(k->call, LENS)) {
-      memcpy(k->bar[c->next[v]], carry[v], all);
+      arrive(k, c->next[v], &k->carry[v]);
       continue;
     }
-    for (int64_t i = 0; i < n->d * n->b; i++) /* one that has ended: unchanged to the state before */
-      memcpy(k->bar[s < steps_of(k->call, i % n->b, n->t) ? c->next[v] : v] + i * n->h,
-             carry[v] + i * n->h, lane);
+    lrp_real *after = bar_at(k, c->next[v]), *before = bar_at(k, v);
+    for (int64_t i = 0; i < n->d * n->b; i++)
+      memcpy((s < steps_of(k->call, i % n->b, n->t) ? after : before) + i * n->h,
+             k->carry[v] + i * n->h, (size_t)n->h * sizeof(lrp_real));
   }
+}
+
+static inline lrp_status step_back(track *k, int64_t s)
+{
+  const cell *c = k->r->cell;
+  int n_op = 0, m = c->n_mul;
+  begin_step(k, s);
   while (c->op[n_op].what)
     n_op++;
   lrp_status st = LRP_OK;
@@ -272,8 +306,10 @@ static inline lrp_status step_back(track *k, int64_t s, lrp_real *const *carry)
     m -= c->op[i].what == OP_MUL;
     st = op_back(k, s, &c->op[i], m);
   }
-  for (int v = 0; v < c->n_state; v++)
-    memcpy(carry[v], k->bar[v], all);
+  for (int v = 0; v < c->n_state; v++) {
+    bar_at(k, v);
+    swap(&k->carry[v], &k->bar[v]);
+  }
   return st;
 }
 
@@ -285,8 +321,8 @@ static inline void add_from_y(const track *k, int64_t s, const lrp_tensor *y_bar
   for (int64_t i = 0; y_bar->data && i < k->n.d * k->n.b; i++) {
     const int64_t dir = i / k->n.b, b = i % k->n.b, steps = steps_of(k->call, b, k->n.t);
     if (s < steps)
-      add_to(carry + i * k->n.h,
-             lrp_reals(y_bar) + y_at(k, dir, row_at(k, dir, s, b, steps)), k->n.h);
+      add_to(carry + i * k->n.h, lrp_reals(y_bar) + y_at(k, dir, row_at(k, dir, s, b, steps)),
+             k->n.h);
   }
 }
 
@@ -341,14 +377,14 @@ static inline lrp_status give_all_x(const track *k, const lrp_tensor *x_bar)
 }
 
 /* What is left in the state before the first step. */
-static inline void give_states(const track *k, lrp_real *const *carry, const lrp_tensor *in_bar)
+static inline void give_states(const track *k, const lrp_tensor *in_bar)
 {
   static const char *const label[] = {"initial_h", "initial_c"};
   const dims *n = &k->n;
   for (int64_t dir = 0; dir < n->d; dir++)
     for (int v = 0; v < k->r->cell->n_state; v++) {
       const uint32_t at = INITIAL + (uint32_t)v;
-      lrp_real *lane = carry[v] + dir * n->b * n->h;
+      lrp_real *lane = k->carry[v] + dir * n->b * n->h;
       const lrp_tensor left = matrix(lane, n->b, n->h);
       for (int64_t b = 0; at < k->call->n_in && in_bar[at].data && b < n->b; b++)
         add_to(lrp_reals(&in_bar[at]) + state_at(k, dir, b), lane + b * n->h, n->h);
@@ -380,7 +416,6 @@ static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurre
 {
   track k = track_of(h, ctx, r, call);
   const dims *n = &k.n;
-  lrp_real *carry[2];
   bool some = false;
   for (int v = 0; v <= r->cell->n_state; v++)
     some = some || out_bar[v].data;
@@ -389,17 +424,17 @@ static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurre
   lrp_status st = back_start(&k);
   for (int v = 0; !st && v < r->cell->n_state; v++) {
     const lrp_tensor *from = &out_bar[1 + v];
-    st = room(&k, n->d * n->b, n->h, &carry[v]);
+    st = room(&k, n->d * n->b, n->h, &k.carry[v]);
     for (int64_t i = 0; !st && from->data && i < n->d * n->b; i++)
-      memcpy(carry[v] + i * n->h, lrp_reals(from) + state_at(&k, i / n->b, i % n->b),
+      memcpy(k.carry[v] + i * n->h, lrp_reals(from) + state_at(&k, i / n->b, i % n->b),
              (size_t)n->h * sizeof(lrp_real));
   }
   for (int64_t s = n->t; !st && s-- > 0;) {
-    add_from_y(&k, s, &out_bar[0], carry[0]);
-    st = step_back(&k, s, carry);
+    add_from_y(&k, s, &out_bar[0], k.carry[0]);
+    st = step_back(&k, s);
   }
   if (!st) st = give_all_x(&k, &in_bar[X]);
-  if (!st) give_states(&k, carry, in_bar);
+  if (!st) give_states(&k, in_bar);
   return st;
 }
 

@@ -2,7 +2,8 @@
  * product with few rows, sigmoid and tanh.  On x86 each is compiled twice and chosen at run time.
  *
  * A product adds the terms of an element one after the other, in whatever tile it lies: a sample
- * gets the same bits alone and in a batch, by one thread and by several. */
+ * gets the same bits alone and in a batch, by one thread and by several.  Where the processor
+ * multiplies and adds in one step, that is used. */
 #ifndef LRP_PLUGINS_RECURRENT_KERNEL_H
 #define LRP_PLUGINS_RECURRENT_KERNEL_H
 #include "lrp/plugin.h"
@@ -21,15 +22,21 @@ enum {
 typedef lrp_real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(lrp_real)), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#pragma STDC FP_CONTRACT ON
+#define CONTRACT
+#else
+#define CONTRACT optimize("fp-contract=fast"), /* -std=c11 turns it off */
+#endif
 #if defined __x86_64__ && !defined __AVX2__
 #define TWICE(name, params, args)                                                                  \
-  __attribute__((target("avx2"))) static void name##_avx2 params                                   \
+  __attribute__((CONTRACT target("avx2,fma"))) static void name##_avx2 params                      \
   {                                                                                                \
     name##_any args;                                                                               \
   }                                                                                                \
   static inline void name params                                                                   \
   {                                                                                                \
-    if (__builtin_cpu_supports("avx2"))                                                            \
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))                           \
       name##_avx2 args;                                                                            \
     else                                                                                           \
       name##_any args;                                                                             \
@@ -196,7 +203,8 @@ typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
  * S. Moshier). */
 INLINE void exp_of(vec *x)
 {
-  const vec high = {88, 88, 88, 88, 88, 88, 88, 88}, shift = (vec){0} + 12582912.0f; /* 1.5 * 2^23 */
+  const vec high = {88, 88, 88, 88, 88, 88, 88, 88},
+            shift = (vec){0} + 12582912.0f; /* 1.5 * 2^23 */
   vec v = SELECT(*x > high, high, *x);
   v = SELECT(v < -high + 1, -high + 1, v);
   const vec moved = v * 1.44269504088896341f + shift, n = moved - shift;
@@ -283,8 +291,8 @@ INLINE lrp_real gate_share(lrp_real gate, lrp_real signal)
 }
 
 /* y = a b, and the two factors of the linear map that agrees with it. */
-INLINE void multiply_shared_any(const lrp_real *a, const lrp_real *b, int64_t n, lrp_real *restrict y,
-                         lrp_real *restrict share)
+INLINE void multiply_shared_any(const lrp_real *a, const lrp_real *b, int64_t n,
+                                lrp_real *restrict y, lrp_real *restrict share)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
@@ -319,4 +327,5 @@ static inline void add_to(lrp_real *restrict to, const lrp_real *from, int64_t n
 }
 #undef INLINE
 #undef TWICE
+#undef CONTRACT
 #endif
