@@ -376,6 +376,15 @@ static lrp_status fuse_one(lrp_ctx *ctx, lrp_graph *g, const form *f, bool *done
   return st;
 }
 
+/* How many operators a form names: read_form()'s n_form without reading it. */
+static int n_form_of(const char *text)
+{
+  int n = 0;
+  for (; *text; text++)
+    n += *text == '(' || *text == '{';
+  return n;
+}
+
 lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g, const char *list)
 {
   lrp_status st = LRP_OK;
@@ -387,8 +396,9 @@ lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g, const char *list)
       const lrp_layer_type *type = lrp_layer_at(ctx, i);
       const lrp_pattern *p = LRP_HAS(lrp_layer_type, type, patterns) ? type->patterns : NULL;
       for (; !st && p && p->form; p++)
-        if (lrp_canonizer_wanted(list, p->name ? p->name : type->name, true) &&
-            !read_form(type, p, f) && f->n_form == size)
+        if (n_form_of(p->form) == size &&
+            lrp_canonizer_wanted(list, p->name ? p->name : type->name, true) &&
+            !read_form(type, p, f))
           st = fuse_one(ctx, g, f, &done);
     }
   return st || !done ? st : lrp_graph_sort(ctx, g);
