@@ -34,7 +34,7 @@ struct writer {
   pthread_mutex_t lock;
   pthread_cond_t changed;
   entry *first, **last;
-  int64_t n;              /* in the queue */
+  int64_t n; /* in the queue */
   size_t bytes;
   bool busy, quit, hurry; /* hurry: somebody waits for all to be stored */
   lrp_status failed;      /* of the database; nothing more is stored then */
@@ -184,6 +184,7 @@ lrp_status writer_open(run_job *j)
   lrp_on_warning(w->ctx, warn, NULL);
   j->writer = w;
   lrp_status st = writer_fail(j, lrp_store_open(w->ctx, j->db, LRP_STORE_WRITE, &w->store));
+  if (!st) st = writer_fail(j, lrp_store_trust(w->store));
   sigfillset(&all); /* signals are the worker's */
   pthread_sigmask(SIG_SETMASK, &all, &before);
   if (!st && pthread_create(&w->thread, NULL, loop, w))

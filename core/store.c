@@ -32,6 +32,10 @@ static const char SQL_CACHE_WRITE[] = "PRAGMA cache_size=-4096";
 static const char SQL_BACKUP[] = "VACUUM INTO ?1";
 static const char SQL_SET_VERSION[] = "PRAGMA user_version=%lld"; /* pragmas take no parameters */
 
+/* Who writes adds at the end of tables: a small cache is enough, and one that keeps growing costs
+ * more than it saves. */
+static const char SQL_SETUP_WRITE[] = "PRAGMA cache_size=-8192";
+
 /* Formats, oldest first: step i makes format i + 1 out of i.  Released steps are never changed. */
 static const char *const STEPS[] = {lrp_schema_sql};
 enum { FORMAT = sizeof STEPS / sizeof *STEPS };
@@ -291,7 +295,8 @@ static lrp_status set_up(lrp_store *s, int busy_ms)
   if (!st) st = execute(s, s->mode == LRP_STORE_WRITE ? SQL_CACHE_WRITE : SQL_CACHE_READ);
   if (!st) st = add_functions(s);
   if (st || s->mode == LRP_STORE_READ) return st;
-  st = use_wal(s, busy_ms);
+  st = execute(s, SQL_SETUP_WRITE);
+  if (!st) st = use_wal(s, busy_ms);
   return st ? st : lrp_store_migrate(s, STEPS, FORMAT);
 }
 

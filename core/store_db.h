@@ -8,7 +8,7 @@
 
 #define LRP_APPLICATION_ID 0x4C525031 /* "LRP1" */
 enum { LRP_BUSY_MS = 10000 };         /* wait for a lock */
-enum { LRP_SQL_MAX = 64 };            /* prepared statements of a store */
+enum { LRP_SQL_MAX = 128 };           /* prepared statements of a store */
 
 struct lrp_store {
   lrp_ctx *ctx;
@@ -17,22 +17,24 @@ struct lrp_store {
   int32_t mode;
   const char *doing; /* for messages: "storing an explanation" */
   struct {
-    const char *sql; /* the constant itself is the key */
+    const char *sql; /* the constant itself is the key, with n_row */
+    int64_t n_row;   /* 0: sql is the whole statement; else see lrp_sql_rows */
     sqlite3_stmt *stmt;
   } prepared[LRP_SQL_MAX];
   int n_prepared;
   lrp_run *runs;  /* open ones */
   lrp_run *known; /* see lrp_store_run_know */
-  bool grouped; /* see lrp_store_group_begin */
+  bool grouped;   /* see lrp_store_group_begin */
   lrp_status group_failed;
-  bool was_new;  /* the last explanation */
+  bool trusts;  /* see lrp_store_trust */
+  bool was_new; /* the last explanation */
 };
 struct lrp_run {
   lrp_arena arena;
   lrp_run *next;
   int64_t id, model_id, tokenizer_id; /* tokenizer_id -1: none */
   int64_t *layer_id, n_layer;
-  const char **input_name;
+  const char **input_name, **input_what; /* as JSON strings; for messages */
   int32_t n_input, seed_kind;
   int64_t wall_ns, cpu_ns, beat_ns; /* clocks at the start; at the last sign of life */
 };
@@ -54,10 +56,27 @@ lrp_status lrp_sql_end(lrp_store *, lrp_status st); /* commit, or roll back wher
 lrp_status lrp_sql_do(lrp_store *, const char *sql, const char *types, ...);
 /* The first column of the first row, -1 where there is none. */
 lrp_status lrp_sql_id(lrp_store *, int64_t *id, const char *sql, const char *types, ...);
+/* An INSERT with ON CONFLICT DO NOTHING: the new row's id, -1 where there is one already. */
+lrp_status lrp_sql_insert(lrp_store *, int64_t *id, const char *sql, const char *types, ...);
 /* The id that find gives, else the one that add returns; find may use fewer parameters than there
  * are types. */
 lrp_status lrp_sql_get(lrp_store *, int64_t *id, const char *find, const char *add,
                        const char *types, ...);
+/* Many rows by few statements: "INSERT INTO t (a, b) VALUES" (head), then the tail, which may be
+ * empty.  fill() gives the n_cell cells of row i. */
+typedef struct lrp_bound {
+  char type; /* i: i, I: i, where negative is null, r: r, t: text */
+  int64_t i;
+  double r;
+  const char *text; /* must live until the call of lrp_sql_rows has ended */
+} lrp_bound;
+typedef struct lrp_rows {
+  const char *head, *tail;
+  int32_t n_cell; /* at most LRP_CELL_MAX */
+} lrp_rows;
+enum { LRP_CELL_MAX = 8 };
+typedef lrp_status lrp_row_fn(void *data, int64_t i, lrp_bound *cell);
+lrp_status lrp_sql_rows(lrp_store *, const lrp_rows *, int64_t n, lrp_row_fn *fill, void *data);
 int64_t lrp_clock_ns(int clock); /* CLOCK_x */
 /* A copy in the arena with U+FFFD for ill-formed UTF-8; NULL for NULL, or no memory. */
 const char *lrp_utf8_copy(lrp_arena *, const char *s);

@@ -20,11 +20,12 @@ static const char SQL_TOKENIZATION[] =
 static const char SQL_TOKENIZATION_ADD[] = "INSERT INTO tokenization (input_id, tokenizer_id, "
                                            "sha256, n, n_dropped) VALUES (?1, ?2, ?3, ?4, ?5)"
                                            " RETURNING tokenization_id";
-static const char SQL_TOKEN[] =
+static const lrp_rows SQL_TOKEN = {
     "INSERT INTO token (tokenization_id, position, token_id, byte_begin, byte_end, word, special)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-static const char SQL_VOCAB[] =
-    "INSERT INTO vocab (tokenizer_id, token_id, token) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    " VALUES",
+    "", 7};
+static const lrp_rows SQL_VOCAB = {"INSERT INTO vocab (tokenizer_id, token_id, token) VALUES",
+                                   "ON CONFLICT DO NOTHING", 3};
 
 /* ---- the input ---- */
 
@@ -65,17 +66,22 @@ lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, in
                                      [LRP_MODALITY_SOUND] = "sound",
                                      [LRP_MODALITY_BYTES] = "bytes"};
   const char *shape = NULL;
+  lrp_status st;
   if (in->kind < 0 || in->kind > LRP_MODALITY_BYTES || sample < 0)
     return lrp_fail(s->ctx, LRP_E_ARG, "input of kind %d, sample %lld: no such thing",
                     (int)in->kind, (long long)sample);
   const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
   const char *label = lrp_utf8_copy(&s->ctx->scratch, true_label);
-  lrp_status st = shape_of(s, in, &shape);
-  if (!st)
-    st = lrp_sql_get(s, id, SQL_INPUT, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256,
-                     sample, in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text,
-                     lrp_utf8_copy(&s->ctx->scratch, in->path), ordinal, shape, label);
-  if (!st && label) st = lrp_sql_do(s, SQL_LABEL, "it", *id, label);
+  st = lrp_sql_id(s, id, SQL_INPUT, "tti", KIND[in->kind], in->sha256, sample);
+  if (!st && *id < 0) {
+    st = shape_of(s, in, &shape);
+    if (!st)
+      st = lrp_sql_id(s, id, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256, sample,
+                      in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text,
+                      lrp_utf8_copy(&s->ctx->scratch, in->path), ordinal, shape, label);
+  } else if (!st && label) {
+    st = lrp_sql_do(s, SQL_LABEL, "it", *id, label);
+  }
   lrp_arena_release(&s->ctx->scratch, mark);
   return st;
 }
@@ -129,23 +135,47 @@ static lrp_status hash_tokens(lrp_store *s, const lrp_input *in, char hex[65])
   return LRP_OK;
 }
 
+typedef struct token_rows {
+  lrp_store *store;
+  const lrp_input *in;
+  int64_t tokenization, tokenizer;
+} token_rows;
+
+static lrp_status token_row(void *data, int64_t i, lrp_bound *c)
+{
+  const token_rows *r = data;
+  const lrp_token *t = &r->in->token[i];
+  if (t->begin > t->end || t->end > r->in->n_text)
+    return lrp_fail(r->store->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu",
+                    (long long)i, t->begin, t->end, r->in->n_text);
+  c[0] = (lrp_bound){.type = 'i', .i = r->tokenization};
+  c[1] = (lrp_bound){.type = 'i', .i = i};
+  c[2] = (lrp_bound){.type = 'i', .i = t->id};
+  c[3] = (lrp_bound){.type = 'i', .i = (int64_t)t->begin};
+  c[4] = (lrp_bound){.type = 'i', .i = (int64_t)t->end};
+  c[5] = (lrp_bound){.type = 'I', .i = (int64_t)t->word};
+  c[6] = (lrp_bound){.type = 'i', .i = t->special != 0};
+  return LRP_OK;
+}
+
+static lrp_status vocab_row(void *data, int64_t i, lrp_bound *c)
+{
+  const token_rows *r = data;
+  const lrp_token *t = &r->in->token[i];
+  const char *text = lrp_utf8_copy(&r->store->ctx->scratch, t->text ? t->text : "");
+  c[0] = (lrp_bound){.type = 'i', .i = r->tokenizer};
+  c[1] = (lrp_bound){.type = 'i', .i = t->id};
+  c[2] = (lrp_bound){.type = 't', .text = text};
+  return text ? LRP_OK : lrp_nomem(r->store->ctx, "tokens");
+}
+
 static lrp_status put_tokens(lrp_store *s, const lrp_run *run, const lrp_input *in, int64_t id)
 {
-  lrp_status st = LRP_OK;
-  for (int64_t i = 0; !st && i < in->n_token; i++) {
-    const lrp_token *t = &in->token[i];
-    if (t->begin > t->end || t->end > in->n_text)
-      return lrp_fail(s->ctx, LRP_E_SHAPE, "token %lld: bytes %u to %u of a text of %zu",
-                      (long long)i, t->begin, t->end, in->n_text);
-    st = lrp_sql_do(s, SQL_TOKEN, "iiiiiIi", id, i, t->id, (int64_t)t->begin, (int64_t)t->end,
-                    (int64_t)t->word, (int64_t)(t->special != 0));
-    const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
-    const char *text = lrp_utf8_copy(&s->ctx->scratch, t->text ? t->text : "");
-    if (!st)
-      st = text ? lrp_sql_do(s, SQL_VOCAB, "iit", run->tokenizer_id, t->id, text)
-                : lrp_nomem(s->ctx, "tokens");
-    lrp_arena_release(&s->ctx->scratch, mark);
-  }
+  token_rows r = {s, in, id, run->tokenizer_id};
+  const lrp_mark mark = lrp_arena_mark(&s->ctx->scratch);
+  lrp_status st = lrp_sql_rows(s, &SQL_TOKEN, in->n_token, token_row, &r);
+  if (!st) st = lrp_sql_rows(s, &SQL_VOCAB, in->n_token, vocab_row, &r);
+  lrp_arena_release(&s->ctx->scratch, mark);
   return st;
 }
 

@@ -331,6 +331,23 @@ static lrp_status put_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 }
 
 /* What explanations need to know of the model; run->model_id is there. */
+static lrp_status put_name(lrp_ctx *ctx, lrp_run *run, const char *name)
+{
+  json_t *json = json_string(name);
+  char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+  const char *kept = text ? lrp_arena_text(&run->arena, text, strlen(text)) : NULL;
+  json_decref(json);
+  free(text);
+  if (!kept) return lrp_nomem(ctx, "the run's record");
+  const size_t room = strlen(name) + 40;
+  char *what = lrp_arena_alloc(&run->arena, room);
+  if (!what) return lrp_nomem(ctx, "the run's record");
+  sqlite3_snprintf((int)room, what, "relevance of input %d \"%s\"", (int)run->n_input, name);
+  run->input_what[run->n_input] = what;
+  run->input_name[run->n_input++] = kept;
+  return LRP_OK;
+}
+
 lrp_status lrp_run_inputs(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
 {
   lrp_status st = LRP_OK;
@@ -340,10 +357,12 @@ lrp_status lrp_run_inputs(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)
   if (st) return st;
   run->input_name =
       lrp_arena_alloc(&run->arena, ((size_t)spec->model->n_input + 1) * sizeof *run->input_name);
-  if (!run->input_name) return lrp_nomem(s->ctx, "the run's record");
-  for (int32_t i = 0; spec->input && i < spec->model->n_input; i++)
-    run->input_name[run->n_input++] = or_empty(lrp_utf8_copy(&run->arena, spec->input[i].name));
-  return LRP_OK;
+  run->input_what =
+      lrp_arena_alloc(&run->arena, ((size_t)spec->model->n_input + 1) * sizeof *run->input_what);
+  if (!run->input_name || !run->input_what) return lrp_nomem(s->ctx, "the run's record");
+  for (int32_t i = 0; !st && spec->input && i < spec->model->n_input; i++)
+    st = put_name(s->ctx, run, or_empty(lrp_utf8_copy(&run->arena, spec->input[i].name)));
+  return st;
 }
 
 static lrp_status fill_run(lrp_store *s, lrp_run *run, const lrp_run_spec *spec)

@@ -1,6 +1,5 @@
 /* store_write.c - explanations, errors and scores: one transaction each. */
 #include "store_db.h"
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +17,13 @@ static const char SQL_EXPLANATION_ADD[] =
     "tokenization_id, dtype,"
     " tensors, shape, target_value, r_sum, r_abs_max, r_pos, r_neg, wall_ns, r)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
-    "RETURNING "
-    "explanation_id";
-static const char SQL_TOKEN_RELEVANCE[] =
-    "INSERT INTO token_relevance (explanation_id, position, token_id, "
-    "word, relevance) VALUES (?1, ?2, ?3, ?4, ?5)";
-static const char SQL_FLOW[] =
-    "INSERT INTO layer_flow (explanation_id, layer_id, r_out, r_in, r_bias, "
-    "r_stab, r_gate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    "ON CONFLICT DO NOTHING";
+static const lrp_rows SQL_TOKEN_RELEVANCE = {
+    "INSERT INTO token_relevance (explanation_id, position, token_id, word, relevance) VALUES", "",
+    5};
+static const lrp_rows SQL_FLOW = {
+    "INSERT INTO layer_flow (explanation_id, layer_id, r_out, r_in, r_bias, r_stab, r_gate) VALUES",
+    "", 7};
 static const char SQL_BEAT[] =
     "UPDATE run SET heartbeat_at=strftime('%Y-%m-%dT%H:%M:%fZ','now') WHERE run_id=?1";
 static const char SQL_ERROR[] =
@@ -46,6 +44,9 @@ static const int64_t BEAT_NS = 10000000000; /* a sign of life at most every 10 s
 /* Least significant byte first, on every machine. */
 static void put_reals(unsigned char *to, const lrp_real *v, int64_t n)
 {
+#if defined __BYTE_ORDER__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  if (n) memcpy(to, v, (size_t)n * REAL);
+#else
   for (int64_t i = 0; i < n; i++) {
     uint64_t bits = 0;
 #ifdef LRP_REAL_DOUBLE
@@ -58,6 +59,7 @@ static void put_reals(unsigned char *to, const lrp_real *v, int64_t n)
     for (int b = 0; b < REAL; b++)
       *to++ = (unsigned char)(bits >> (8 * b));
   }
+#endif
 }
 
 static lrp_status check_finite(lrp_ctx *ctx, const char *what, const lrp_real *v, int64_t n)
@@ -121,42 +123,60 @@ static void measure(packed *p, const slice *s)
   }
 }
 
-static json_t *shape_json(const slice *s)
+/* [3,32,32]; several tensors: a list of them. */
+static const char *shapes_json(lrp_ctx *ctx, const slice *part, int32_t n)
 {
-  json_t *list = json_array();
-  for (int32_t i = 0; i < s->rank; i++)
-    json_array_append_new(list, json_integer((json_int_t)s->shape[i]));
-  return list;
+  enum { NUMBER = 21 }; /* characters of an int64_t and a comma */
+  const size_t room = ((size_t)n + 1) * (LRP_MAX_RANK * NUMBER + 3) + 3;
+  char *text = lrp_arena_alloc(&ctx->scratch, room);
+  size_t at = 0;
+  if (!text) return NULL;
+  if (n != 1) text[at++] = '[';
+  for (int32_t i = 0; i < n; i++) {
+    if (i) text[at++] = ',';
+    text[at++] = '[';
+    for (int32_t k = 0; k < part[i].rank; k++) {
+      sqlite3_snprintf((int)(room - at), text + at, k ? ",%lld" : "%lld",
+                       (long long)part[i].shape[k]);
+      at += strlen(text + at);
+    }
+    text[at++] = ']';
+  }
+  if (n != 1) text[at++] = ']';
+  return text; /* zeroed: the NUL is there */
 }
 
-static lrp_status scratch_json(lrp_ctx *ctx, json_t *json, const char **out)
+/* names: JSON strings. */
+static const char *names_json(lrp_ctx *ctx, const char *const *name, int32_t n)
 {
-  char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-  *out = text ? lrp_arena_text(&ctx->scratch, text, strlen(text)) : NULL;
-  free(text);
-  json_decref(json);
-  return *out ? LRP_OK : lrp_nomem(ctx, "an explanation");
+  size_t room = 3, at = 0;
+  for (int32_t i = 0; i < n; i++)
+    room += strlen(name[i]) + 1;
+  char *text = lrp_arena_alloc(&ctx->scratch, room);
+  if (!text) return NULL;
+  text[at++] = '[';
+  for (int32_t i = 0; i < n; i++) {
+    const size_t length = strlen(name[i]);
+    if (i) text[at++] = ',';
+    memcpy(text + at, name[i], length);
+    at += length;
+  }
+  text[at] = ']';
+  return text;
 }
 
-/* One tensor has its shape, several a list of shapes. */
 static lrp_status pack(lrp_ctx *ctx, const slice *part, const char *const *name, int32_t n,
                        packed *out)
 {
-  json_t *names = json_array(), *shapes = json_array();
   size_t total = 0, at = 0;
   for (int32_t i = 0; i < n; i++) {
     total += (size_t)part[i].n * REAL;
     measure(out, &part[i]);
-    if (name) json_array_append_new(names, json_string(name[i]));
-    json_array_append_new(shapes, shape_json(&part[i]));
   }
-  json_t *shape = n == 1 ? json_incref(json_array_get(shapes, 0)) : json_incref(shapes);
-  json_decref(shapes);
-  lrp_status st = scratch_json(ctx, names, &out->tensors);
-  lrp_status st_shape = scratch_json(ctx, shape, &out->shape);
-  if (st || st_shape) return st ? st : st_shape;
+  out->shape = shapes_json(ctx, part, n);
+  out->tensors = names_json(ctx, name, name ? n : 0);
   out->blob = lrp_arena_alloc(&ctx->scratch, total + 1);
-  if (!out->blob) return lrp_nomem(ctx, "an explanation");
+  if (!out->shape || !out->tensors || !out->blob) return lrp_nomem(ctx, "an explanation");
   for (int32_t i = 0; i < n; i++) {
     put_reals(out->blob + at, part[i].v, part[i].n);
     at += (size_t)part[i].n * REAL;
@@ -177,10 +197,10 @@ static lrp_status pack_inputs(lrp_ctx *ctx, const lrp_run *run, const lrp_record
   if (!part || !name) return lrp_nomem(ctx, "an explanation");
   for (int32_t i = 0; i < r->n_tensor; i++) {
     if (!r->tensor[i].data) continue;
-    name[n] = i < run->n_input ? run->input_name[i] : "";
-    char what[160];
-    sqlite3_snprintf(sizeof what, what, "relevance of input %d \"%s\"", (int)i, name[n]);
-    lrp_status st = slice_of(ctx, &r->tensor[i], what, rec->sample, rec->n_sample, &part[n++]);
+    name[n] = i < run->n_input ? run->input_name[i] : "\"\"";
+    const char *what = i < run->n_input ? run->input_what[i] : "relevance of an input";
+    lrp_status st = slice_of(ctx, &r->tensor[i], what, rec->sample, rec->n_sample, &part[n]);
+    n++;
     if (st) return st;
   }
   lrp_status st = pack(ctx, part, name, n, out);
@@ -260,38 +280,72 @@ static lrp_status put_explanation(lrp_store *s, const lrp_run *run, const lrp_re
   static const char *const SEED[] = {[LRP_SEED_LOGIT] = "logit", [LRP_SEED_ONE] = "one"};
   const int64_t plus = rec->target.plus < 0 ? -1 : rec->target.plus,
                 minus = rec->target.minus < 0 ? -1 : rec->target.minus;
-  lrp_status st = lrp_sql_id(s, id, SQL_EXPLANATION, "iiiii", run->id, input, plus, minus, layer);
-  *fresh = !st && *id < 0;
-  if (!*fresh) return st;
-  return lrp_sql_id(s, id, SQL_EXPLANATION_ADD, "iiiIItItttrrrrrib", run->id, input, plus, minus,
-                    layer, SEED[run->seed_kind == LRP_SEED_ONE], tokens, REAL == 8 ? "f64" : "f32",
-                    p->tensors, p->shape, rec->relevance->value[rec->sample], p->sum, p->abs_max,
-                    p->pos, p->neg, rec->relevance->wall_ns, p->blob, p->n_blob);
+  lrp_status st =
+      lrp_sql_insert(s, id, SQL_EXPLANATION_ADD, "iiiIItItttrrrrrib", run->id, input, plus, minus,
+                     layer, SEED[run->seed_kind == LRP_SEED_ONE], tokens, REAL == 8 ? "f64" : "f32",
+                     p->tensors, p->shape, rec->relevance->value[rec->sample], p->sum, p->abs_max,
+                     p->pos, p->neg, rec->relevance->wall_ns, p->blob, p->n_blob);
+  *fresh = !st && *id >= 0;
+  if (st || *fresh) return st;
+  return lrp_sql_id(s, id, SQL_EXPLANATION, "iiiii", run->id, input, plus, minus, layer);
+}
+
+typedef struct value_rows { /* of one explanation */
+  int64_t id;
+  const lrp_input *in;
+  const slice *r;
+  const lrp_ledger *const *ledger; /* of the layers that have one */
+  const int64_t *layer;
+} value_rows;
+
+static lrp_status token_value(void *data, int64_t i, lrp_bound *c)
+{
+  const value_rows *v = data;
+  c[0] = (lrp_bound){.type = 'i', .i = v->id};
+  c[1] = (lrp_bound){.type = 'i', .i = i};
+  c[2] = (lrp_bound){.type = 'i', .i = v->in->token[i].id};
+  c[3] = (lrp_bound){.type = 'I', .i = (int64_t)v->in->token[i].word};
+  c[4] = (lrp_bound){.type = 'r', .r = (double)v->r->v[i]};
+  return LRP_OK;
 }
 
 static lrp_status put_token_rows(lrp_store *s, const lrp_record *rec, const slice *r, int64_t id)
 {
-  const lrp_input *in = rec->input;
-  lrp_status st = LRP_OK;
-  if (r->n < in->n_token)
+  value_rows v = {.id = id, .in = rec->input, .r = r};
+  if (r->n < rec->input->n_token)
     return lrp_fail(s->ctx, LRP_E_SHAPE, "explanation: %lld tokens, but relevance of %lld",
-                    (long long)in->n_token, (long long)r->n);
-  for (int64_t i = 0; !st && i < in->n_token; i++)
-    st = lrp_sql_do(s, SQL_TOKEN_RELEVANCE, "iiiIr", id, i, in->token[i].id,
-                    (int64_t)in->token[i].word, (double)r->v[i]);
-  return st;
+                    (long long)rec->input->n_token, (long long)r->n);
+  return lrp_sql_rows(s, &SQL_TOKEN_RELEVANCE, rec->input->n_token, token_value, &v);
+}
+
+static lrp_status flow_row(void *data, int64_t i, lrp_bound *c)
+{
+  const value_rows *v = data;
+  const lrp_ledger *l = v->ledger[i];
+  c[0] = (lrp_bound){.type = 'i', .i = v->id};
+  c[1] = (lrp_bound){.type = 'i', .i = v->layer[i]};
+  c[2] = (lrp_bound){.type = 'r', .r = l->r_out};
+  c[3] = (lrp_bound){.type = 'r', .r = l->r_in};
+  c[4] = (lrp_bound){.type = 'r', .r = l->bias};
+  c[5] = (lrp_bound){.type = 'r', .r = l->stab};
+  c[6] = (lrp_bound){.type = 'r', .r = l->gate};
+  return LRP_OK;
 }
 
 static lrp_status put_flow(lrp_store *s, const lrp_run *run, const lrp_record *rec, int64_t id)
 {
-  lrp_status st = LRP_OK;
-  for (int64_t i = 0; !st && i < rec->n_node; i++) {
+  const size_t room = (size_t)rec->n_node + 1;
+  const lrp_ledger **some = lrp_arena_alloc(&s->ctx->scratch, room * sizeof *some);
+  int64_t *layer = lrp_arena_alloc(&s->ctx->scratch, room * sizeof *layer), n = 0;
+  if (!some || !layer) return lrp_nomem(s->ctx, "an explanation");
+  for (int64_t i = 0; i < rec->n_node; i++) {
     const lrp_ledger *l = &rec->relevance->ledger[i * rec->n_sample + rec->sample];
     if (l->r_out == 0 && l->r_in == 0 && l->bias == 0 && l->stab == 0 && l->gate == 0) continue;
-    st = lrp_sql_do(s, SQL_FLOW, "iirrrrr", id, run->layer_id[i], l->r_out, l->r_in, l->bias,
-                    l->stab, l->gate);
+    some[n] = l;
+    layer[n++] = run->layer_id[i];
   }
-  return st;
+  value_rows v = {.id = id, .ledger = some, .layer = layer};
+  return lrp_sql_rows(s, &SQL_FLOW, n, flow_row, &v);
 }
 
 static lrp_status put_at(lrp_store *s, const lrp_run *run, const lrp_record *rec, int64_t input)

@@ -304,6 +304,58 @@ START_TEST(run_that_nobody_ended_is_marked_when_the_store_closes)
 END_TEST
 
 Suite *suite_record(void);
+/* References are not checked then, so a run that another program removed must be noticed. */
+START_TEST(trusting_store_keeps_references_and_tells_of_a_removed_run)
+{
+  int64_t id;
+  lrp_run *run;
+  lrp_store *s = filled("trust.db", &id, &run), *other;
+  lrp_ck_ok(ctx, lrp_store_trust(s));
+  facts_number(&f, 2);
+  lrp_ck_ok(ctx, lrp_store_explanation(s, run, &f.record, NULL));
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM explanation"), 2);
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+  lrp_ck_ok(ctx, lrp_store_open(ctx, s->path, LRP_STORE_WRITE, &other));
+  lrp_ck_ok(ctx, lrp_sql_do(other, "DELETE FROM run", ""));
+  lrp_store_close(other);
+  facts_number(&f, 3);
+  lrp_ck_fails(ctx, LRP_E_DB, "was removed by another program", lrp_store_explanation(s, run, &f.record, NULL));
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM explanation"), 0);
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+  lrp_store_close(s);
+}
+END_TEST
+
+/* They are written by statements of 16 rows and one of the rest. */
+START_TEST(texts_of_any_length_have_a_row_for_each_token)
+{
+  lrp_token token[33];
+  lrp_real r[33];
+  int64_t id;
+  lrp_run *run;
+  lrp_store *s = filled("rows.db", &id, &run);
+  for (int64_t n = 15; n <= 33; n++) {
+    for (int64_t i = 0; i < n; i++) {
+      token[i] = f.token[1];
+      token[i].id = 100 + i;
+      r[i] = (lrp_real)(i + 1);
+    }
+    facts_number(&f, (int)n);
+    f.input.token = token;
+    f.input.n_token = n;
+    f.r_tensor.data = r;
+    f.r_tensor.shape[1] = n;
+    lrp_ck_ok(ctx, lrp_store_explanation(s, run, &f.record, &id));
+    ck_assert_int_eq(facts_int(s, "SELECT sum(relevance) FROM token_relevance WHERE explanation_id="
+                                  "(SELECT max(explanation_id) FROM explanation)"),
+                     n * (n + 1) / 2);
+    ck_assert_int_eq(facts_int(s, "SELECT max(position) FROM token"), n - 1);
+  }
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM vocab WHERE token_id >= 100"), 33);
+  lrp_store_close(s);
+}
+END_TEST
+
 Suite *suite_record(void)
 {
   Suite *s = suite_create("record");
@@ -320,6 +372,8 @@ Suite *suite_record(void)
   tcase_add_test(t, wrong_facts_are_told_and_leave_nothing);
   tcase_add_test(t, not_a_number_becomes_an_error_row);
   tcase_add_test(t, store_opened_for_reading_writes_nothing);
+  tcase_add_test(t, trusting_store_keeps_references_and_tells_of_a_removed_run);
+  tcase_add_test(t, texts_of_any_length_have_a_row_for_each_token);
   tcase_add_test(t, run_that_nobody_ended_is_marked_when_the_store_closes);
   suite_add_tcase(s, t);
   return s;

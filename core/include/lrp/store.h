@@ -106,6 +106,9 @@ LRP_API int lrp_store_was_new(const lrp_store *); /* did the last lrp_store_expl
  * between fails the group: nothing of it is stored, and end returns the failure, as it does with st. */
 LRP_API lrp_status lrp_store_group_begin(lrp_store *);
 LRP_API lrp_status lrp_store_group_end(lrp_store *, lrp_status st);
+/* From now on SQLite does not check the references of what this store writes: they are to rows of the same transaction, and to
+ * the open runs, which are looked for at the beginning of each.  That is cheaper, too. */
+LRP_API lrp_status lrp_store_trust(lrp_store *);
 /* What could not be explained, and why.  input may be NULL. */
 LRP_API lrp_status lrp_store_error(lrp_store *, lrp_run *, const lrp_input *input, int64_t sample, lrp_status code,
                                    const char *message);
