@@ -1,6 +1,6 @@
 /* compare.c - lrp compare: how far two rules, models or runs agree, with what certainty, and where
  * they do not. */
-#include "dbase.h"
+#include "compare.h"
 #include "stat.h"
 #include <math.h>
 #include <stdlib.h>
@@ -37,43 +37,19 @@ static const char SQL_METRIC[] = "SELECT name, params, direction FROM metric WHE
 static const char SQL_PRECISION[] =
     "SELECT a.precision, b.precision FROM explanation x JOIN run a USING (run_id), explanation y"
     " JOIN run b ON b.run_id = y.run_id WHERE x.explanation_id = ?1 AND y.explanation_id = ?2";
-static const char SQL_INPUT[] =
+
+const char *const COMPARE_KEYS[] = {"cosine",         "spearman",   "topk_overlap",
+                                    "sign_agreement", "error_mean", "error_largest"};
+const char COMPARE_SQL_INPUT[] =
     "SELECT v.input, v.target FROM v_explanation v WHERE v.explanation_id = ?1";
 
-enum { COSINE, SPEARMAN, TOP, SIGN, ERROR_MEAN, ERROR_MOST, N_MEASURE };
-static const char *const KEYS[] = {"cosine",         "spearman",   "topk_overlap",
-                                   "sign_agreement", "error_mean", "error_largest"};
-
-typedef struct series { /* values of one metric for both sides */
-  int64_t metric;       /* its id; -1: conservation */
-  double *a, *b;
-  int64_t n, room;
-} series;
-typedef struct summary {
-  int64_t n, undefined;
-  double mean, sd, median, lo, hi;
-} summary;
-typedef struct comparison {
-  cli_db d;
-  cli_pairs pairs;
-  int64_t top, n_worst, n_skipped; /* pairs of different shapes */
-  int64_t n_precision;             /* pairs in different precisions */
-  char precision[2][16];           /* of the last such pair */
-  const char *metric;
-  double *value[N_MEASURE]; /* of each pair; NaN: undefined */
-  int64_t *order;           /* pairs, the smallest cosine first */
-  summary sum[N_MEASURE];
-  series *series;
-  int n_series;
-} comparison;
-
 /* Errors of precision are told where precisions differ. */
-static int n_measure(const comparison *c)
+int compare_n_measure(const comparison *c)
 {
   return c->n_precision ? N_MEASURE : ERROR_MEAN;
 }
 
-static int no_memory(void)
+int compare_no_memory(void)
 {
   cli_error("no memory");
   return 1;
@@ -88,7 +64,7 @@ static int append(comparison *c, int64_t metric, double a, double b)
     if (c->series[i].metric == metric) s = &c->series[i];
   if (!s) {
     series *grown = realloc(c->series, (size_t)(c->n_series + 1) * sizeof *grown);
-    if (!grown) return no_memory();
+    if (!grown) return compare_no_memory();
     c->series = grown;
     s = &grown[c->n_series++];
     *s = (series){.metric = metric};
@@ -99,7 +75,7 @@ static int append(comparison *c, int64_t metric, double a, double b)
     if (x) s->a = x;
     double *y = realloc(s->b, room * sizeof *y);
     if (y) s->b = y;
-    if (!x || !y) return no_memory();
+    if (!x || !y) return compare_no_memory();
     s->room = (int64_t)room;
   }
   s->a[s->n] = a;
@@ -135,7 +111,7 @@ static int measure(comparison *c, int64_t i, const cli_relevance *a, const cli_r
     c->n_skipped++;
     return 0;
   }
-  if (!lrp_stat_reserve(room, a->n)) return no_memory();
+  if (!lrp_stat_reserve(room, a->n)) return compare_no_memory();
   c->value[COSINE][i] = lrp_stat_cos(a->v, b->v, a->n);
   c->value[SPEARMAN][i] = lrp_stat_spearman(a->v, b->v, a->n, room);
   c->value[TOP][i] = lrp_stat_topk_jaccard(a->v, b->v, a->n, (size_t)c->top, room);
@@ -199,7 +175,7 @@ static int measure_all(comparison *c)
   int status = 0;
   for (int k = 0; k < N_MEASURE; k++) {
     c->value[k] = calloc((size_t)c->pairs.n, sizeof **c->value);
-    if (!c->value[k]) status = no_memory();
+    if (!c->value[k]) status = compare_no_memory();
   }
   for (int64_t i = 0; !status && i < c->pairs.n; i++) {
     const cli_pair *p = &c->pairs.pair[i];
@@ -225,7 +201,7 @@ static int summarize(const double *v, int64_t n, int of, summary *out)
 {
   double *kept = malloc((size_t)n * sizeof *kept + 1);
   size_t m = 0;
-  if (!kept) return no_memory();
+  if (!kept) return compare_no_memory();
   for (int64_t i = 0; i < n; i++)
     if (!isnan(v[i])) kept[m++] = v[i];
   *out = (summary){.n = (int64_t)m,
@@ -235,7 +211,7 @@ static int summarize(const double *v, int64_t n, int of, summary *out)
   const bool ok = lrp_stat_bootstrap(kept, m, of, 0.95, LRP_STAT_SEED, &out->lo, &out->hi);
   out->median = lrp_stat_median(kept, m); /* last: it changes the order */
   free(kept);
-  return ok ? 0 : no_memory();
+  return ok ? 0 : compare_no_memory();
 }
 
 typedef struct key {
@@ -264,7 +240,7 @@ static int rank(comparison *c)
   }
   const bool ok = keys && c->order;
   free(keys);
-  return ok ? 0 : no_memory();
+  return ok ? 0 : compare_no_memory();
 }
 
 static int digest(comparison *c)
@@ -275,19 +251,12 @@ static int digest(comparison *c)
   return status ? status : rank(c);
 }
 
-typedef struct paired {
-  char name[96], params[256];
-  int direction;
-  double median_a, median_b, p, w;
-  summary difference; /* a - b */
-} paired;
-
-static int test(comparison *c, const series *s, paired *out)
+int compare_test(comparison *c, const series *s, paired *out)
 {
   int status = 0;
   double *d = malloc((size_t)s->n * sizeof *d);
   *out = (paired){.name = "conservation", .params = "{}", .direction = -1};
-  if (!d) return no_memory();
+  if (!d) return compare_no_memory();
   for (int64_t i = 0; i < s->n; i++)
     d[i] = s->a[i] - s->b[i];
   out->p = lrp_stat_wilcoxon(d, (size_t)s->n, &out->w);
@@ -320,7 +289,7 @@ static void put_agreement(const comparison *c)
 {
   printf("\n%-18s %7s %9s %9s %9s   %s\n", "agreement", "n", "mean", "sd", "median",
          "95 % of the mean");
-  for (int k = 0; k < n_measure(c); k++) {
+  for (int k = 0; k < compare_n_measure(c); k++) {
     const summary *s = &c->sum[k];
     char name[32] = "";
     snprintf(name, sizeof name, "top-%lld overlap", (long long)c->top);
@@ -329,7 +298,7 @@ static void put_agreement(const comparison *c)
            : k == SIGN       ? "sign agreement"
            : k == ERROR_MEAN ? "error, mean"
            : k == ERROR_MOST ? "error, largest"
-                             : KEYS[k],
+                             : COMPARE_KEYS[k],
            (long long)s->n);
     put_number(s->mean, 9);
     put_number(s->sd, 9);
@@ -351,7 +320,7 @@ static int put_tests(comparison *c)
          "median A-B", "95 % of the median A-B", "Wilcoxon p");
   for (int i = 0; !status && i < c->n_series; i++) {
     paired p;
-    status = test(c, &c->series[i], &p);
+    status = compare_test(c, &c->series[i], &p);
     if (status || (c->metric && strcmp(c->metric, p.name))) continue;
     char interval[64];
     snprintf(interval, sizeof interval, "%.4g .. %.4g", p.difference.lo, p.difference.hi);
@@ -370,7 +339,7 @@ static int put_tests(comparison *c)
 static int put_worst(comparison *c)
 {
   int status = 0;
-  sqlite3_stmt *stmt = cli_db_ask(&c->d, SQL_INPUT, "");
+  sqlite3_stmt *stmt = cli_db_ask(&c->d, COMPARE_SQL_INPUT, "");
   if (c->n_worst)
     printf("\n%9s %9s %7s %6s %6s  %-12s %s\n", "cosine", "spearman", "overlap", "A", "B",
            "explained", "input, the largest disagreement first");
@@ -421,91 +390,6 @@ static int put_all(comparison *c)
   return status ? status : put_worst(c);
 }
 
-/* ---- JSON ---- */
-
-static json_t *real(double v)
-{
-  return isfinite(v) ? json_real(v) : json_null();
-}
-
-static json_t *json_summary(const summary *s)
-{
-  return json_pack("{s:I, s:I, s:o, s:o, s:o, s:[o,o]}", "n", (json_int_t)s->n, "undefined",
-                   (json_int_t)s->undefined, "mean", real(s->mean), "sd", real(s->sd), "median",
-                   real(s->median), "interval_95", real(s->lo), real(s->hi));
-}
-
-static json_t *json_side(const cli_side *s)
-{
-  static const char *const KIND[] = {"run", "rules", "model"};
-  return json_pack("{s:s, s:o, s:I}", "kind", KIND[s->kind], "name",
-                   cli_json_text(s->name, strlen(s->name)), "explanations", (json_int_t)s->n);
-}
-
-static int json_tests(comparison *c, json_t *list)
-{
-  int status = 0;
-  for (int i = 0; !status && i < c->n_series; i++) {
-    paired p;
-    status = test(c, &c->series[i], &p);
-    if (status || (c->metric && strcmp(c->metric, p.name))) continue;
-    json_array_append_new(
-        list,
-        json_pack("{s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:[o,o], s:o, s:o}", "metric", p.name,
-                  "params", p.params, "direction", p.direction, "n", (json_int_t)p.difference.n,
-                  "median_a", real(p.median_a), "median_b", real(p.median_b), "median_difference",
-                  real(p.difference.median), "interval_95", real(p.difference.lo),
-                  real(p.difference.hi), "wilcoxon_w", real(p.w), "p", real(p.p)));
-  }
-  return status;
-}
-
-static int json_inputs(comparison *c, json_t *list)
-{
-  int status = 0;
-  sqlite3_stmt *stmt = cli_db_ask(&c->d, SQL_INPUT, "");
-  for (int64_t i = 0; stmt && !status && i < c->pairs.n; i++) {
-    const int64_t at = c->order[i];
-    const cli_pair *p = &c->pairs.pair[at];
-    sqlite3_bind_int64(stmt, 1, p->a);
-    if (cli_db_row(&c->d, stmt, &status)) {
-      const char *input = cli_db_text(stmt, 0), *target = cli_db_text(stmt, 1);
-      json_t *o = json_pack("{s:I, s:o, s:o, s:I, s:I}", "input_id", (json_int_t)p->input, "input",
-                            cli_json_text(input, strlen(input)), "target",
-                            cli_json_text(target, strlen(target)), "a", (json_int_t)p->a, "b",
-                            (json_int_t)p->b);
-      for (int k = 0; k < n_measure(c); k++)
-        json_object_set_new(o, KEYS[k], real(c->value[k][at]));
-      json_array_append_new(list, o);
-    }
-    sqlite3_reset(stmt);
-  }
-  sqlite3_finalize(stmt);
-  return stmt ? status : CLI_EXIT_DB;
-}
-
-static int put_json(comparison *c)
-{
-  json_t *agreement = json_object(), *tests = json_array(), *inputs = json_array();
-  for (int k = 0; k < n_measure(c); k++)
-    json_object_set_new(agreement, KEYS[k], json_summary(&c->sum[k]));
-  int status = json_tests(c, tests);
-  if (!status) status = json_inputs(c, inputs);
-  json_t *o =
-      json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "a", json_side(&c->pairs.side[0]), "b",
-                json_side(&c->pairs.side[1]), "pairs", (json_int_t)c->pairs.n, "skipped",
-                (json_int_t)c->n_skipped, "k", (json_int_t)c->top, "agreement", agreement, "tests",
-                tests, "inputs", inputs);
-  if (o && c->n_precision)
-    json_object_set_new(o, "precision", json_pack("[s,s]", c->precision[0], c->precision[1]));
-  if (!o) return no_memory();
-  if (status)
-    json_decref(o);
-  else
-    cli_json_print(o);
-  return status;
-}
-
 /* ---- the command ---- */
 
 static int compare(comparison *c, const cli_args *a)
@@ -517,7 +401,7 @@ static int compare(comparison *c, const cli_args *a)
   if (!status) status = digest(c);
   if (status) return status;
   if (c->n_worst > c->pairs.n) c->n_worst = c->pairs.n;
-  status = a->value[O_JSON] ? put_json(c) : put_all(c);
+  status = a->value[O_JSON] ? compare_json(c) : put_all(c);
   if (!status && a->value[O_OUT])
     status = cli_pairs_picture(&c->d, &c->pairs, c->order, c->n_worst, a->value[O_OUT]);
   return status;

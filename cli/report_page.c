@@ -3,6 +3,7 @@
 #include "report.h"
 #include "report_css.h"
 #include "report_js.h"
+#include "report_overview_js.h"
 #include "report_paint_js.h"
 #include <math.h>
 #include <stdlib.h>
@@ -232,21 +233,25 @@ static void put_begin(FILE *f, const char *script)
       lrp_version(), report_css);
 }
 
-static char *joined(const char *a, const char *b)
+/* One function, so that nothing of it is global. */
+static char *script_text(void)
 {
-  const size_t n = strlen(a), m = strlen(b);
-  char *s = malloc(n + m + 1);
-  if (s) {
-    memcpy(s, a, n);
-    memcpy(s + n, b, m + 1);
-  }
+  const char *const part[] = {"(function () {\n", report_paint_js, report_overview_js, report_js,
+                              "})();\n"};
+  enum { PARTS = sizeof part / sizeof *part };
+  size_t n = 1;
+  for (int i = 0; i < PARTS; i++)
+    n += strlen(part[i]);
+  char *s = malloc(n), *to = s;
+  for (int i = 0; s && i < PARTS; to += strlen(part[i++]))
+    memcpy(to, part[i], strlen(part[i]) + 1);
   return s;
 }
 
 int report_page(report *r, char **out, size_t *n)
 {
   *out = NULL;
-  char *script = joined(report_paint_js, report_js);
+  char *script = script_text();
   FILE *f = script ? open_memstream(out, n) : NULL;
   if (!f) {
     free(script);
