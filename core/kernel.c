@@ -357,14 +357,14 @@ static bool conv_is_large(const lrp_conv_job *j)
 
 lrp_status lrp_conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
 {
+  if (which == LRP_KERNEL_AUTO && transposed && conv_is_large(j) && lrp_conv_is_narrow(j))
+    return lrp_narrow_conv(ctx, which, j);
 #if LRP_WITH_DNNL
   if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && conv_is_large(j))) {
     bool done = false;
     const lrp_status st = lrp_dnnl_conv(ctx, j, transposed, &done);
     if (st || done) return st;
   }
-#else
-  (void)which;
 #endif
   return lrp_plain_conv(ctx, j, transposed);
 }

@@ -101,6 +101,10 @@ lrp_status lrp_plain_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 lrp_status lrp_exact_matmul(lrp_ctx *, const lrp_product *);
 lrp_status lrp_exact_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 
+/* Transposed, few input channels: by one product, which is chosen as `which` says. */
+bool lrp_conv_is_narrow(const lrp_conv_job *);
+lrp_status lrp_narrow_conv(lrp_ctx *, int which, const lrp_conv_job *);
+
 /* oneDNN.  *done = false: it has no fast form of this problem, nothing was written. */
 lrp_status lrp_dnnl_matmul(lrp_ctx *, const lrp_product *, bool *done);
 lrp_status lrp_dnnl_conv(lrp_ctx *, const lrp_conv_job *, bool transposed, bool *done);

@@ -14,8 +14,7 @@ void lrp_sum_samples(const lrp_tensor *t, const lrp_real *v, int64_t n, double *
   const int64_t all = lrp_count(t);
   const bool split = t->rank > 0 && n > 0 && all % n == 0 && t->shape[0] % n == 0;
   const int64_t m = split ? all / n : all;
-  for (int64_t k = 0; k < (split ? n : 1); k++)
-    sum[k] += lrp_sum(v + k * m, m);
+  lrp_sum_each(v, split ? n : 1, m, sum);
 }
 
 /* ---- one site ---- */

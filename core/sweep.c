@@ -8,7 +8,8 @@
 enum {
   BLOCK = 512,    /* elements worked on at once */
   PIECE = 8192,   /* elements of one partial sum, at least */
-  PIECES = 64,    /* partial sums of a call, at most */
+  PIECES = 64,    /* partial sums of a sample, at most */
+  SAMPLES = LRP_SWEEP_SAMPLES,
   PARALLEL = 65536
 };
 
@@ -41,14 +42,20 @@ static double sum_piece(const lrp_real *v, int64_t n)
   return s;
 }
 
-double lrp_sum(const lrp_real *v, int64_t n)
+void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum)
 {
-  const int64_t size = piece_size(n), pieces = (n + size - 1) / size;
-  double part[PIECES + 1] = {0};
-#pragma omp parallel for if (n > PARALLEL)
-  for (int64_t k = 0; k < pieces; k++)
-    part[k] = sum_piece(v + k * size, least(size, n - k * size));
-  return total(part, pieces);
+  const int64_t size = piece_size(m), pieces = (m + size - 1) / size;
+  for (int64_t first = 0; first < n; first += SAMPLES) {
+    const int64_t count = least(SAMPLES, n - first);
+    double part[SAMPLES * PIECES];
+#pragma omp parallel for if (count * m > PARALLEL)
+    for (int64_t i = 0; i < count * pieces; i++) {
+      const int64_t at = i % pieces * size;
+      part[i] = sum_piece(v + (first + i / pieces) * m + at, least(size, m - at));
+    }
+    for (int64_t k = 0; k < count; k++)
+      sum[first + k] += total(part + k * pieces, pieces);
+  }
 }
 
 /* ---- a group's quotient ---- */
@@ -99,10 +106,10 @@ static void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *
 }
 
 /* One block: what is lost and given is added to sum[0] and sum[1]. */
-static void block(const lrp_division *q, int64_t at, int64_t n, lrp_real *s, double *sum)
+static void block(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
 {
   lrp_real g[BLOCK], d[BLOCK], v[BLOCK];
-  const lrp_real e = (lrp_real)q->eps;
+  const lrp_real e = (lrp_real)eps;
   gated(q, at, n, g);
   denominator(q, at, n, d);
   if (q->stab == LRP_STAB_ADD) { /* two loops: compilers make one with a branch out of it, without vectors */
@@ -113,7 +120,7 @@ static void block(const lrp_division *q, int64_t at, int64_t n, lrp_real *s, dou
     for (int64_t i = 0; i < n; i++)
       s[i] = g[i] == 0 ? 0 : v[i];
   } else {
-    lrp_the_host.divide(g, d, n, q->stab, q->eps, s);
+    lrp_the_host.divide(g, d, n, q->stab, eps, s);
   }
   double lost = 0, given = 0;
 #pragma omp simd reduction(+ : lost, given)
@@ -125,22 +132,25 @@ static void block(const lrp_division *q, int64_t at, int64_t n, lrp_real *s, dou
   sum[1] += given;
 }
 
-void lrp_divide_sum(const lrp_division *q, int64_t begin, int64_t end, lrp_real *s, double *lost,
-                    double *given)
+void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m, const double *eps,
+                     lrp_real *s, double *lost, double *given)
 {
-  const int64_t n = end - begin, size = piece_size(n), pieces = (n + size - 1) / size;
-  double part[2][PIECES + 1] = {{0}};
-#pragma omp parallel for if (n > PARALLEL)
-  for (int64_t k = 0; k < pieces; k++) {
+  const int64_t size = piece_size(m), pieces = (m + size - 1) / size;
+  double part[2][SAMPLES * PIECES];
+#pragma omp parallel for if (n * m > PARALLEL)
+  for (int64_t i = 0; i < n * pieces; i++) {
     double sum[2] = {0, 0};
-    const int64_t stop = least(begin + (k + 1) * size, end);
-    for (int64_t at = begin + k * size; at < stop; at += BLOCK)
-      block(q, at, least(BLOCK, stop - at), s + at, sum);
-    part[0][k] = sum[0];
-    part[1][k] = sum[1];
+    const int64_t k = i / pieces, start = (first + k) * m, stop = start + m;
+    const int64_t begin = start + i % pieces * size, end = least(begin + size, stop);
+    for (int64_t at = begin; at < end; at += BLOCK)
+      block(q, eps[k], at, least(BLOCK, end - at), s + at, sum);
+    part[0][i] = sum[0];
+    part[1][i] = sum[1];
   }
-  if (lost) *lost += total(part[0], pieces);
-  if (given) *given += total(part[1], pieces);
+  for (int64_t k = 0; k < n; k++) {
+    lost[k] = total(part[0] + k * pieces, pieces);
+    given[k] = total(part[1] + k * pieces, pieces);
+  }
 }
 
 double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)

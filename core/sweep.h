@@ -4,7 +4,10 @@
 #define LRP_SWEEP_H
 #include "core.h"
 
-double lrp_sum(const lrp_real *v, int64_t n);
+enum { LRP_SWEEP_SAMPLES = 64 }; /* taken together: one parallel region for all of them */
+
+/* sum[k] += the sum of sample k, for n samples of m elements. */
+void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum);
 
 /* s = g / stab(d), where g = coef * gate(z) * r and d = factor[0] term[0] + factor[1] term[1] + ... */
 typedef struct lrp_division {
@@ -14,13 +17,14 @@ typedef struct lrp_division {
   lrp_real factor[8];
   const lrp_real *term[8];
   uint32_t stab;
-  double eps;
 } lrp_division;
 /* Does the group get any relevance?  From the data: stops at the first element that has some. */
 bool lrp_gate_some(const lrp_group *, const lrp_real *z, const lrp_real *r, int64_t n);
-/* Elements begin..end.  lost: sum of g - s d; given: sum of g; they may be NULL. */
-void lrp_divide_sum(const lrp_division *, int64_t begin, int64_t end, lrp_real *s, double *lost, double *given);
-double lrp_division_square(const lrp_division *, int64_t begin, int64_t end); /* sum of d^2 */
+/* n samples of m elements from the first one on, at most LRP_SWEEP_SAMPLES, each with its own eps.  lost: sum of g - s d;
+ * given: sum of g; one for each sample. */
+void lrp_divide_each(const lrp_division *, int64_t first, int64_t n, int64_t m, const double *eps, lrp_real *s, double *lost,
+                     double *given);
+double lrp_division_square(const lrp_division *, int64_t begin, int64_t end); /* sum of d^2 of elements begin..end */
 
 /* out = or += factor * x * bar, and 0 where bar is 0, even if x is infinite; bar may be out. */
 void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add, lrp_real *out);

@@ -261,15 +261,20 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_divisi
   q->z = lrp_reals(out);
   q->r = lrp_reals(&site->r_out[0]);
   q->stab = table->stab;
-  q->eps = table->eps;
-  for (int64_t k = 0; k < n; k++) {
-    double lost = 0, given = 0;
-    if (table->norm_scale && m)
-      q->eps = table->eps * sqrt(lrp_division_square(q, k * m, (k + 1) * m) / (double)m);
-    lrp_divide_sum(q, k * m, (k + 1) * m, s, &lost, &given);
-    const int64_t sample = loss ? k * loss->n / n : 0;
-    if (loss) loss->stab[sample] += lost;
-    if (loss) loss->gate[sample] -= given;
+  for (int64_t first = 0; first < n; first += LRP_SWEEP_SAMPLES) {
+    double lost[LRP_SWEEP_SAMPLES], given[LRP_SWEEP_SAMPLES], eps[LRP_SWEEP_SAMPLES];
+    const int64_t count = n - first < LRP_SWEEP_SAMPLES ? n - first : LRP_SWEEP_SAMPLES;
+    for (int64_t k = 0; k < count; k++)
+      eps[k] = table->norm_scale && m
+                   ? table->eps * sqrt(lrp_division_square(q, (first + k) * m, (first + k + 1) * m) /
+                                       (double)m)
+                   : table->eps;
+    lrp_divide_each(q, first, count, m, eps, s, lost, given);
+    for (int64_t k = 0; loss && k < count; k++) {
+      const int64_t sample = (first + k) * loss->n / n;
+      loss->stab[sample] += lost[k];
+      loss->gate[sample] -= given[k];
+    }
   }
 }
 

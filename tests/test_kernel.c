@@ -443,6 +443,43 @@ START_TEST(transposed_conv_agrees_in_all_kernels)
 }
 END_TEST
 
+/* A picture's first layer has a way of its own: large enough that AUTO takes it, with borders that are
+ * cut and added, gaps between taps, with and without packed weights. */
+START_TEST(transposed_conv_to_few_channels_agrees_with_plain_c)
+{
+  static const lrp_conv form[] = {
+      {.stride = {1, 1}, .dilation = {1, 1}, .pad_lo = {1, 1}, .pad_hi = {1, 1}},
+      {.stride = {2, 2}, .dilation = {1, 1}, .pad_lo = {3, 3}, .pad_hi = {2, 3}},
+      {.stride = {1, 3}, .dilation = {2, 2}, .pad_lo = {0, 4}, .pad_hi = {1, 0}},
+      {.stride = {3, 2}, .dilation = {1, 1}, .pad_lo = {-2, -1}, .pad_hi = {5, -3}}};
+  chance c = chance_of(_i);
+  lrp_ctx *ctx = context(7);
+  lrp_conv g = form[_i];
+  const int64_t channels = 2 + _i % 3, in[] = {2, 61, 97, channels}, o = 64, kernel = 3;
+  int64_t out[] = {2, 0, 0, o};
+  g.struct_size = sizeof g;
+  g.n_spatial = 2;
+  g.group = 1;
+  for (int a = 0; a < 2; a++)
+    out[1 + a] = (in[1 + a] + g.pad_lo[a] + g.pad_hi[a] - (kernel - 1) * g.dilation[a] - 1) / g.stride[a] + 1;
+  lrp_tensor w = tensor(&c, 4, (int64_t[]){o, channels, kernel, kernel}), y = tensor(&c, 4, out),
+             plain = tensor(&c, 4, in), other = tensor(&c, 4, in);
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_PLAIN, &g, &w, &y, &plain));
+  double *want = doubles(&plain);
+  for (int64_t i = 0, n = lrp_count(&plain); i < n; i++)
+    want[i] = (double)lrp_reals(&plain)[i];
+  for (int round = 0; round < 3; round++) {
+    if (round == 1) lrp_ck_ok(ctx, lrp_pack_attach(ctx, &w));
+    spoil(&other);
+    lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_AUTO, &g, &w, &y, &other));
+    close_to(&c, "transposed conv", &other, want, (double)(o * kernel * kernel));
+  }
+  lrp_pack_free(&w);
+  free(want), free(w.data), free(y.data), free(plain.data), free(other.data);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
 START_TEST(conv_of_shapes_that_do_not_fit_is_refused)
 {
   lrp_ctx *ctx = context(7);
@@ -516,6 +553,7 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, conv_by_choice_is_its_definition_and_its_adjoint, 0, TRIALS);
   tcase_add_loop_test(t, conv_in_onednn_is_its_definition_and_its_adjoint, 0, TRIALS);
   tcase_add_loop_test(t, transposed_conv_agrees_in_all_kernels, 0, TRIALS);
+  tcase_add_loop_test(t, transposed_conv_to_few_channels_agrees_with_plain_c, 0, 4);
   tcase_add_test(t, conv_of_shapes_that_do_not_fit_is_refused);
   tcase_add_test(t, equal_problems_give_equal_bits);
   tcase_add_test(t, the_kernels_have_a_name);
