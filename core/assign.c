@@ -201,6 +201,8 @@ static lrp_status give(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_compos
                     s->name, s->type->name, missing);
   s->rule = line->rule;
   s->rule_args = line->args;
+  s->filter = line->filter;
+  s->filter_args = line->filter_args;
   s->freeze = freeze_dead(g, s, bits | gates);
   s->rule_text = lrp_arena_text(&g->arena, line->rule_text, strlen(line->rule_text));
   s->matcher = lrp_arena_text(&g->arena, line->matcher_text, strlen(line->matcher_text));
@@ -279,6 +281,7 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
   for (int32_t i = 0; i < g->n_step; i++) {
     g->step[i].rule = NULL;
     g->step[i].rule_args = NULL;
+    g->step[i].filter = NULL;
     g->step[i].freeze = 0;
     g->step[i].rule_text = g->step[i].matcher = "";
     lrp_constant_drop(&g->step[i]);

@@ -278,9 +278,38 @@ static bool check_on(subject *s, const lrp_layer_type *type)
   return tried;
 }
 
+/* A filter gives finite relevance, the same bits twice. */
+static void check_filter(subject *s)
+{
+  enum { N = 24 };
+  lrp_real r[2][N];
+  lrp_status status = LRP_OK;
+  bool finite = true;
+  for (int k = 0; !status && k < 2; k++) {
+    lrp_tensor t = {.data = r[k], .dtype = LRP_REAL, .rank = 2, .shape = {2, N / 2}};
+    for (int i = 0; i < N; i++)
+      r[k][i] = (lrp_real)(i * 7 % 11 - 4);
+    status = s->rule->filter(&lrp_the_host, s->ctx, s->args, 2, &t);
+  }
+  for (int i = 0; !status && i < N; i++)
+    finite = finite && isfinite((double)r[0][i]);
+  const bool same = !memcmp(r[0], r[1], sizeof r[0]);
+  if (status)
+    lrp_tell(s->story, LRP_CHECK_FAILED, "filter %s: %s", s->rule->name, lrp_message(s->ctx));
+  else
+    lrp_tell(s->story, same && finite ? LRP_CHECK_PASSED : LRP_CHECK_FAILED, "filter %s: %s",
+             s->rule->name,
+             same && finite ? "finite, the same bits twice"
+                            : "not finite, or other bits the second time");
+}
+
 /* Weighted sums first, then element-wise layers, then whatever else the rule is for. */
 static void check_layers(subject *s)
 {
+  if (LRP_HAS(lrp_rule, s->rule, filter)) {
+    check_filter(s);
+    return;
+  }
   uint32_t kinds =
       s->rule->kinds ? s->rule->kinds : 1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE;
   const uint32_t first[] = {1u << LRP_KIND_LINEAR, 1u << LRP_KIND_ELEMENTWISE,

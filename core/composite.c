@@ -210,8 +210,9 @@ static lrp_status substitute(const reader *r, const char *args, char *out, size_
   return LRP_OK;
 }
 
+/* One rule's arguments; its text with all of them is put behind what is in whole. */
 static lrp_status parse_args(const reader *r, const lrp_rule *rule, const char *text,
-                             lrp_composite_rule *line)
+                             const lrp_value **out, char *whole, size_t size)
 {
   char args[2048], printed[2048];
   lrp_status st = substitute(r, text, args, sizeof args);
@@ -225,11 +226,12 @@ static lrp_status parse_args(const reader *r, const lrp_rule *rule, const char *
   if (!st && rule->check) st = rule->check(&lrp_the_host, r->ctx, v);
   r->ctx->keep = keep;
   if (st) return lrp_fail_at(r->ctx, st, "%s: line %lld: ", r->source, (long long)r->line);
-  line->args = v;
+  *out = v;
   const int len = rule->args ? lrp_args_print(rule->args, v, printed, sizeof printed) : 0;
-  char whole[2304];
-  snprintf(whole, sizeof whole, len > 0 ? "%s(%s)" : "%s", rule->name, printed);
-  return copy(r, whole, strlen(whole), &line->rule_text);
+  const size_t used = strlen(whole);
+  snprintf(whole + used, size - used, len > 0 ? "%s%s(%s)" : "%s%s", used ? " -> " : "", rule->name,
+           printed);
+  return LRP_OK;
 }
 
 static char *trim(char *s)
@@ -241,19 +243,38 @@ static char *trim(char *s)
   return s;
 }
 
-static lrp_status parse_right(const reader *r, char *right, lrp_composite_rule *line)
+/* "zplus(epsilon=1e-6)" */
+static lrp_status parse_rule(const reader *r, char *text, const lrp_rule **rule,
+                             const lrp_value **args, char *whole, size_t size)
 {
-  char *open = strchr(right, '('), *args = open ? open + 1 : right + strlen(right);
+  char *open = strchr(text, '('), *inner = open ? open + 1 : text + strlen(text);
   if (open) {
-    char *close = strrchr(args, ')');
+    char *close = strrchr(inner, ')');
     if (!close || *trim(close + 1))
-      return complain(r, "\"%s\": a closing bracket at the end was expected", right);
+      return complain(r, "\"%s\": a closing bracket at the end was expected", text);
     *open = *close = 0;
   }
-  line->rule = lrp_find_rule(r->ctx, trim(right));
-  if (!line->rule)
+  *rule = lrp_find_rule(r->ctx, trim(text));
+  if (!*rule)
     return lrp_fail_at(r->ctx, LRP_E_ARG, "%s: line %lld: ", r->source, (long long)r->line);
-  return parse_args(r, line->rule, trim(args), line);
+  return parse_args(r, *rule, trim(inner), args, whole, size);
+}
+
+/* RULE, or RULE -> FILTER */
+static lrp_status parse_right(const reader *r, char *right, lrp_composite_rule *line)
+{
+  char whole[4608] = "", *arrow = strstr(right, "->");
+  if (arrow) *arrow = 0;
+  lrp_status st = parse_rule(r, trim(right), &line->rule, &line->args, whole, sizeof whole);
+  if (!st && LRP_HAS(lrp_rule, line->rule, filter))
+    return complain(r, "%s is a filter: it follows a rule, as in conv -> zplus -> %s",
+                    line->rule->name, whole);
+  if (!st && arrow)
+    st = parse_rule(r, trim(arrow + 2), &line->filter, &line->filter_args, whole, sizeof whole);
+  if (!st && arrow && !LRP_HAS(lrp_rule, line->filter, filter))
+    return complain(r, "%s is a rule; a filter such as top_k was expected behind %s",
+                    line->filter->name, line->rule->name);
+  return st ? st : copy(r, whole, strlen(whole), &line->rule_text);
 }
 
 /* ---- lines ---- */

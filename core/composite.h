@@ -20,7 +20,9 @@ typedef struct lrp_composite_rule { /* one line */
   int64_t n_freeze;
   const lrp_rule *rule;
   const lrp_value *args;
-  const char *rule_text;          /* "gamma(gamma=0.25, ...)" with all arguments */
+  const lrp_rule *filter;         /* what follows the rule; NULL: nothing */
+  const lrp_value *filter_args;
+  const char *rule_text;          /* "gamma(gamma=0.25, ...)" with all arguments, and " -> top_k(...)" */
 } lrp_composite_rule;
 struct lrp_composite {
   lrp_arena arena;

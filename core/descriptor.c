@@ -262,9 +262,10 @@ static lrp_status check_rule(const subject *plugin, const lrp_rule *r)
     return bad(&s, "kinds is %#" PRIx32 ", which has unknown bits", r->kinds);
   if (!r->doc || !r->cite || !r->formula)
     return bad(&s, "doc, cite or formula is missing; \"\" says there is none");
-  if (!r->table == !r->relprop)
-    return bad(&s, "it has %s; one of the two was expected",
-               r->table ? "table() and relprop()" : "neither table() nor relprop()");
+  const int ways = !!r->table + !!r->relprop + (LRP_HAS(lrp_rule, r, filter) ? 1 : 0);
+  if (ways != 1)
+    return bad(&s, "it has %s; one of the two was expected, or filter()",
+               ways ? "table() and relprop()" : "neither table() nor relprop()");
   return check_args(&s, r->args);
 }
 

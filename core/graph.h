@@ -51,6 +51,8 @@ typedef struct lrp_step {
   /* what a composite gave it */
   const lrp_rule *rule;  /* NULL: exact */
   const lrp_value *rule_args;
+  const lrp_rule *filter; /* of what the rule gives; NULL: none */
+  const lrp_value *filter_args;
   const char *rule_text, *matcher;
   uint32_t freeze;
   int32_t into;          /* dead: 1 + the step that a canonizer put it into; 0: none did */

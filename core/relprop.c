@@ -39,6 +39,9 @@ lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value 
   }
   if (!rule) return exact(ctx, site);
   if (rule->relprop) return rule->relprop(&lrp_the_host, ctx, args, site);
+  if (!rule->table)
+    return lrp_fail(ctx, LRP_E_UNSUPPORTED,
+                    "%s is a filter: it follows a rule and cannot stand for one", rule->name);
   lrp_table table = {.struct_size = sizeof table};
   rule->table(args, &table);
   return lrp_table_eval(ctx, site, &table, loss);
@@ -172,7 +175,7 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
 static bool hand_on(walk *w, const lrp_step *s, lrp_ledger *l)
 {
   int32_t from = -1, to = -1;
-  if (w->g->plain || !s->rule || s->type->relprop || !LRP_HAS(lrp_rule, s->rule, unchanged)) return false;
+  if (w->g->plain || !s->rule || s->filter || s->type->relprop || !LRP_HAS(lrp_rule, s->rule, unchanged)) return false;
   for (uint32_t i = 0; i < s->n_out; i++)
     if (s->out[i] >= 0 && w->g->edge[s->out[i]].r) {
       if (from >= 0 || i) return false;
@@ -197,6 +200,32 @@ static bool hand_on(walk *w, const lrp_step *s, lrp_ledger *l)
   return true;
 }
 
+/* What the filter cuts off is booked as dropped.  Relevance that is not finite is left to collect(). */
+static lrp_status apply_filter(walk *w, const lrp_step *s, lrp_tensor *r_in)
+{
+  const int64_t n = w->g->batch;
+  lrp_status st = LRP_OK;
+  for (uint32_t i = 0; !st && s->filter && !w->g->plain && i < s->n_in; i++) {
+    if (!r_in[i].data) continue;
+    const int64_t samples = n > 0 && r_in[i].rank > 0 && r_in[i].shape[0] % n == 0 ? n : 1;
+    double *cut = lrp_arena_alloc(&w->ctx->scratch, (size_t)(n > 0 ? n : 1) * sizeof *cut);
+    if (!cut) return lrp_nomem(w->ctx, "relevance");
+    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), n, cut);
+    bool finite = true;
+    for (int64_t k = 0; k < n; k++)
+      finite = finite && isfinite(cut[k]);
+    if (!finite) continue;
+    st = s->filter->filter(&lrp_the_host, w->ctx, s->filter_args, samples, &r_in[i]);
+    for (int64_t k = 0; k < n; k++)
+      w->gate[k] += cut[k];
+    memset(cut, 0, (size_t)n * sizeof *cut);
+    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), n, cut);
+    for (int64_t k = 0; k < n; k++)
+      w->gate[k] -= cut[k];
+  }
+  return st;
+}
+
 static lrp_status step_back(walk *w, int32_t position)
 {
   lrp_graph *g = w->g;
@@ -215,6 +244,7 @@ static lrp_status step_back(walk *w, int32_t position)
   memset(w->in, 0, sums);
   lrp_status st = give_buffers(w, s, r_in);
   if (!st) st = apply_rule(w, s, r_out, r_in);
+  if (!st) st = apply_filter(w, s, r_in);
   if (st) {
     for (uint32_t i = 0; i < s->n_in; i++)
       lrp_pool_put(g->pool, r_in[i].data);

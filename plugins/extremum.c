@@ -111,6 +111,39 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   return st;
 }
 
+/* Each output is chosen among one element of each operand. */
+static lrp_status windows(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                          lrp_window_visit visit, void *user)
+{
+  const int64_t m = call->n_in, n = lrp_count(&call->out[0]);
+  lrp_tensor list = {.dtype = LRP_INDEX, .rank = 2, .shape = {n, m}}, in = {.dtype = LRP_INDEX, .rank = 1, .shape = {m}};
+  lrp_status st = h->scratch(ctx, &list, &list);
+  (void)inst;
+  if (!st)
+    st = h->scratch(ctx, &in, &in);
+  if (st)
+    return st;
+  uint32_t *which = in.data; /* room for int64_t, used as uint32_t */
+  for (int64_t i = 0; i < m; i++) {
+    const strided w = strided_over(&call->out[0], &call->out[0], &call->in[i], NULL);
+    const int64_t s = strided_last(&w, 1);
+    which[i] = (uint32_t)i;
+    STRIDED_FOR(&w, k, pieces)
+    {
+      int64_t at[STRIDED_TENSORS];
+      const int64_t run = strided_piece(&w, STRIDED_PIECE, k, at);
+      for (int64_t j = 0; j < run; j++)
+        lrp_indices(&list)[(at[0] + j) * m + i] = at[1] + j * s;
+    }
+  }
+  for (int64_t k = 0; !st && k < n; k++) {
+    const lrp_window o = {.struct_size = sizeof o, .first = k, .width = 1, .n = m,
+                          .at = lrp_indices(&list) + k * m, .in = which};
+    st = visit(user, &o);
+  }
+  return st;
+}
+
 static const lrp_operator max_operators[] = {{.domain = "", .name = "Max", .since = 6}, {0}};
 static const lrp_operator min_operators[] = {{.domain = "", .name = "Min", .since = 6}, {0}};
 static const lrp_layer_type max_type = {.struct_size = sizeof max_type,
@@ -125,7 +158,8 @@ static const lrp_layer_type max_type = {.struct_size = sizeof max_type,
                                         .operators = max_operators,
                                         .infer = max_infer,
                                         .forward = max_forward,
-                                        .vjp = vjp};
+                                        .vjp = vjp,
+                                        .windows = windows};
 static const lrp_layer_type min_type = {.struct_size = sizeof min_type,
                                         .kind = LRP_KIND_POOL_MAX,
                                         .layout = LRP_LAYOUT_ANY,
@@ -138,6 +172,7 @@ static const lrp_layer_type min_type = {.struct_size = sizeof min_type,
                                         .operators = min_operators,
                                         .infer = min_infer,
                                         .forward = min_forward,
-                                        .vjp = vjp};
+                                        .vjp = vjp,
+                                        .windows = windows};
 static const lrp_layer_type *const layers[] = {&max_type, &min_type, NULL};
 LRP_PLUGIN(layer_extremum, "extremum", "1.0", "MIT", "maxima and minima of branches", layers, NULL, NULL);

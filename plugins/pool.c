@@ -313,6 +313,27 @@ static lrp_status max_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
   return LRP_OK;
 }
 
+/* What each window sees; its channels are one visit. */
+static lrp_status max_windows(const lrp_host *h, lrp_ctx *ctx, const void *inst,
+                              const lrp_call *call, lrp_window_visit visit, void *user)
+{
+  int fits;
+  const geometry g = geometry_of(inst, &call->in[0], &fits);
+  lrp_tensor list = {.dtype = LRP_INDEX, .rank = 1, .shape = {g.in}};
+  lrp_status st = h->scratch(ctx, &list, &list);
+  for (int64_t i = 0; !st && i < g.n * g.out; i++) {
+    const region r = region_at(&g, i % g.out);
+    lrp_window w = {
+        .struct_size = sizeof w, .first = i * g.c, .width = g.c, .at = lrp_indices(&list)};
+    FOR_TAPS(&g, &r, at)
+    {
+      lrp_indices(&list)[w.n++] = (i / g.out * g.in + at) * g.c;
+    }
+    st = visit(user, &w);
+  }
+  return st;
+}
+
 /* ---- mean ---- */
 
 static void avg_block(const geometry *g, const region *r, double n, const lrp_real *x, int64_t c,
@@ -427,7 +448,8 @@ static const lrp_operator gavg_operators[] = {
   {                                                                                                \
     .struct_size = sizeof(lrp_layer_type), .kind = LRP_KIND_POOL_MAX, .layout = LRP_LAYOUT_IMAGE,  \
     .n_saved = 1, .name = type_name, .doc = what, .in = ins, .out = outs, .freezable = freezable,  \
-    .operators = ops, .infer = max_infer, .forward = max_forward, .vjp = max_vjp, __VA_ARGS__      \
+    .operators = ops, .infer = max_infer, .forward = max_forward, .vjp = max_vjp,                  \
+    .windows = max_windows, __VA_ARGS__                                                            \
   }
 #define AVG_TYPE(type_name, what, ops, ...)                                                        \
   {                                                                                                \

@@ -136,7 +136,31 @@ static lrp_status winner_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, 
   return LRP_OK;
 }
 
-#define WINNER .n_saved = 1, .freezable = freezable
+static lrp_status windows(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                          lrp_window_visit visit, void *user)
+{
+  const strided w = walk(inst, &call->in[0]);
+  const int64_t n = lrp_count(&call->out[0]);
+  strided keep, sum;
+  strided_split(&w, &keep, &sum);
+  const int64_t rows = strided_rows(&sum), inner = strided_inner(&sum), s = strided_last(&sum, 1);
+  lrp_tensor list = {.dtype = LRP_INDEX, .rank = 1, .shape = {rows * inner}};
+  lrp_status st = h->scratch(ctx, &list, &list);
+  for (int64_t k = 0; !st && k < n; k++) {
+    int64_t start[STRIDED_TENSORS], at[STRIDED_TENSORS];
+    lrp_window o = {.struct_size = sizeof o, .first = k, .width = 1, .at = lrp_indices(&list)};
+    strided_piece(&keep, 1, k, start);
+    for (int64_t r = 0; r < rows; r++) {
+      strided_piece(&sum, inner, r, at);
+      for (int64_t i = 0; i < inner; i++)
+        lrp_indices(&list)[o.n++] = start[1] + at[1] + i * s;
+    }
+    st = visit(user, &o);
+  }
+  return st;
+}
+
+#define WINNER .n_saved = 1, .freezable = freezable, .windows = windows
 TYPE(sum, "ReduceSum", LRP_KIND_POOL_SUM, sum_vjp, "y = the sum of x over axes", .n_saved = 0)
 TYPE(mean, "ReduceMean", LRP_KIND_POOL_SUM, mean_vjp, "y = the mean of x over axes", .n_saved = 0)
 TYPE(max, "ReduceMax", LRP_KIND_POOL_MAX, winner_vjp, "y = the largest of x over axes", WINNER)

@@ -67,6 +67,25 @@ START_TEST(text_is_completed_with_all_arguments)
 }
 END_TEST
 
+START_TEST(a_filter_follows_a_rule)
+{
+  lrp_composite *c, *again;
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, "conv->zplus->top_k(0.1); dense -> epsilon", NULL, &c));
+  ck_assert_ptr_nonnull(strstr(lrp_composite_text(c), "conv -> zplus("));
+  ck_assert_ptr_nonnull(strstr(lrp_composite_text(c), ") -> top_k(fraction=0.1)\n"));
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, lrp_composite_text(c), NULL, &again));
+  ck_assert_str_eq(lrp_composite_sha256(c), lrp_composite_sha256(again));
+  lrp_composite_free(c);
+  lrp_composite_free(again);
+  lrp_ck_fails(ctx, LRP_E_ARG, "top_k is a filter: it follows a rule", parse("conv -> top_k(0.1)"));
+  lrp_ck_fails(ctx, LRP_E_ARG,
+               "epsilon is a rule; a filter such as top_k was expected behind zplus",
+               parse("conv -> zplus -> epsilon"));
+  lrp_ck_fails(ctx, LRP_E_ARG, "fraction", parse("conv -> zplus -> top_k"));
+  lrp_ck_fails(ctx, LRP_E_ARG, "closing bracket", parse("conv -> zplus(1e-6 -> top_k(0.1)"));
+}
+END_TEST
+
 START_TEST(equal_meaning_gives_equal_hash)
 {
   lrp_composite *a, *b;
@@ -261,6 +280,7 @@ Suite *suite_composite(void)
   TCase *t = tcase_create("language");
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_add_test(t, text_is_completed_with_all_arguments);
+  tcase_add_test(t, a_filter_follows_a_rule);
   tcase_add_test(t, equal_meaning_gives_equal_hash);
   tcase_add_test(t, short_form_names_matcher_and_rule);
   tcase_add_test(t, a_bare_word_is_a_kind_or_a_layer_type);

@@ -57,13 +57,15 @@ static const lrp_relevance *explain(const char *target, int32_t seed)
 
 static const struct setting {
   const char *name, *rules;
-} SETTINGS[] = {{"mlp_residual", "epsilon_plus"},
-                {"resnet_tiny", "epsilon_plus"},
-                {"resnet_tiny", "include base; linear -> gamma"},
-                {"cnn_avg", "epsilon_alpha2_beta1"},
-                {"cnn_max", "epsilon_plus_flat"},
-                {"fire_concat", "include base; linear -> epsilon(0.25)"},
-                {"textcnn", "include base; linear -> zplus"}};
+} SETTINGS[] = {
+    {"mlp_residual", "epsilon_plus"},
+    {"resnet_tiny", "epsilon_plus"},
+    {"resnet_tiny", "include base; linear -> gamma"},
+    {"cnn_avg", "epsilon_alpha2_beta1"},
+    {"cnn_max", "epsilon_plus_flat"},
+    {"cnn_max", "pool_max -> winner_softmax; include base; linear -> gamma -> top_k(0.1)"},
+    {"fire_concat", "include base; linear -> epsilon(0.25)"},
+    {"textcnn", "include base; linear -> zplus"}};
 
 /* explained score = relevance at the inputs + all that the ledger names as lost. */
 START_TEST(the_ledger_accounts_for_all_relevance)
@@ -96,6 +98,34 @@ START_TEST(epsilon_loses_to_biases_and_stabilizer_only)
   }
   ck_assert_double_gt(stab, 1e-3);
   ck_assert_double_gt(bias, 1e-3);
+}
+END_TEST
+
+/* The last dense layer, the first on the way back: a filter changes nothing but what goes on. */
+START_TEST(what_a_filter_cuts_off_is_booked_as_dropped)
+{
+  double in, bias, stab, gate;
+  int64_t last = -1, most = 0;
+  open_case("cnn_max", "include base; linear -> zplus");
+  for (int64_t i = 0; i < lrp_graph_n_node(graph); i++)
+    if (lrp_graph_node(graph, i).layer->kind == LRP_KIND_LINEAR) last = i;
+  const int64_t batch = lrp_graph_n_batch(graph);
+  const lrp_ledger *l = &explain("argmax", LRP_SEED_LOGIT)->ledger[last * batch];
+  in = l->r_in, bias = l->bias, stab = l->stab, gate = l->gate;
+  lrp_composite_free(composite);
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, "include base; linear -> zplus -> top_k(0.25)", model,
+                                    &composite));
+  lrp_ck_ok(ctx, lrp_graph_assign(ctx, graph, composite));
+  const lrp_relevance *r = explain("argmax", LRP_SEED_LOGIT);
+  l = &r->ledger[last * batch];
+  ck_assert_double_lt(l->r_in, in - 1e-3);
+  ck_assert_double_eq_tol(l->gate - gate, in - l->r_in, 1e-6);
+  ck_assert_double_eq_tol(l->bias, bias, 1e-6);
+  ck_assert_double_eq_tol(l->stab, stab, 1e-6);
+  for (int64_t k = 0, n = lrp_count(&r->tensor[0]); k < n; k++)
+    most += lrp_reals(&r->tensor[0])[k] != 0;
+  ck_assert_int_le(most, lrp_count(&r->tensor[0]) / 4);
+  ck_assert_int_gt(most, 0);
 }
 END_TEST
 
@@ -264,6 +294,7 @@ Suite *suite_relprop(void)
   tcase_add_loop_test(t, the_ledger_accounts_for_all_relevance, 0,
                       sizeof SETTINGS / sizeof SETTINGS[0]);
   tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
+  tcase_add_test(t, what_a_filter_cuts_off_is_booked_as_dropped);
   tcase_add_test(t, a_net_without_biases_conserves_all);
   tcase_add_test(t, two_runs_give_the_same_bits);
   tcase_add_test(t, relevance_is_linear_in_the_seed);

@@ -29,6 +29,8 @@ typedef struct probe {
   lrp_tensor x, w, b; /* w, b with data NULL: none */
   lrp_real r[MOST];   /* relevance above */
   lrp_real below[MOST];
+  lrp_tensor x2; /* a second input; data NULL: none */
+  lrp_real below2[MOST];
 } probe;
 
 static lrp_tensor vector(lrp_real *v, int64_t n)
@@ -45,17 +47,18 @@ static lrp_status share(probe *p, const char *name, const char *args, const lrp_
   ck_assert_msg(rule != NULL, "%s", lrp_message(ctx));
   lrp_ck_ok(ctx, lrp_args_parse(ctx, name, rule->args, args, rule_args));
   if (rule->check) lrp_ck_ok(ctx, rule->check(lrp_host_table(), ctx, rule_args));
-  lrp_tensor r_out = call->out[0], r_in = p->x;
+  lrp_tensor r_out = call->out[0], r_in[2] = {p->x, p->x2};
   r_out.data = p->r;
-  r_in.data = memset(p->below, 0, sizeof p->below);
-  r_in.flags = 0;
+  r_in[0].data = memset(p->below, 0, sizeof p->below);
+  r_in[1].data = memset(p->below2, 0, sizeof p->below2);
+  r_in[0].flags = r_in[1].flags = 0;
   const lrp_site site = {.struct_size = sizeof site,
                          .degree = 1,
                          .type = type,
                          .inst = inst,
                          .call = call,
                          .r_out = &r_out,
-                         .r_in = &r_in};
+                         .r_in = r_in};
   return lrp_host_table()->relprop(ctx, rule, rule_args, &site);
 }
 
@@ -66,17 +69,17 @@ static lrp_status rule_on(probe *p, const char *name, const char *args)
   ck_assert_ptr_nonnull(type);
   lrp_value layer_args[16];
   void *inst = NULL;
-  lrp_tensor param[2] = {p->w, p->b}, out[2] = {{0}}, saved[4] = {{0}};
+  lrp_tensor in[2] = {p->x, p->x2}, param[2] = {p->w, p->b}, out[2] = {{0}}, saved[4] = {{0}};
   lrp_real y[MOST] = {0};
   int64_t kept[MOST] = {0};
   lrp_ck_ok(ctx, lrp_args_parse(ctx, p->layer, type->args, p->layer_args, layer_args));
   if (type->create) lrp_ck_ok(ctx, type->create(h, ctx, layer_args, &inst));
   lrp_call call = {.struct_size = sizeof call,
-                   .n_in = 1,
+                   .n_in = p->x2.data ? 2 : 1,
                    .n_param = p->w.data ? 2 : 0,
                    .n_out = 1,
                    .n_saved = type->n_saved,
-                   .in = &p->x,
+                   .in = in,
                    .param = param,
                    .out = out,
                    .saved = saved};
@@ -216,6 +219,140 @@ START_TEST(of_equal_inputs_the_first_wins)
 }
 END_TEST
 
+/* Windows of two of x = (1,3,3,2), one step apart, with relevance 1, 2 and 4. */
+static const struct {
+  const char *rule, *args;
+  double below[4];
+} on_windows[] = {{"winner", "", {0, 3, 4, 0}},
+                  {"winner_ties", "", {0, 2, 5, 0}},
+                  {"winner_softmax", "beta=0.693147181", {0.2, 1.8, 11.0 / 3, 4.0 / 3}},
+                  {"winner_softmax", "beta=0", {0.5, 1.5, 3, 2}},
+                  {"winner_softmax", "beta=1e6", {0, 2, 5, 0}},
+                  {"winner_average", "epsilon=0", {0.25, 1.75, 3.4, 1.6}},
+                  {"winner_average", "epsilon=0.5", {0.2, 0.6 + 6.0 / 7, 6.0 / 7 + 2, 4.0 / 3}}};
+
+START_TEST(what_a_window_gives_to_those_that_did_not_win)
+{
+  lrp_real x[] = {1, 3, 3, 2};
+  probe p = {.layer = "maxpool",
+             .layer_args = "kernel=2",
+             .x = {.data = x, .rank = 3, .shape = {1, 4, 1}},
+             .r = {1, 2, 4}};
+  gives(&p, on_windows[_i].rule, on_windows[_i].args, 4, on_windows[_i].below);
+}
+END_TEST
+
+/* Padding is not chosen from; channels and samples keep apart. */
+START_TEST(windows_see_their_own_channel_inside_the_picture)
+{
+  lrp_real x[] = {-1, 5, -1, 7, -3, 7}; /* three places of two channels */
+  probe p = {.layer = "maxpool",
+             .layer_args = "kernel=2, stride=2, pad=1/0",
+             .x = {.data = x, .rank = 3, .shape = {1, 3, 2}},
+             .r = {1, 2, 4, 8}};
+  gives(&p, "winner_ties", "", 6, (double[]){1, 2, 4, 4, 0, 4});
+}
+END_TEST
+
+static const struct {
+  const char *layer, *args;
+} choosers[] = {{"globalmaxpool", ""}, {"reduce_max", "axes=1"}};
+
+START_TEST(every_maximum_over_places_tells_its_windows)
+{
+  lrp_real x[] = {1, -4, 3, 0, 3, 2, 2, 2};
+  probe p = {.layer = choosers[_i].layer,
+             .layer_args = choosers[_i].args,
+             .x = {.data = x, .rank = 3, .shape = {1, 4, 2}},
+             .r = {6, 8}};
+  gives(&p, "winner_ties", "", 8, (double[]){0, 0, 3, 0, 3, 4, 0, 4});
+}
+END_TEST
+
+START_TEST(a_minimum_of_branches_shares_among_the_smallest)
+{
+  lrp_real x[] = {1, 5, 2}, x2[] = {2};
+  probe p = {
+      .layer = "min", .layer_args = "", .x = vector(x, 3), .x2 = vector(x2, 1), .r = {1, 2, 4}};
+  gives(&p, "winner_ties", "", 3, (double[]){1, 0, 2});
+  ck_assert_double_eq_tol((double)p.below2[0], 4, 1e-6); /* one element behind all three */
+  gives(&p, "winner_softmax", "beta=0.693147181", 3, (double[]){2.0 / 3, 2.0 / 9, 2});
+}
+END_TEST
+
+/* x = (1,3) and x2 = (3,-3) add up to (4,0), which has relevance 2 and 4. */
+static const struct {
+  const char *layer, *rule, *args;
+  double below[2], below2[2];
+} on_sums[] = {{"add", "equal", "", {1, 2}, {1, 2}},
+               {"sub", "equal", "", {1, 2}, {1, 2}},
+               {"add", "fixed", "p=0.25/0.75", {0.5, 1}, {1.5, 3}},
+               {"sub", "fixed", "p=0.25/0.75", {0.5, 1}, {1.5, 3}},
+               {"add", "fixed", "p=1/0", {2, 4}, {0, 0}},
+               {"add", "fixed", "p=0/1", {0, 0}, {2, 4}},
+               {"add", "fixed", "p=1.5/-0.5", {3, 6}, {-1, -2}},
+               {"add", "ratio", "", {0.5, 2}, {1.5, 2}},
+               {"sub", "ratio", "", {0.5, 2}, {1.5, 2}}};
+
+START_TEST(branches_share_equally_as_given_or_by_magnitude)
+{
+  lrp_real x[] = {1, 3}, x2[] = {3, -3};
+  probe p = {.layer = on_sums[_i].layer,
+             .layer_args = "",
+             .x = vector(x, 2),
+             .x2 = vector(x2, 2),
+             .r = {2, 4}};
+  gives(&p, on_sums[_i].rule, on_sums[_i].args, 2, on_sums[_i].below);
+  for (int i = 0; i < 2; i++)
+    ck_assert_double_eq_tol((double)p.below2[i], on_sums[_i].below2[i], 1e-6);
+}
+END_TEST
+
+/* A branch that is broadcast gets its share of each place. */
+START_TEST(a_broadcast_branch_gets_its_shares_summed)
+{
+  lrp_real x[] = {1, 3, 0}, x2[] = {5};
+  probe p = {
+      .layer = "add", .layer_args = "", .x = vector(x, 3), .x2 = vector(x2, 1), .r = {2, 4, 6}};
+  gives(&p, "equal", "", 3, (double[]){1, 2, 3});
+  ck_assert_double_eq_tol((double)p.below2[0], 6, 1e-6);
+  gives(&p, "fixed", "p=0.75/0.25", 3, (double[]){1.5, 3, 4.5});
+  ck_assert_double_eq_tol((double)p.below2[0], 3, 1e-6);
+}
+END_TEST
+
+START_TEST(fixed_needs_a_share_for_each_branch)
+{
+  lrp_real x[] = {1, 3}, x2[] = {3, -3};
+  probe p = {.layer = "add", .layer_args = "", .x = vector(x, 2), .x2 = vector(x2, 2), .r = {2, 4}};
+  lrp_ck_fails(ctx, LRP_E_ARG, "p has 3 shares, layer \"add\" sums 2 branches",
+               rule_on(&p, "fixed", "p=0.2/0.3/0.5"));
+}
+END_TEST
+
+/* Two samples of four. */
+static const struct {
+  const char *fraction;
+  double kept[8];
+} cuts[] = {{"1", {5, 1, 4, -2, -1, -1, -1, -8}},
+            {"0.5", {5, 0, 4, 0, -1, -1, 0, 0}}, /* of equal ones the first */
+            {"0.99", {5, 1, 4, 0, -1, -1, -1, 0}},
+            {"0.01", {5, 0, 0, 0, -1, 0, 0, 0}}}; /* at least one */
+
+START_TEST(top_k_keeps_the_largest_of_each_sample)
+{
+  lrp_real r[] = {5, 1, 4, -2, -1, -1, -1, -8};
+  lrp_tensor t = {.data = r, .rank = 3, .shape = {2, 2, 2}};
+  const lrp_rule *rule = lrp_find_rule(ctx, "top_k");
+  lrp_value v[4];
+  ck_assert_ptr_nonnull(rule);
+  lrp_ck_ok(ctx, lrp_args_parse(ctx, "top_k", rule->args, cuts[_i].fraction, v));
+  lrp_ck_ok(ctx, rule->filter(lrp_host_table(), ctx, v, 2, &t));
+  for (int i = 0; i < 8; i++)
+    ck_assert_double_eq_tol((double)r[i], cuts[_i].kept[i], 1e-9);
+}
+END_TEST
+
 START_TEST(pass_needs_as_many_outputs_as_inputs)
 {
   lrp_real x[] = {1, 1}, w[] = {1, -1};
@@ -240,6 +377,9 @@ static const struct {
                {"zbox", "low=0/0/0, high=1/1", "low has 3 values, high 2"},
                {"zbox", "low=0", "high"},
                {"fixed", "p=0.3/0.3", "add up to 0.6"},
+               {"top_k", "fraction=0", "fraction"},
+               {"top_k", "fraction=1.5", "fraction"},
+               {"winner_softmax", "beta=-1", "beta"},
                {"beta_smooth", "beta=0", "beta"},
                {"zplus", "gamma=1", "gamma"}};
 
@@ -338,6 +478,14 @@ Suite *suite_rules(void)
   tcase_add_test(t, zero_over_zero_is_zero_where_epsilon_is_zero);
   tcase_add_test(t, rules_for_activations_look_at_input_and_relevance);
   tcase_add_test(t, of_equal_inputs_the_first_wins);
+  tcase_add_loop_test(t, what_a_window_gives_to_those_that_did_not_win, 0, N_OF(on_windows));
+  tcase_add_test(t, windows_see_their_own_channel_inside_the_picture);
+  tcase_add_loop_test(t, every_maximum_over_places_tells_its_windows, 0, N_OF(choosers));
+  tcase_add_test(t, a_minimum_of_branches_shares_among_the_smallest);
+  tcase_add_loop_test(t, branches_share_equally_as_given_or_by_magnitude, 0, N_OF(on_sums));
+  tcase_add_test(t, a_broadcast_branch_gets_its_shares_summed);
+  tcase_add_test(t, fixed_needs_a_share_for_each_branch);
+  tcase_add_loop_test(t, top_k_keeps_the_largest_of_each_sample, 0, N_OF(cuts));
   tcase_add_test(t, pass_needs_as_many_outputs_as_inputs);
   tcase_add_loop_test(t, bad_arguments_are_refused_with_a_sentence, 0, N_OF(refused));
   tcase_add_test(t, presets_open);

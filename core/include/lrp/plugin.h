@@ -13,8 +13,8 @@
  *
  * History: 1.0 first release.
  *          1.1 lrp_rule.note.
- *          1.2 lrp_layer_type.writes, absorb, lrp_pattern.name, lrp_rule.unchanged,
- *              lrp_host.transposed.
+ *          1.2 lrp_layer_type.writes, absorb, windows, lrp_pattern.name, lrp_rule.unchanged,
+ *              filter, lrp_host.transposed.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -169,6 +169,15 @@ typedef struct lrp_pattern { /* frozen layout */
 } lrp_pattern;
 
 enum { LRP_WRITES_BAR = 1 };
+typedef struct lrp_window { /* since 1.2: outputs of a maximum, and what each is chosen from */
+  uint32_t struct_size, pad;
+  int64_t first, width;            /* outputs first .. first + width - 1, by flat index */
+  int64_t n;                       /* output first + c is chosen among n: for k < n the element at[k] + c ... */
+  const int64_t *at;
+  const uint32_t *in;              /* ... of input in[k]; NULL: all of input 0 */
+} lrp_window;
+typedef lrp_status (*lrp_window_visit)(void *user, const lrp_window *);
+
 typedef struct lrp_layer_type lrp_layer_type;
 typedef struct lrp_rule lrp_rule;
 
@@ -232,6 +241,9 @@ struct lrp_layer_type {
    * where a padding makes it differ from place to place. */
   lrp_status (*absorb)(const lrp_host *, lrp_ctx *, const void *inst, const lrp_call *, const lrp_tensor *scale,
                        lrp_tensor *param);
+  /* Since 1.2.  Optional, for maxima and minima: visits each output once, with what it is chosen from; a visit that fails
+   * ends it.  Without it the winner alone can be told, by vjp. */
+  lrp_status (*windows)(const lrp_host *, lrp_ctx *, const void *inst, const lrp_call *, lrp_window_visit visit, void *user);
 };
 
 /* ---- rules ----
@@ -280,6 +292,9 @@ struct lrp_rule {
   const char *note;                /* since 1.1: where toolkits differ, or are wrong; may be NULL */
   uint32_t unchanged, pad;         /* since 1.2: 1: R' = R wherever one input and one output of equal size carry relevance: the host
                                       may hand the buffer on instead of calling relprop */
+  /* Since 1.2, in place of table and relprop: a filter, which follows a rule as in "conv -> zplus -> top_k(0.1)".  Changes
+   * what that rule gave to one input, in place; r is n_sample samples of equal size, one behind the other. */
+  lrp_status (*filter)(const lrp_host *, lrp_ctx *, const lrp_value *args, int64_t n_sample, lrp_tensor *r);
 };
 
 /* ---- what the host offers ---- */
