@@ -152,13 +152,13 @@ static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, 
   return LRP_OK;
 }
 
-/* *read: the input, where one was given; the caller frees it. */
-static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp_graph **g,
-                        lrp_input **read)
+/* *read: the input, where one was given; the caller frees it.  c: name all that is missing for it, too. */
+static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, const lrp_composite *c,
+                        lrp_graph **g, lrp_input **read)
 {
   enum { MOST = 16 };
   lrp_tensor t[MOST];
-  lrp_input shapes, *in = NULL;
+  lrp_input shapes = {0}, *in = NULL;
   lrp_status st = LRP_OK;
   const int n = a->n_operand - 2;
   if (n > 1)
@@ -168,6 +168,11 @@ static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, lrp
   else
     st = stand_in(ctx, m, a->value[O_SHAPE], &shapes, t, MOST);
   if (!st) st = lrp_graph_build(ctx, m, in ? in : &shapes, a->value[O_CANONIZE], g);
+  if (st == LRP_E_UNSUPPORTED && (in || shapes.n_tensor)) {
+    const lrp_status all =
+        lrp_graph_survey(ctx, m, in ? in : &shapes, a->value[O_CANONIZE], c);
+    st = all ? all : st;
+  }
   *read = in;
   return st;
 }
@@ -305,8 +310,8 @@ static lrp_status examine(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, b
   lrp_composite *c = NULL;
   lrp_input *in = NULL;
   const char *rules = a->value[O_RULES] ? a->value[O_RULES] : lrp_model_about(m)->composite;
-  lrp_status st = build(ctx, m, a, &g, &in);
-  if (!st) st = lrp_composite_open(ctx, rules, m, &c);
+  lrp_status st = lrp_composite_open(ctx, rules, m, &c);
+  if (!st) st = build(ctx, m, a, c, &g, &in);
   if (!st) st = lrp_graph_assign(ctx, g, c);
   if (!st && check)
     st = cli_check(ctx, g, m, in, rules, a->value[O_JSON]);

@@ -299,10 +299,8 @@ void lrp_graph_free(lrp_graph *g)
   free(g);
 }
 
-lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input *input,
-                           const char *canonize, lrp_graph **out)
+lrp_status lrp_graph_new(lrp_ctx *ctx, const lrp_model *model, lrp_graph **out)
 {
-  *out = NULL;
   lrp_graph *g = calloc(1, sizeof *g);
   if (!g || !(g->pool = lrp_pool_new())) {
     free(g);
@@ -310,11 +308,22 @@ lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input
   }
   g->model = model;
   g->score = -1;
+  *out = g;
+  return LRP_OK;
+}
+
+lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input *input,
+                           const char *canonize, lrp_graph **out)
+{
+  lrp_graph *g;
+  *out = NULL;
+  lrp_status st = lrp_graph_new(ctx, model, &g);
+  if (st) return st;
   lrp_arena *const keep = ctx->keep;
   ctx->keep = &g->arena;
   const int32_t precision = ctx->precision; /* constants are folded once, whatever comes */
   ctx->precision = LRP_PRECISION_F32;
-  lrp_status st = lrp_import(ctx, g, &model->onnx, input);
+  st = lrp_import(ctx, g, &model->onnx, input);
   if (!st) st = lrp_graph_sort(ctx, g);
   if (!st) st = lrp_canonize(ctx, g, canonize);
   if (!st) st = lrp_graph_sort(ctx, g);

@@ -17,6 +17,7 @@ typedef struct lrp_edge {
   bool moved;            /* N,spatial...,C where the model file has N,C,spatial... */
   bool live;             /* depends on an input that can carry relevance */
   bool owned;            /* data belongs to the buffer pool */
+  bool unknown;          /* survey.c: no layer type tells its shape */
 } lrp_edge;
 
 typedef struct lrp_variant { /* a parameter as a rule wants it: a*w + b*part(w) */
@@ -102,6 +103,7 @@ void lrp_pool_free(lrp_pool *);
 size_t lrp_pool_peak(const lrp_pool *);
 
 /* graph.c */
+lrp_status lrp_graph_new(lrp_ctx *, const lrp_model *, lrp_graph **out); /* without steps */
 int32_t lrp_edge_new(lrp_ctx *, lrp_graph *, const char *name); /* -1: no memory */
 int32_t lrp_step_new(lrp_ctx *, lrp_graph *);
 lrp_status lrp_step_ports(lrp_ctx *, lrp_graph *, lrp_step *, uint32_t n_in, uint32_t n_param, uint32_t n_out);
@@ -126,6 +128,12 @@ void lrp_graph_view_scores(lrp_graph *);              /* forward.c: score_view f
 
 /* import.c: nodes of the file become steps, shapes inferred, constants folded, in one pass */
 lrp_status lrp_import(lrp_ctx *, lrp_graph *, const lrp_onnx *, const lrp_input *);
+/* The same, but nodes that cannot be used and those behind them become steps without shapes: *refused is the sentence that
+ * lists the former, NULL: there is none.  Such a graph cannot run. */
+lrp_status lrp_import_all(lrp_ctx *, lrp_graph *, const lrp_onnx *, const lrp_input *, const char **refused);
+/* survey.c: a step without shapes for a node, its outputs connected; edge: of its inputs, -1 where there is none. */
+lrp_status lrp_survey_step(lrp_ctx *, lrp_graph *, const lrp_onnx_node *, int32_t opset, const char *name,
+                           const int32_t *edge, int32_t *id);
 struct lrp_node { /* what operators read */
   const lrp_onnx_node *onnx;
   lrp_graph *graph;

@@ -16,6 +16,7 @@ typedef struct importer {
   size_t refused_n;
   int64_t n_refused;
   lrp_names skipped; /* tensors that only refused nodes write */
+  bool survey;       /* what is refused, and what is behind it, becomes steps without shapes */
 } importer;
 
 /* A node's name, or what it writes where it has none. */
@@ -171,9 +172,25 @@ static lrp_status node_constant(importer *im, const lrp_onnx_node *node, bool *d
 
 /* ---- one node ---- */
 
+static lrp_status survey_node(importer *im, const lrp_onnx_node *node)
+{
+  int32_t id = -1,
+          *edge = lrp_arena_alloc(&im->ctx->scratch, ((size_t)node->n_in + 1) * sizeof *edge);
+  if (!edge) return lrp_nomem(im->ctx, "the graph");
+  for (int32_t i = 0; i < node->n_in; i++)
+    edge[i] = node->in[i][0] ? lrp_names_find(&im->names, node->in[i]) : -1;
+  lrp_status st = lrp_survey_step(im->ctx, im->g, node, lrp_onnx_opset_of(im->onnx, node->domain),
+                                  node_name(node), edge, &id);
+  for (int32_t i = 0; !st && i < node->n_out; i++)
+    if (node->out[i][0] && lrp_names_find(&im->names, node->out[i]) < 0)
+      st = add_name(im, node->out[i], im->g->step[id].out[i]);
+  return st;
+}
+
 static lrp_status skip_outputs(importer *im, const lrp_onnx_node *node)
 {
   lrp_status st = LRP_OK;
+  if (im->survey) return survey_node(im, node);
   for (int32_t i = 0; !st && i < node->n_out; i++)
     if (node->out[i][0]) st = lrp_names_add(im->ctx, &im->skipped, node->out[i], 0);
   return st;
@@ -202,6 +219,7 @@ static lrp_status find_inputs(importer *im, const lrp_onnx_node *node, int32_t *
     edge[i] = -1;
     if (!node->in[i][0]) continue;
     edge[i] = lrp_names_find(&im->names, node->in[i]);
+    *blocked = *blocked || (edge[i] >= 0 && im->g->edge[edge[i]].unknown);
     if (edge[i] >= 0) continue;
     if (lrp_names_find(&im->skipped, node->in[i]) >= 0)
       *blocked = true;
@@ -252,6 +270,15 @@ static const char *why_unknown(const lrp_onnx_node *node)
       return "its sub-graph runs as the input decides, which is not supported; export the model "
              "for "
              "inputs of one length";
+  if (!strcmp(node->domain, "com.microsoft"))
+    return "no layer type for this operator of a run-time's optimiser; export the model without "
+           "optimising it, or a "
+           "plugin can add one (lrp plugin new layer NAME)";
+  if (strstr(node->op, "Quantize") || !strncmp(node->op, "QLinear", 7) ||
+      strstr(node->op, "Integer"))
+    return "no layer type for this operator, as the model is quantised; export it in floating "
+           "point, or a plugin can "
+           "add one (lrp plugin new layer NAME)";
   return "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)";
 }
 
@@ -414,18 +441,36 @@ static lrp_status find_outputs(importer *im)
   return LRP_OK;
 }
 
+static lrp_status import_all(importer *im, const lrp_input *input, const char **refused)
+{
+  lrp_ctx *ctx = im->ctx;
+  im->refused = lrp_arena_alloc(&im->g->arena, LRP_MESSAGE_MAX);
+  lrp_status st = im->refused ? LRP_OK : lrp_nomem(ctx, "the graph");
+  if (!st) st = add_inputs(im, input);
+  if (!st) st = import_graph(im, &im->onnx->graph, -1);
+  if (!st && im->n_refused)
+    st = lrp_fail(ctx, LRP_E_UNSUPPORTED, "%lld node%s cannot be used:%s", (long long)im->n_refused,
+                  im->n_refused == 1 ? "" : "s", im->refused);
+  if (st == LRP_E_UNSUPPORTED && refused) {
+    *refused = lrp_arena_text(&im->g->arena, ctx->message, strlen(ctx->message));
+    st = *refused ? LRP_OK : lrp_nomem(ctx, "the graph");
+  }
+  if (!st) st = find_outputs(im);
+  lrp_names_free(&im->names);
+  lrp_names_free(&im->skipped);
+  return st;
+}
+
 lrp_status lrp_import(lrp_ctx *ctx, lrp_graph *g, const lrp_onnx *onnx, const lrp_input *input)
 {
   importer im = {.ctx = ctx, .g = g, .onnx = onnx};
-  im.refused = lrp_arena_alloc(&g->arena, LRP_MESSAGE_MAX);
-  lrp_status st = im.refused ? LRP_OK : lrp_nomem(ctx, "the graph");
-  if (!st) st = add_inputs(&im, input);
-  if (!st) st = import_graph(&im, &onnx->graph, -1);
-  if (!st && im.n_refused)
-    st = lrp_fail(ctx, LRP_E_UNSUPPORTED, "%lld node%s cannot be used:%s", (long long)im.n_refused,
-                  im.n_refused == 1 ? "" : "s", im.refused);
-  if (!st) st = find_outputs(&im);
-  lrp_names_free(&im.names);
-  lrp_names_free(&im.skipped);
-  return st;
+  return import_all(&im, input, NULL);
+}
+
+lrp_status lrp_import_all(lrp_ctx *ctx, lrp_graph *g, const lrp_onnx *onnx, const lrp_input *input,
+                          const char **refused)
+{
+  importer im = {.ctx = ctx, .g = g, .onnx = onnx, .survey = true};
+  *refused = NULL;
+  return import_all(&im, input, refused);
 }

@@ -140,12 +140,20 @@ def attention():
          opset=23)
 
 
+def missing():
+    """Two operators that nobody knows, and softmaxes before, between and behind them."""
+    save("several_missing", (1, 4), ["h = MatMul(x, w)", "p = Softmax(h) axis=-1", "q = MatMul(p, w)", "s = Strange(q)",
+                                     "t = Softmax(s) axis=-1", "u = MatMul(t, w)", "o = Odd(u)", "y = Softmax(o) axis=-1"],
+         {"w": rand(4, 4)})
+
+
 def main():
     os.makedirs(HERE, exist_ok=True)
     norms()
     layers()
     shapes()
     attention()
+    missing()
 
 
 if __name__ == "__main__":

@@ -239,6 +239,11 @@ LRP_API const char *lrp_preset_dirs(lrp_ctx *);                  /* folders sear
 /* Give every node of the graph its rule, for as long as the composite lives; all nodes without one are listed in one message (LRP_E_UNSUPPORTED). */
 LRP_API lrp_status lrp_graph_assign(lrp_ctx *, lrp_graph *, const lrp_composite *);
 
+/* All that keeps the model from being explained, in one message (LRP_E_UNSUPPORTED): nodes that no layer type takes, and
+ * nodes that the composite gives no rule to.  LRP_OK: every node has a layer type. */
+LRP_API lrp_status lrp_graph_survey(lrp_ctx *, const lrp_model *, const lrp_input *, const char *canonize,
+                                    const lrp_composite *);
+
 /* ---- forward, relevance ---- */
 /* Outputs are in the model's shapes and live until the next forward of the graph. */
 LRP_API lrp_status lrp_graph_forward(lrp_ctx *, lrp_graph *, const lrp_input *);
