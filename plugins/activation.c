@@ -61,8 +61,11 @@ UNARY_OPERATOR(softsign, "Softsign", 1, NULL)
 UNARY_OPERATOR(hard_swish, "HardSwish", 14, NULL)
 UNARY_OPERATOR(mish, "Mish", 18, NULL)
 
-/* The same as exporters write them; c(.) is a clip to [0, 6]:  x * c(x + 3) / 6 in its orders, x * hard_sigmoid(x) is left
- * to its parts where the slope is not 1/6;  x * tanh(softplus x). */
+/* The same as exporters write them:
+ *
+ *   x -> Add 3 -> Clip [0, 6] -> c    x, c -> Mul -> Div 6 -> y     hard_swish, in its orders; Mul 1/6 for Div 6
+ *   x -> HardSigmoid -> s             x, s -> Mul -> y              where its slope is 1/6; else left to its parts
+ *   x -> Softplus -> Tanh -> t        x, t -> Mul -> y              mish */
 #define RELU6 "Clip(Add{x, 3}, 0, 6)"
 static const lrp_pattern hard_swish_patterns[] = {{.form = "Mul{x, Div(" RELU6 ", 6)}"},
                                                   {.form = "Div(Mul{x, " RELU6 "}, 6)"},
@@ -118,7 +121,8 @@ static lrp_status silu_read(const lrp_host *h, lrp_ctx *ctx, const lrp_node *con
   return LRP_OK;
 }
 
-/* x * sigmoid(x), and x * sigmoid(1.702 x), which CLIP uses for gelu. */
+/*   x -> Sigmoid -> s             x, s -> Mul -> y
+ *   x -> Mul alpha -> Sigmoid -> s    the same with alpha: CLIP takes 1.702 for gelu */
 static const lrp_pattern silu_patterns[] = {
     {.form = "Mul{x, Sigmoid(x)}"}, {.form = "Mul{x, Sigmoid(Mul{x, *})}", .args = silu_read}, {0}};
 UNARY_TYPE(silu, "y = x sigmoid(alpha x)", ALPHA_FIELDS(silu), .degree = unary_degree, .patterns = silu_patterns)
@@ -236,7 +240,8 @@ static lrp_status gelu_is_tanh(const lrp_host *h, lrp_ctx *ctx, const lrp_node *
   return LRP_OK;
 }
 
-/*  x * (1 + erf(x / sqrt 2)) * 1/2, in its orders, and x * (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) * 1/2 */
+/*   x -> Div sqrt 2 -> Erf -> Add 1 -> p                      x, p, 1/2 -> Mul -> Mul -> y, in their orders
+ *   x -> Pow 3 -> Mul 0.044715 -> c    x, c -> Add -> Mul sqrt(2/pi) -> Tanh -> Add 1 -> p    the same with tanh */
 #define PLUS_ERF_DIV "Add{Erf(Div(x, 1.41421356)), 1}"
 #define PLUS_ERF_MUL "Add{Erf(Mul{x, 0.70710678}), 1}"
 #define PLUS_TANH_POW "Add{Tanh(Mul{Add{x, Mul{Pow(x, 3), 0.044715}}, 0.79788456}), 1}"

@@ -240,9 +240,11 @@ static lrp_status padded_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *c
   return LRP_OK;
 }
 
-static const lrp_pattern patterns[] = {{.form = "Conv(Pad(x), weight, bias)", .args = padded_args, .name = "conv_pad"},
-                                       {.form = "Conv(Pad(x), weight)", .args = padded_args, .name = "conv_pad"},
-                                       {0}};
+/*   x -> Pad with zeros -> Conv -> y  =>  x -> Conv, padded -> y */
+static const lrp_pattern patterns[] = {
+    {.form = "Conv(Pad(x), weight, bias)", .args = padded_args, .name = "conv_pad"},
+    {.form = "Conv(Pad(x), weight)", .args = padded_args, .name = "conv_pad"},
+    {0}};
 
 static const lrp_operator operators[] = {
     {.domain = "", .name = "Conv", .since = 1, .inputs = "x weight bias", .args = conv_args}, {0}};

@@ -37,7 +37,13 @@ static void run(lrp_ctx *ctx, lrp_model *m, const lrp_input *in)
   static const char *const RULES[] = {"epsilon_plus", "gradient"};
   lrp_graph *g;
   const lrp_relevance *r;
-  if (lrp_graph_build(ctx, m, in, NULL, &g)) return;
+  if (lrp_graph_build(ctx, m, in, NULL, &g)) {
+    lrp_composite *c;
+    if (lrp_composite_open(ctx, RULES[0], m, &c)) return;
+    (void)lrp_graph_survey(ctx, m, in, NULL, c);
+    lrp_composite_free(c);
+    return;
+  }
   double work = 0;
   for (int64_t i = 0; i < lrp_graph_n_node(g); i++) {
     const lrp_node_view v = lrp_graph_node(g, i);
