@@ -123,10 +123,11 @@ static bool has_bias(const lrp_layer_type *t)
 
 static void losses(const lrp_graph *g, char *text)
 {
-  int64_t bias = 0, constant = 0, norm = 0, softmax = 0, open = 0;
+  int64_t bias = 0, constant = 0, norm = 0, softmax = 0, open = 0, filter = 0;
   for (int64_t i = 0, n = lrp_graph_n_node(g); i < n; i++) {
     const lrp_node_view v = lrp_graph_node(g, i);
     const size_t m = name_of(v.rule);
+    filter += strstr(v.rule, " -> ") != NULL;
     if (!m || !strcmp(v.rule, "exact") || !strcmp(v.rule, "pass")) continue;
     const bool box = m == 4 && (!strncmp(v.rule, "zbox", m) || !strncmp(v.rule, "flat", m));
     norm += v.layer->kind == LRP_KIND_NORM;
@@ -144,7 +145,8 @@ static void losses(const lrp_graph *g, char *text)
              {constant, "constants of elementwise layers"},
              {norm, "the shifts of normalisations"},
              {softmax, "softmaxes"},
-             {open, "layers under the gradient, which conserves nothing"}};
+             {open, "layers under the gradient, which conserves nothing"},
+             {filter, "filters"}};
   for (size_t i = 0; i < sizeof ALL / sizeof ALL[0]; i++)
     if (ALL[i].n) {
       add(text, "%s%s (%lld)", comma, ALL[i].what, (long long)ALL[i].n);
