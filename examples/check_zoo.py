@@ -1,44 +1,50 @@
 #!/usr/bin/env python3
-"""check_zoo.py [--cache DIR] [--lrp FILE] [--nets A,B] - compares lrp with its peers on the networks of export_zoo.py.
+"""check_zoo.py [--cache DIR] [--lrp FILE] [--double FILE] [--nets A,B] [--json FILE] - lrp and its peers on export_zoo.py's nets.
 
-For each: does `lrp model check` find a rule for every node; how far are outputs from onnxruntime's (in units of the largest
-one); how far is EpsilonPlus from zennit's, in double precision (sum of differences over sum of magnitudes), where zennit
-gives the right answer: not where a residual sum or a batch norm before a convolution is out of its reach.
+For each file: does `lrp model check` find a rule for every node, and how many seconds of a processor does it take (least of
+three); how far are outputs from onnxruntime's (in units of the largest one); how far is EpsilonPlus from zennit's in double precision (sum of
+differences over sum of magnitudes), beside how far zennit in single precision is from itself.  --double is an lrp built
+--with-real=double: it is compared too, on the form that keeps batch norms (ts17k) if that is there, since the exporters fold
+them in single precision.  Results so far in --json FILE are kept; --load measures times alone.
 
-needs: pip install onnxruntime zennit, and what export_zoo.py needs
+check_zoo.py --table FILE prints them, the worst of each net.
+
+needs: pip install onnx onnxruntime zennit, and what export_zoo.py needs
 """
 import argparse
+import collections
+import importlib.metadata as metadata
+import json
 import os
 import pathlib
+import resource
 import subprocess
-import time
 
-import numpy
-import onnxruntime
-import torch
-from zennit.attribution import Gradient
-from zennit.canonizers import SequentialMergeBatchNorm
-from zennit.composites import EpsilonPlus
-from zennit.torchvision import ResNetCanonizer
 
-import export_zoo
-
-CANONIZERS = {
-    "vgg16": [],
-    "resnet50": [ResNetCanonizer()],
-    "squeezenet": [],
-    "googlenet": [SequentialMergeBatchNorm()],
-    "audio1d": [SequentialMergeBatchNorm()],
-}
+def distance(have, want):
+    return float(abs(have.reshape(want.shape) - want).sum() / abs(want).sum())
 
 
 def lrp(program, *words):
-    start = time.time()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([program, *words], capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr, time.time() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.returncode, done.stderr, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def explained(program, folder, target):
+    import numpy
+    out = folder / "lrp.npy"
+    code, error, _ = lrp(program, "explain", str(folder), str(folder / "input.npy"), "--rules", "epsilon_plus", "--target",
+                         str(target), "--no-db", "-o", str(out), "-q", "--threads", "1")
+    if code:
+        raise RuntimeError(error.splitlines()[0])
+    return numpy.load(out)
 
 
 def peer_output(folder):
+    import numpy
+    import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
@@ -46,38 +52,106 @@ def peer_output(folder):
 
 
 def peer_relevance(name, target, dtype):
+    import export_zoo
+    import zoo_peers
     net, x = export_zoo.make(name)
-    net, x = net.to(dtype), x.to(dtype)
-    if hasattr(net, "scores"):  # what goes into the log-softmax is explained
-        net.forward = lambda v: net.scores(v).squeeze(1)
-    with Gradient(net, EpsilonPlus(canonizers=CANONIZERS[name])) as attributor:
-        _, relevance = attributor(x, lambda y: y * torch.eye(y.shape[1], dtype=y.dtype)[[target]])
-    return relevance.numpy()
+    return zoo_peers.relevance(name, net.to(dtype), x.to(dtype), target)
 
 
-def distance(have, want):
-    return numpy.abs(have.reshape(want.shape) - want).sum() / numpy.abs(want).sum()
+class Peers:
+    """zennit's relevance, computed once for a net and a class."""
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, name, target):
+        import torch
+        if (name, target) not in self.known:
+            self.known[name, target] = [peer_relevance(name, target, t) for t in (torch.float64, torch.float32)]
+        return self.known[name, target]
 
 
-def compare(program, folder, name, relevances):
-    code, _, _, seconds = lrp(program, "model", "check", str(folder))
-    line = [f"{folder.name:22}", f"{'ok' if code == 0 else 'exit ' + str(code):7}", f"{seconds:5.2f} s"]
+def load(a, folder, size):
+    trials = [lrp(a.lrp, "model", "check", str(folder)) for _ in range(3)]
+    seconds = min(t[2] for t in trials)
+    return {"check": trials[0][0], "load_s": round(seconds, 4), "load_ms_per_mb": round(1000 * seconds / size, 2)}
+
+
+def compare(a, folder, name, form, peers):
+    import numpy
+    import onnx
+    import zoo_peers
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    size = sum(f.stat().st_size for f in folder.glob("model.onnx*")) / 1e6
+    row = {"net": name, "form": form, "exporter": "TorchScript" if form.startswith("ts") else "dynamo",
+           "opset": max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")),
+           "nodes": len(model.graph.node), "mb": round(size, 3)}
+    row.update(load(a, folder, size))
     out = folder / "lrp.npy"
-    code, _, error, _ = lrp(program, "forward", str(folder), str(folder / "input.npy"), "-o", str(out), "-q", "--threads", "1")
+    code, error, _ = lrp(a.lrp, "forward", str(folder), str(folder / "input.npy"), "-o", str(out), "-q", "--threads", "1")
     if code:
-        return line + [error.splitlines()[0]]
-    want, have = peer_output(folder), numpy.load(out)
-    line.append(f"output {numpy.abs(have - want).max() / numpy.abs(want).max():.1e}")
-    if name in CANONIZERS:
-        target = int(want.argmax())
-        if (name, target) not in relevances:
-            relevances[name, target] = [peer_relevance(name, target, t) for t in (torch.float64, torch.float32)]
-        peer, single = relevances[name, target]
-        code, _, error, _ = lrp(program, "explain", str(folder), str(folder / "input.npy"), "--rules", "epsilon_plus", "--target",
-                                str(target), "--no-db", "-o", str(out), "-q", "--threads", "1")
-        line.append(error.splitlines()[0] if code else
-                    f"EpsilonPlus {distance(numpy.load(out), peer):.1e} (zennit in single precision {distance(single, peer):.1e})")
-    return line
+        return {**row, "error": error.splitlines()[0]}
+    want = peer_output(folder)
+    row["output"] = float(abs(numpy.load(out).reshape(want.shape) - want).max() / abs(want).max())
+    if name in zoo_peers.NONE:
+        return {**row, "no_peer": zoo_peers.NONE[name]}
+    peer, single = peers(name, int(want.argmax()))
+    row["zennit"] = distance(explained(a.lrp, folder, int(want.argmax())), peer)
+    row["zennit_single"] = distance(single, peer)
+    kept = folder.parent / f"{name}-ts17k"
+    if a.double and (form == "ts17k" or not (kept / "model.onnx").exists()):
+        row["zennit_double"] = distance(explained(a.double, folder, int(want.argmax())), peer)
+    return row
+
+
+def forms_of(cache, name):
+    return sorted(f.parent.name.removeprefix(name + "-") for f in cache.glob(f"{name}-*/model.onnx"))
+
+
+def run(a):
+    import export_zoo
+    import torch
+    torch.set_num_threads(1)
+    rows = json.load(open(a.json))["rows"] if a.json and os.path.exists(a.json) else []
+    for name in a.nets.split(",") if a.nets else export_zoo.NETS:
+        peers = Peers()
+        for form in forms_of(pathlib.Path(a.cache), name):
+            folder = pathlib.Path(a.cache) / f"{name}-{form}"
+            known = [r for r in rows if (r["net"], r["form"]) == (name, form)] if a.load else []
+            row = {**known[0], **load(a, folder, known[0]["mb"])} if known else compare(a, folder, name, form, peers)
+            print(json.dumps(row), flush=True)
+            rows = [r for r in rows if (r["net"], r["form"]) != (name, form)] + [row]
+            if a.json:
+                save(a.json, rows)
+
+
+def save(path, rows):
+    import export_zoo
+    order = [*export_zoo.NETS, *export_zoo.WHOLE]
+    rows = sorted(rows, key=lambda r: (order.index(r["net"]), r["form"]))
+    packages = {name: metadata.version(name) for name in ("torch", "torchvision", "zennit", "onnxruntime")}
+    with open(path, "w") as file:
+        file.write('{"packages": ' + json.dumps(packages) + ',\n"rows": [\n')
+        file.write(",\n".join(json.dumps(r) for r in rows) + "\n]}\n")
+
+
+def worst(rows, key):
+    values = [r[key] for r in rows if key in r]
+    return f"{max(values):.1e}" if values else "-"
+
+
+def table(path):
+    nets = collections.defaultdict(list)
+    for row in json.load(open(path))["rows"]:
+        nets[row["net"]].append(row)
+    print("| net | files | output | EpsilonPlus | zennit, single | lrp, double | MB | nodes | load, s | ms/MB |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, rows in nets.items():
+        seconds = [r["load_s"] for r in rows]
+        print(f"| {name} | {len(rows)} | {worst(rows, 'output')} | {worst(rows, 'zennit')} | {worst(rows, 'zennit_single')} | "
+              f"{worst(rows, 'zennit_double')} | {max(r['mb'] for r in rows):.1f} | "
+              f"{min(r['nodes'] for r in rows)} to {max(r['nodes'] for r in rows)} | {min(seconds):.2f} to {max(seconds):.2f} | "
+              f"{max(r['load_ms_per_mb'] for r in rows):.1f} |")
 
 
 def main():
@@ -85,13 +159,16 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--cache", default=os.path.join(cache, "lrp-zoo"))
     p.add_argument("--lrp", default="lrp")
-    p.add_argument("--nets", default=",".join(export_zoo.NETS))
+    p.add_argument("--double")
+    p.add_argument("--nets")
+    p.add_argument("--json")
+    p.add_argument("--load", action="store_true")
+    p.add_argument("--table")
     a = p.parse_args()
-    torch.set_num_threads(1)
-    relevances = {}
-    for name in a.nets.split(","):
-        for folder in sorted(pathlib.Path(a.cache).glob(name + "-*")):
-            print("  ".join(compare(a.lrp, folder, name, relevances)), flush=True)
+    if a.table:
+        table(a.table)
+    else:
+        run(a)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 
 Every net has random weights (fixed seed, batch-norm statistics that differ from 0 and 1), so nothing is downloaded.
 Each becomes DIR/NET-FORM/: model.onnx, input.npy, output.npy (PyTorch's own).  ts: the TorchScript exporter, dy: the newer
-one; the number is the opset; an n behind it leaves the batch open.  check_zoo.py compares them with lrp.
+one; the number is the opset; an n behind it leaves the batch open, a k keeps batch norms as they are (TorchScript only).
+check_zoo.py compares them with lrp.
 
 needs: pip install torch torchvision onnx onnxscript
 """
@@ -27,10 +28,10 @@ def vgg16():
     return net
 
 
-def vit():
+def vit(blocks=3):
     """ViT-B/16 with 3 of its 12 blocks."""
     torch.backends.mha.set_fastpath_enabled(False)  # the TorchScript exporter knows no fused attention
-    net = tv.VisionTransformer(image_size=224, patch_size=16, num_layers=3, num_heads=12, hidden_dim=768, mlp_dim=3072)
+    net = tv.VisionTransformer(image_size=224, patch_size=16, num_layers=blocks, num_heads=12, hidden_dim=768, mlp_dim=3072)
     nn.init.normal_(net.heads.head.weight, std=0.02)  # torchvision starts it at 0
     return net
 
@@ -70,11 +71,16 @@ NETS = {
     "audio1d": (AudioNet, (1, 1, 8000)),
     "r3d_18": (tv.video.r3d_18, (1, 3, 8, 56, 56)),
 }
+WHOLE = {  # not unless named: 900 MB a form
+    "whole_vgg16": (tv.vgg16, IMAGE),
+    "whole_vit_b_16": (lambda: vit(12), IMAGE),
+}
 
 
 def make(name):
     torch.manual_seed(1)
-    net = NETS[name][0]().eval()
+    constructor, shape = {**NETS, **WHOLE}[name]
+    net = constructor().eval()
     for module in net.modules():
         if name == "googlenet" and isinstance(module, nn.Conv2d):  # else activations fade, and pools choose among noise
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -83,7 +89,7 @@ def make(name):
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-    return net, torch.randn(NETS[name][1], generator=torch.Generator().manual_seed(2))
+    return net, torch.randn(shape, generator=torch.Generator().manual_seed(2))
 
 
 def export(name, form, folder):
@@ -93,9 +99,11 @@ def export(name, form, folder):
         numpy.save(folder / "output.npy", net(x).numpy())
     numpy.save(folder / "input.npy", x.numpy())
     new, options = form.startswith("dy"), {}
+    if form.endswith("k"):
+        options = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
     if form.endswith("n"):
         options = {"dynamic_shapes": ({0: torch.export.Dim("n")},)} if new else {"dynamic_axes": {"x": {0: "n"}}}
-    torch.onnx.export(net, (x,), str(folder / "model.onnx"), opset_version=int(form[2:].rstrip("n")), dynamo=new,
+    torch.onnx.export(net, (x,), str(folder / "model.onnx"), opset_version=int(form[2:].rstrip("nk")), dynamo=new,
                       input_names=["x"], output_names=["y"], **options)
 
 
