@@ -152,6 +152,20 @@ static lrp_status stand_in(lrp_ctx *ctx, const lrp_model *m, const char *shape, 
   return LRP_OK;
 }
 
+/* A shape that was made up does not fit: say so. */
+static lrp_status made_up(lrp_ctx *ctx, const lrp_model *m, lrp_status st)
+{
+  char why[512];
+  bool open = false;
+  for (int32_t i = 0; i < lrp_model_about(m)->n_input; i++)
+    for (int32_t k = 0; k < lrp_model_input(m, i)->rank; k++)
+      open = open || lrp_model_input(m, i)->shape[k] < 0;
+  if (st != LRP_E_SHAPE || !open) return st;
+  snprintf(why, sizeof why, "%s", lrp_message(ctx));
+  return lrp_host_table()->fail(
+      ctx, st, "%s; the model leaves axes open, which were made up: give an input or --shape", why);
+}
+
 /* *read: the input, where one was given; the caller frees it.  c: name all that is missing for it, too. */
 static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, const lrp_composite *c,
                         lrp_graph **g, lrp_input **read)
@@ -174,7 +188,7 @@ static lrp_status build(lrp_ctx *ctx, const lrp_model *m, const cli_args *a, con
     st = all ? all : st;
   }
   *read = in;
-  return st;
+  return st && !in && !a->value[O_SHAPE] ? made_up(ctx, m, st) : st;
 }
 
 /* ---- graph ---- */

@@ -42,6 +42,10 @@ FORMS = {
         net (float[2,3] x) => (float[2,2] y)
         <float[2] scale = {0.5, 2}, int8[3,2] w = {1, 2, 3, 4, 5, 6}, int8[2] zero = {1, 0}>
         { d = DequantizeLinear<axis = 1>(w, scale, zero) i = Identity(d) y = MatMul(x, i) }""",
+    # 40 pixels at least, of an open width
+    "open_width": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,1,2,w] x) => (float[1,1,2,v] y)
+        { y = MaxPool<kernel_shape = [1, 40]>(x) }""",
     "softmax_rearranged": """<ir_version: 8, opset_import: ["" : 17]>
         net (float[2,1,3] x) => (float[2,3] y)
         <int64[1] one = {1}, float[3,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 10}>
