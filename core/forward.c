@@ -15,6 +15,14 @@ static lrp_status same_shape(lrp_ctx *ctx, const lrp_edge *e, const lrp_tensor *
                   lrp_shape_text(&e->t, want, sizeof want));
 }
 
+static lrp_status same_value(lrp_ctx *ctx, const lrp_edge *e, const lrp_tensor *given)
+{
+  const int64_t want = lrp_indices(&e->t)[0];
+  if (given->data && lrp_indices(given)[0] == want) return LRP_OK;
+  return lrp_fail(ctx, LRP_E_INPUT, "input \"%s\" is not %lld, for which the graph was built",
+                  e->name, (long long)want);
+}
+
 /* Scores must be numbers; where they are not, name the first node that writes NaN or infinity. */
 static lrp_status check_scores(lrp_ctx *ctx, const lrp_graph *g)
 {
@@ -69,7 +77,8 @@ lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
   for (int32_t i = 0; !st && i < g->n_input; i++) {
     lrp_edge *e = &g->edge[g->input[i]];
     st = same_shape(ctx, e, &input->tensor[i]);
-    e->t.data = input->tensor[i].data;
+    if (!st && e->is_const) st = same_value(ctx, e, &input->tensor[i]);
+    if (!e->is_const) e->t.data = input->tensor[i].data;
   }
   for (int32_t i = 0; i < g->n_edge; i++)
     lrp_edge_release(g, i);

@@ -189,7 +189,7 @@ static bool step_live(const lrp_graph *g, const lrp_step *s)
 static void mark_live(lrp_graph *g)
 {
   for (int32_t i = 0; i < g->n_edge; i++)
-    g->edge[i].live = g->edge[i].is_input;
+    g->edge[i].live = g->edge[i].is_input && !g->edge[i].is_const;
   for (int32_t k = 0; k < g->n_order; k++) {
     const lrp_step *s = &g->step[g->order[k]];
     const bool live = step_live(g, s);

@@ -56,6 +56,27 @@ static lrp_status add_initialisers(importer *im, const lrp_onnx_graph *og)
   return st;
 }
 
+static bool holds_if(const lrp_onnx_graph *og)
+{
+  for (int64_t i = 0; i < og->n_node; i++)
+    if (!strcmp(og->node[i].op, "If") && !og->node[i].domain[0]) return true;
+  return false;
+}
+
+/* A single whole number beside the data, such as a sampling rate, chooses the branches of a model that has some: the graph is
+ * built for its value, where that is given. */
+static lrp_status settle(lrp_ctx *ctx, lrp_graph *g, lrp_edge *e, const lrp_tensor *given)
+{
+  int64_t *v;
+  if (given->rank || given->dtype != LRP_INDEX || !given->data) return LRP_OK;
+  v = lrp_arena_alloc(&g->arena, sizeof *v);
+  if (!v) return lrp_nomem(ctx, "the graph");
+  *v = lrp_indices(given)[0];
+  e->t.data = v;
+  e->is_const = true;
+  return LRP_OK;
+}
+
 static lrp_status add_inputs(importer *im, const lrp_input *input)
 {
   lrp_graph *g = im->g;
@@ -74,7 +95,8 @@ static lrp_status add_inputs(importer *im, const lrp_input *input)
     edge->t = input->tensor[i];
     edge->t.data = edge->t.host = NULL;
     g->input[g->n_input++] = e;
-    const lrp_status st = add_name(im, og->input[i].name, e);
+    lrp_status st = holds_if(og) ? settle(im->ctx, g, edge, &input->tensor[i]) : LRP_OK;
+    if (!st) st = add_name(im, og->input[i].name, e);
     if (st) return st;
   }
   return LRP_OK;
@@ -352,7 +374,8 @@ static lrp_status node_if(importer *im, int64_t index, const lrp_onnx_node *node
   if (!c || !c->is_const)
     return refuse(
         im, index, node,
-        "its condition depends on the model's input; only one that is constant can be resolved");
+        "its condition depends on the model's input; only one that is constant, or depends on a "
+        "single whole number that is given, can be resolved");
   if (c->t.dtype != LRP_INDEX || lrp_count(&c->t) != 1)
     return lrp_fail(im->ctx, LRP_E_INPUT, "the condition is not one truth value");
   const lrp_onnx_graph *branch = branch_of(node, lrp_indices(&c->t)[0] != 0);

@@ -77,6 +77,21 @@ START_TEST(if_with_a_live_condition_is_refused)
 }
 END_TEST
 
+START_TEST(a_single_number_that_is_given_chooses_a_branch)
+{
+  const lrp_input both = {.n_tensor = 2, .tensor = tensor};
+  tensor[1].rank = 0;
+  condition[0] = _i ? 8000 : 16000;
+  lrp_ck_ok(ctx, build("if_given", &both));
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, graph, &both));
+  ck_assert_double_eq_tol((double)lrp_reals(lrp_graph_output(graph, 0))[0], _i ? -1 : exp(-1),
+                          1e-6);
+  condition[0] = 44100;
+  lrp_ck_fails(ctx, LRP_E_INPUT, "for which the graph was built",
+               lrp_graph_forward(ctx, graph, &both));
+}
+END_TEST
+
 START_TEST(what_cannot_be_run_is_named)
 {
   static const char *const form[][2] = {{"loop", "(Loop): its sub-graph"},
@@ -286,6 +301,7 @@ Suite *suite_forms(void)
   tcase_add_test(tc, if_with_a_known_condition_is_its_branch);
   tcase_add_test(tc, only_the_chosen_branch_must_be_known);
   tcase_add_test(tc, if_with_a_live_condition_is_refused);
+  tcase_add_loop_test(tc, a_single_number_that_is_given_chooses_a_branch, 0, 2);
   tcase_add_loop_test(tc, what_cannot_be_run_is_named, 0, 3);
   tcase_add_test(tc, dequantised_weights_are_weights);
   tcase_add_test(tc, scores_are_found_behind_rearrangements);

@@ -8,8 +8,8 @@ cat <<'END'
 
 Written by `tests/conformance/operators.sh` from the layer types of this build; `make check` compares. Operators are those
 of ONNX's own domain; "since" is the first opset whose form is taken. A form that is not, such as another output or a list
-that depends on the input, is refused with a sentence when the model is opened. `Constant` and `If` with a constant
-condition are resolved by the importer.
+that depends on the input, is refused with a sentence when the model is opened. `Constant`, and `If` whose condition is
+constant or depends on a single whole number given as input, are resolved by the importer.
 
 | operator | since | layer types |
 |---|---|---|

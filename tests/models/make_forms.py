@@ -27,6 +27,7 @@ FORMS = {
     "if_constant": IF % ("", "s = Shape(x) n = Shape(s) k = Constant<value_ints = [2]>() c = Equal(n, k)"),
     "if_unknown_branch": IF % ("", "s = Shape(x) n = Shape(s) k = Constant<value_ints = [3]>() c = Equal(n, k)"),
     "if_live": IF % (", bool[1] c", ""),
+    "if_given": IF.replace("NoSuchOperator", "Exp") % (", int64 n", "k = Constant<value_int = 8000>() c = Equal(n, k)"),
     "loop": """<ir_version: 8, opset_import: ["" : 17]>
         net (float[2,3] x) => (float[2,3] y)
         <int64 n = {2}, bool yes = {1}>
