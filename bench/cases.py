@@ -28,10 +28,10 @@ CASES = {
     "resnet50-gamma-box": ("resnet50", BOX, "zennit", "EpsilonGammaBox", (1,)),
     "mobilenetv2-plus": ("mobilenetv2", "epsilon_plus", "zennit", "EpsilonPlus", (1, 8)),
     "bert-attnlrp": ("bert", "lxt_attnlrp", "LXT", "AttnLRP", (1, 8)),
-    "lstm-arras": ("lstm", "lstm_arras", "numpy", "Arras et al. 2017", (1,)),
+    "lstm-arras": ("lstm", "lstm_arras", "numpy", "Arras et al. 2017", (1, 8)),
     "fashion-cnn-plus": ("fashion-cnn", "epsilon_plus", "zennit", "EpsilonPlus", (1, 8)),
     "fashion-cnn-epsilon": ("fashion-cnn", "captum_eps1e-9", "Captum", "LRP", (1, 8)),
-    "spam-lstm-arras": ("spam-lstm", "lstm_arras", "numpy", "Arras et al. 2017", (1,)),
+    "spam-lstm-arras": ("spam-lstm", "lstm_arras", "numpy", "Arras et al. 2017", (1, 8)),
 }
 COLD = ("fashion-cnn-plus", "fashion-cnn-epsilon", "spam-lstm-arras", "resnet50-plus")
 # The second table: models with lrp's rules, and what else explains them at its usual count of
@@ -293,22 +293,25 @@ class LXT(Zennit):
 
 
 class Numpy:
+    """Text by text, as the paper's program does."""
+
     def __init__(self, folder, model, what, paths):
         import numpy as np
         from lxt_parity import NumpyLstm
         path = model_path(folder, model)
         self.net = NumpyLstm(path / "model.onnx" if path.is_dir() else path)
-        self.ids = np.load(paths[0])[0]
+        self.texts = np.load(paths[0])
 
     def forward(self):
-        x = self.net.table[self.ids]
-        for way in (0, 1):
-            self.net.one_way(x[::-1] if way else x, way)
+        for ids in self.texts:
+            x = self.net.table[ids]
+            for way in (0, 1):
+                self.net.one_way(x[::-1] if way else x, way)
         return None, None
 
     def explain(self):
-        y, r = self.net.explain(self.ids)
-        return y[None], r[None]
+        each = [self.net.explain(ids) for ids in self.texts]
+        return [y for y, _ in each], [r for _, r in each]
 
 
 class Method:
