@@ -2,6 +2,7 @@
 #include "cli.h"
 #include <errno.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,7 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
   LRP_PRELOAD();
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* statistics that nobody reads, under a lock */
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN); /* a limit of file size is told as a full disk is */
   if (argc < 2) {

@@ -78,6 +78,9 @@ enum { LRP_CELL_MAX = 8 };
 typedef lrp_status lrp_row_fn(void *data, int64_t i, lrp_bound *cell);
 lrp_status lrp_sql_rows(lrp_store *, const lrp_rows *, int64_t n, lrp_row_fn *fill, void *data);
 int64_t lrp_clock_ns(int clock); /* CLOCK_x */
+/* Writes "[3,32,32]" without a NUL and returns its end. */
+enum { LRP_SHAPE_TEXT = LRP_MAX_RANK * 21 + 4 }; /* room for it, a comma and a NUL */
+char *lrp_shape_json(char *to, const int64_t *shape, int32_t rank);
 /* A copy in the arena with U+FFFD for ill-formed UTF-8; NULL for NULL, or no memory. */
 const char *lrp_utf8_copy(lrp_arena *, const char *s);
 

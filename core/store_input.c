@@ -1,7 +1,6 @@
 /* store_input.c - what is explained: an input known by its content, its tokens, the vocabulary met
  * so far. */
 #include "store_db.h"
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,32 +28,26 @@ static const lrp_rows SQL_VOCAB = {"INSERT INTO vocab (tokenizer_id, token_id, t
 
 /* ---- the input ---- */
 
-static json_t *list_of(const int64_t *v, int32_t n)
-{
-  json_t *list = json_array();
-  for (int32_t i = 0; i < n && i < LRP_MAX_RANK; i++)
-    json_array_append_new(list, json_integer((json_int_t)v[i]));
-  return list;
-}
-
 /* As JSON, in scratch memory; *out NULL for a text. */
 static lrp_status shape_of(lrp_store *s, const lrp_input *in, const char **out)
 {
-  json_t *list = NULL;
+  const size_t n = in->kind == LRP_MODALITY_IMAGE ? 1 : (size_t)in->n_tensor;
   *out = NULL;
   if (in->kind == LRP_MODALITY_TEXT) return LRP_OK;
+  char *text = lrp_arena_alloc(&s->ctx->scratch, (n + 1) * LRP_SHAPE_TEXT), *to = text;
+  if (!text) return lrp_nomem(s->ctx, "the input's shape");
+  *out = text; /* zeroed: the NUL will be there */
   if (in->kind == LRP_MODALITY_IMAGE) {
-    list = list_of((const int64_t[]){in->image_h, in->image_w, in->image_c}, 3);
-  } else {
-    list = json_array();
-    for (int32_t i = 0; i < in->n_tensor; i++)
-      json_array_append_new(list, list_of(in->tensor[i].shape, in->tensor[i].rank));
+    lrp_shape_json(to, (const int64_t[]){in->image_h, in->image_w, in->image_c}, 3);
+    return LRP_OK;
   }
-  char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
-  *out = text ? lrp_arena_text(&s->ctx->scratch, text, strlen(text)) : NULL;
-  free(text);
-  json_decref(list);
-  return *out ? LRP_OK : lrp_nomem(s->ctx, "the input's shape");
+  *to++ = '[';
+  for (size_t i = 0; i < n; i++) {
+    if (i) *to++ = ',';
+    to = lrp_shape_json(to, in->tensor[i].shape, in->tensor[i].rank);
+  }
+  *to = ']';
+  return LRP_OK;
 }
 
 lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, int64_t ordinal,

@@ -353,8 +353,27 @@ int64_t lrp_clock_ns(int clock)
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+char *lrp_shape_json(char *to, const int64_t *shape, int32_t rank)
+{
+  *to++ = '[';
+  for (int32_t i = 0; i < rank; i++) {
+    sqlite3_snprintf(22, to, i ? ",%lld" : "%lld", (long long)shape[i]);
+    to += strlen(to);
+  }
+  *to++ = ']';
+  return to;
+}
+
+static bool is_ascii(const char *s)
+{
+  while (*s && !(*s & 0x80))
+    s++;
+  return !*s;
+}
+
 const char *lrp_utf8_copy(lrp_arena *arena, const char *s)
 {
+  if (s && is_ascii(s)) return lrp_arena_text(arena, s, strlen(s));
   size_t n = s ? strlen(s) : 0, room;
   if (!s || !lrp_mul_size(n, 3, &room)) return NULL; /* a bad byte becomes the three of U+FFFD */
   char *out = lrp_arena_alloc(arena, room + 1), *to = out;

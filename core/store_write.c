@@ -41,12 +41,19 @@ static const int64_t BEAT_NS = 10000000000; /* a sign of life at most every 10 s
 
 /* ---- numbers ---- */
 
+#if defined __BYTE_ORDER__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+enum { LITTLE_ENDIAN_REALS = 1 };
+#else
+enum { LITTLE_ENDIAN_REALS = 0 };
+#endif
+
 /* Least significant byte first, on every machine. */
 static void put_reals(unsigned char *to, const lrp_real *v, int64_t n)
 {
-#if defined __BYTE_ORDER__ && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  if (n) memcpy(to, v, (size_t)n * REAL);
-#else
+  if (LITTLE_ENDIAN_REALS) {
+    if (n) memcpy(to, v, (size_t)n * REAL);
+    return;
+  }
   for (int64_t i = 0; i < n; i++) {
     uint64_t bits = 0;
 #ifdef LRP_REAL_DOUBLE
@@ -59,7 +66,6 @@ static void put_reals(unsigned char *to, const lrp_real *v, int64_t n)
     for (int b = 0; b < REAL; b++)
       *to++ = (unsigned char)(bits >> (8 * b));
   }
-#endif
 }
 
 static lrp_status check_finite(lrp_ctx *ctx, const char *what, const lrp_real *v, int64_t n)
@@ -104,45 +110,40 @@ static lrp_status slice_of(lrp_ctx *ctx, const lrp_tensor *t, const char *what, 
 
 typedef struct packed {
   const char *tensors, *shape; /* JSON */
-  unsigned char *blob;
+  const void *blob;
   size_t n_blob;
   slice first; /* of the first tensor; n 0: there is none */
   double sum, abs_max, pos, neg;
 } packed;
 
+/* Without branches, as signs are as good as random. */
 static void measure(packed *p, const slice *s)
 {
+  double sum = 0, pos = 0, neg = 0, top = p->abs_max;
   for (int64_t i = 0; i < s->n; i++) {
-    const double v = (double)s->v[i];
-    p->sum += v;
-    if (v > 0)
-      p->pos += v;
-    else
-      p->neg += v;
-    if (fabs(v) > p->abs_max) p->abs_max = fabs(v);
+    const double v = (double)s->v[i], size = fabs(v);
+    sum += v;
+    pos += v > 0 ? v : 0;
+    neg += v > 0 ? 0 : v;
+    top = size > top ? size : top;
   }
+  p->sum += sum;
+  p->pos += pos;
+  p->neg += neg;
+  p->abs_max = top;
 }
 
 /* [3,32,32]; several tensors: a list of them. */
 static const char *shapes_json(lrp_ctx *ctx, const slice *part, int32_t n)
 {
-  enum { NUMBER = 21 }; /* characters of an int64_t and a comma */
-  const size_t room = ((size_t)n + 1) * (LRP_MAX_RANK * NUMBER + 3) + 3;
-  char *text = lrp_arena_alloc(&ctx->scratch, room);
-  size_t at = 0;
+  char *text = lrp_arena_alloc(&ctx->scratch, ((size_t)n + 1) * LRP_SHAPE_TEXT), *to = text;
   if (!text) return NULL;
-  if (n != 1) text[at++] = '[';
+  if (n != 1) *to++ = '[';
   for (int32_t i = 0; i < n; i++) {
-    if (i) text[at++] = ',';
-    text[at++] = '[';
-    for (int32_t k = 0; k < part[i].rank; k++) {
-      sqlite3_snprintf((int)(room - at), text + at, k ? ",%lld" : "%lld",
-                       (long long)part[i].shape[k]);
-      at += strlen(text + at);
-    }
-    text[at++] = ']';
+    if (i) *to++ = ',';
+    to = lrp_shape_json(to, part[i].shape, part[i].rank);
   }
-  if (n != 1) text[at++] = ']';
+  if (n != 1) *to++ = ']';
   return text; /* zeroed: the NUL is there */
 }
 
@@ -165,23 +166,29 @@ static const char *names_json(lrp_ctx *ctx, const char *const *name, int32_t n)
   return text;
 }
 
+/* The bytes of all parts; of one alone where it is already. */
+static const void *bytes_of(lrp_ctx *ctx, const slice *part, int32_t n, size_t total)
+{
+  if (n == 1 && LITTLE_ENDIAN_REALS) return part[0].v;
+  unsigned char *blob = lrp_arena_alloc(&ctx->scratch, total + 1), *to = blob;
+  for (int32_t i = 0; blob && i < n; i++) {
+    put_reals(to, part[i].v, part[i].n);
+    to += (size_t)part[i].n * REAL;
+  }
+  return blob;
+}
+
 static lrp_status pack(lrp_ctx *ctx, const slice *part, const char *const *name, int32_t n,
                        packed *out)
 {
-  size_t total = 0, at = 0;
   for (int32_t i = 0; i < n; i++) {
-    total += (size_t)part[i].n * REAL;
+    out->n_blob += (size_t)part[i].n * REAL;
     measure(out, &part[i]);
   }
   out->shape = shapes_json(ctx, part, n);
   out->tensors = names_json(ctx, name, name ? n : 0);
-  out->blob = lrp_arena_alloc(&ctx->scratch, total + 1);
+  out->blob = bytes_of(ctx, part, n, out->n_blob);
   if (!out->shape || !out->tensors || !out->blob) return lrp_nomem(ctx, "an explanation");
-  for (int32_t i = 0; i < n; i++) {
-    put_reals(out->blob + at, part[i].v, part[i].n);
-    at += (size_t)part[i].n * REAL;
-  }
-  out->n_blob = total;
   if (n) out->first = part[0];
   return LRP_OK;
 }
