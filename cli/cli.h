@@ -42,6 +42,10 @@ bool cli_int(const cli_option *, const char *text, int64_t min, int64_t max, int
 void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "lrp: ..." on stderr */
 int cli_fail(lrp_ctx *, lrp_status); /* print the context's message; the exit status */
 void cli_quiet(bool);                /* no notes */
+static inline const char *cli_plural(int64_t n) /* "1 row", "2 rows" */
+{
+  return n == 1 ? "" : "s";
+}
 void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* on stderr unless quiet */
 bool cli_is_quiet(void);
 bool cli_flush(void); /* standard output; false: it cannot be written, see main.c */

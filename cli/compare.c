@@ -373,10 +373,10 @@ static int put_all(comparison *c)
 {
   const cli_side *s = c->pairs.side;
   static const char *const KIND[] = {"run ", "", "model "};
-  printf("A  %s%s: %lld explanations\nB  %s%s: %lld explanations\n%lld pairs of the same input and "
-         "class",
-         KIND[s[0].kind], s[0].name, (long long)s[0].n, KIND[s[1].kind], s[1].name,
-         (long long)s[1].n, (long long)c->pairs.n);
+  for (int i = 0; i < 2; i++)
+    printf("%c  %s%s: %lld explanation%s\n", "AB"[i], KIND[s[i].kind], s[i].name, (long long)s[i].n,
+           cli_plural(s[i].n));
+  printf("%lld pair%s of the same input and class", (long long)c->pairs.n, cli_plural(c->pairs.n));
   if (c->n_skipped)
     printf("; %lld of them have relevance of different shapes, and are left out",
            (long long)c->n_skipped);

@@ -280,6 +280,6 @@ int cli_pairs_picture(cli_db *d, const cli_pairs *pairs, const int64_t *row, int
   free(p.r.v);
   for (int c = 0; c < COLUMNS; c++)
     free(p.g[c].v);
-  if (!status) cli_note("%s: %lld inputs side by side", path, (long long)n);
+  if (!status) cli_note("%s: %lld input%s side by side", path, (long long)n, cli_plural(n));
   return status;
 }

@@ -239,10 +239,13 @@ static int merge(const cli_args *a)
       status = cli_fail(d.ctx, st);
     } else {
       cli_escape(stdout, a->operand[i], strlen(a->operand[i]));
-      printf(": %lld runs, %lld explanations, %lld inputs, %lld errors, %lld scores added; %lld "
-             "runs, %lld explanations were known\n",
-             (long long)m.run, (long long)m.explanation, (long long)m.input, (long long)m.error,
-             (long long)m.score, (long long)m.run_known, (long long)m.explanation_known);
+      printf(
+          ": %lld run%s, %lld explanation%s, %lld input%s, %lld error%s, %lld score%s added; %lld "
+          "run%s, %lld explanation%s known before\n",
+          (long long)m.run, cli_plural(m.run), (long long)m.explanation, cli_plural(m.explanation),
+          (long long)m.input, cli_plural(m.input), (long long)m.error, cli_plural(m.error),
+          (long long)m.score, cli_plural(m.score), (long long)m.run_known, cli_plural(m.run_known),
+          (long long)m.explanation_known, cli_plural(m.explanation_known));
     }
   }
   cli_db_close(&d);

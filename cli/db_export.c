@@ -125,8 +125,8 @@ static int export_npy(cli_db *d, int64_t run, const char *path)
     status = st ? cli_fail(d->ctx, st) : 0;
   }
   if (!status)
-    cli_note("%s: relevance of %lld explanations, in the order of their ids", path,
-             (long long)t.shape[0]);
+    cli_note("%s: relevance of %lld explanation%s, in the order of their ids", path,
+             (long long)t.shape[0], cli_plural(t.shape[0]));
   free(t.data);
   return status;
 }

@@ -262,8 +262,8 @@ static bool understood(const cli_args *a, import *m)
   else if (seed && strcmp(seed, "logit") && strcmp(seed, "one"))
     cli_error("db import: --seed %s: logit or one was expected", seed);
   else if (m->n_file > 1 && m->n_file != m->n_input)
-    cli_error("db import: %d arrays for %d inputs; one array for all was expected, or one for each",
-              m->n_file, m->n_input);
+    cli_error("db import: %d arrays for %d input%s; one array for all was expected, or one for each",
+              m->n_file, m->n_input, cli_plural(m->n_input));
   else
     return true;
   return false;
@@ -288,8 +288,8 @@ import m = {.file = a->operand + 1, .n_file = a->n_operand - 1, .at_file = - 1, 
   if (!status && st)
     cli_fail(m.d.ctx, st);
   else if (!status)
-    cli_note("%lld explanations imported as run %lld, \"%s\"; lrp compare %s ...",
-             (long long)m.n_done, (long long)run, m.name, m.name);
+    cli_note("%lld explanation%s imported as run %lld, \"%s\"; lrp compare %s ...",
+             (long long)m.n_done, cli_plural(m.n_done), (long long)run, m.name, m.name);
   free(m.array.data);
   lrp_model_close(m.model);
   cli_db_close(&m.d);

@@ -220,9 +220,10 @@ static int put_json(difference *f, bool same)
 
 static int put_text(difference *f, bool same)
 {
-  printf("%lld explanations in both, %lld moved by more than %g + %g * largest; the largest "
+  printf("%lld explanation%s in both, %lld moved by more than %g + %g * largest; the largest "
          "difference is %.4g\n",
-         (long long)f->n_pair, (long long)f->n_moved, f->atol, f->rtol, f->largest);
+         (long long)f->n_pair, cli_plural(f->n_pair), (long long)f->n_moved, f->atol, f->rtol,
+         f->largest);
   for (int side = 0; side < 2; side++)
     if (f->n[side] > f->n_pair)
       printf("%lld only in run %lld\n", (long long)(f->n[side] - f->n_pair),

@@ -320,7 +320,7 @@ int explain_all(job *j, const char *model, const char **operand, int n, const ch
     cli_note("%lld of %lld inputs could not be explained", (long long)j->n_failed,
              (long long)j->n_input);
   if (cli_signal()) {
-    cli_note("interrupted after %lld explanations", (long long)j->n_done);
+    cli_note("interrupted after %lld explanation%s", (long long)j->n_done, cli_plural(j->n_done));
     code = 128 + cli_signal();
   }
   lrp_graph_free(j->graph);

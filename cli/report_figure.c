@@ -132,7 +132,7 @@ int report_png(report *r, const char *path, int64_t n)
       status ? LRP_OK : lrp_image_write_png(r->d.ctx, path, s.width, s.height, 3, s.rgb);
   free(s.rgb);
   if (status || st) return status ? status : cli_fail(r->d.ctx, st);
-  cli_note("%s: %lld inputs of %s; columns:", path, (long long)n, m->name);
+  cli_note("%s: %lld input%s of %s; columns:", path, (long long)n, cli_plural(n), m->name);
   for (int k = -1; k < m->n_column; k++)
     cli_note("  %s", k < 0 ? "input" : m->column[k].name);
   return 0;

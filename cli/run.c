@@ -128,7 +128,7 @@ static void tell(const run_job *j)
       low = id >= 0 && id < low ? id : low;
       high = id > high ? id : high;
     }
-  cli_note("%lld explanations%s", (long long)s->done, j->db ? " stored" : "");
+  cli_note("%lld explanation%s%s", (long long)s->done, cli_plural(s->done), j->db ? " stored" : "");
   if (s->there) cli_note("%lld were there already", (long long)s->there);
   if (s->elsewhere)
     cli_note("%lld belong to other parts than %lld/%lld", (long long)s->elsewhere,

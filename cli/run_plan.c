@@ -283,16 +283,19 @@ lrp_status run_show_plan(run_job *j)
 {
   struct rusage used = {0};
   double seconds = 0, bytes = 0;
-  printf("experiment %s: %" PRId64 " explanations\n", j->e->name, j->n_total);
+  printf("experiment %s: %" PRId64 " explanation%s\n", j->e->name, j->n_total,
+         cli_plural(j->n_total));
   for (int p = 0; p < j->e->n_model; p++) {
     const part *x = &j->part[p];
     const int targets = x->targets->n ? x->targets->n : 1;
-    printf("\nmodel %s, sha256 %.12s: %" PRId64 " inputs x %d rule%s x %d target%s\n",
+    printf("\nmodel %s, sha256 %.12s: %" PRId64 " input%s x %d rule%s x %d target%s\n",
            lrp_model_about(x->model)->name, lrp_model_about(x->model)->sha256, x->n_input,
-           x->n_rule, x->n_rule > 1 ? "s" : "", targets, targets > 1 ? "s" : "");
+           cli_plural(x->n_input), x->n_rule, x->n_rule > 1 ? "s" : "", targets,
+           targets > 1 ? "s" : "");
     for (int s = 0; s < j->e->n_input; s++)
       if (run_n_input(j, p, s))
-        printf("  %-44s %8" PRId64 " inputs\n", j->set[s]->path, j->set[s]->n);
+        printf("  %-44s %8" PRId64 " input%s\n", j->set[s]->path, j->set[s]->n,
+               cli_plural(j->set[s]->n));
     for (int r = 0; r < x->n_rule; r++) {
       const rule_run *rule = &x->rule[r];
       printf("  %-44.44s %8.2f ms each\n", rule->name, (double)rule->first_ns / 1e6);

@@ -220,8 +220,8 @@ static int remove_runs(cli_db *d, const char *const *operand, int n, bool force,
   for (int i = 0; !status && i < n; i++) {
     status = may_remove(d, operand[i], force, &run, &s);
     if (!status)
-      fprintf(f, "run %lld: %s, %lld explanations%s\n", (long long)run, s.status, (long long)s.n,
-              dry ? " would be removed" : " removed");
+      fprintf(f, "run %lld: %s, %lld explanation%s%s\n", (long long)run, s.status, (long long)s.n,
+              cli_plural(s.n), dry ? " would be removed" : " removed");
     if (!status && !dry) status = change(d, SQL_REMOVE, "i", run, NULL, NULL);
   }
   if (!status && !dry) status = cli_db_do(d, "removing runs", "COMMIT");
@@ -258,8 +258,9 @@ static int examine(cli_db *d, int64_t run, bool dry, int *n_dead)
     return 0;
   }
   ++*n_dead;
-  printf("run %lld: process %lld on %s %s, %lld explanations%s\n", (long long)run, (long long)s.pid,
-         s.host, gone ? "is gone" : "gave no sign of life for an hour", (long long)s.n,
+  printf("run %lld: process %lld on %s %s, %lld explanation%s%s\n", (long long)run,
+         (long long)s.pid, s.host, gone ? "is gone" : "gave no sign of life for an hour",
+         (long long)s.n, cli_plural(s.n),
          dry ? ": would be marked interrupted" : ": marked interrupted");
   return dry ? 0 : change(d, SQL_INTERRUPT, "i", run, NULL, NULL);
 }
