@@ -284,6 +284,19 @@ START_TEST(an_expression_that_explodes_gives_up)
 }
 END_TEST
 
+START_TEST(a_charsmap_that_points_outside_of_itself_is_an_error)
+{
+  lrp_token *token;
+  int64_t n;
+  lrp_tokenizer *t = read_text(
+      "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"BAAAAAAABAAA\"}," LEVEL
+      "}");
+  lrp_ck_fails(ctx, LRP_E_INPUT, "points outside of itself",
+               lrp_tokenizer_encode(ctx, t, "ab", 2, 1, &token, &n, NULL));
+  lrp_tokenizer_free(t);
+}
+END_TEST
+
 /* A megabyte that is one word for the model: quadratic work would take hours. */
 START_TEST(a_megabyte_of_one_letter_is_read)
 {
@@ -309,6 +322,8 @@ END_TEST
 /* ---- files that are refused, one for each message ---- */
 #define MODEL(rest) "{\"model\":{" rest "}}"
 #define WITH(part)  "{" part "," LEVEL "}"
+#define MAP(base64)                                                                                \
+  WITH("\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"" base64 "\"}")
 static const struct {
   const char *json;
   lrp_status status;
@@ -344,8 +359,14 @@ static const struct {
     {MODEL("\"type\":\"Unigram\",\"vocab\":[[\"a\"]]"), LRP_E_INPUT, "piece 0 of the vocabulary"},
     {MODEL("\"type\":\"Unigram\",\"vocab\":[[\"a\",0]],\"unk_id\":1"), LRP_E_INPUT,
      "the index of a piece"},
-    {WITH("\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"\"}"),
-     LRP_E_UNSUPPORTED, "the normalizer \"Precompiled\""},
+    {WITH("\"normalizer\":{\"type\":\"Magic\"}"), LRP_E_UNSUPPORTED, "the normalizer \"Magic\""},
+    {WITH("\"normalizer\":{\"type\":\"Precompiled\"}"), LRP_E_INPUT,
+     "\"precompiled_charsmap\" of normalizer Precompiled"},
+    {MAP(""), LRP_E_INPUT, "it is too short"},
+    {MAP("BAAA"), LRP_E_INPUT, "it is too short"},
+    {MAP("BAA?"), LRP_E_INPUT, "it is not base64"},
+    {MAP("BAAAA"), LRP_E_INPUT, "it is not base64"},
+    {MAP("CAAAAAAABAAA"), LRP_E_INPUT, "its array is longer than the whole"},
     {WITH("\"normalizer\":{}"), LRP_E_INPUT, "the normalizer has no \"type\""},
     {WITH("\"normalizer\":{\"type\":\"NFC\",\"x\":1}"), LRP_E_UNSUPPORTED,
      "normalizer NFC has the key \"x\""},
@@ -522,6 +543,7 @@ Suite *suite_text(void)
   tcase_add_loop_test(reference, reference_ids_tokens_and_byte_ranges, 0, 4);
   tcase_add_test(reference, every_step_equals_the_reference);
   tcase_add_test(reference, a_megabyte_of_one_letter_is_read);
+  tcase_add_test(reference, a_charsmap_that_points_outside_of_itself_is_an_error);
   suite_add_tcase(suite, reference);
   tcase_add_checked_fixture(own, setup, teardown);
   tcase_add_test(own, facts_of_a_tokenizer);

@@ -138,6 +138,25 @@ static lrp_status byte_level(lrp_ctx *ctx, const lrp_norm *norm, const lrp_text 
   return LRP_OK;
 }
 
+/* SentencePiece's rule for translation: controls go, blanks of all kinds become spaces. */
+static lrp_status nmt(lrp_ctx *ctx, const lrp_norm *norm, const lrp_text *in,
+                      const lrp_piece *piece, lrp_text *out)
+{
+  (void)ctx, (void)norm;
+  for (uint32_t i = piece->begin, length; i < piece->end; i += length) {
+    int32_t cp = lrp_code_point(in->s, i, piece->end, &length);
+    if ((cp >= 1 && cp <= 8) || cp == 0xb || (cp >= 0xe && cp <= 0x1f) || cp == 0x7f ||
+        cp == 0x8f || cp == 0x9f)
+      continue;
+    if ((cp >= 9 && cp <= 0xd) || cp == 0x1680 || (cp >= 0x200b && cp <= 0x200f) || cp == 0x2028 ||
+        cp == 0x2029 || cp == 0x2581 || cp == 0xfeff || cp == 0xfffd)
+      lrp_text_put(out, ' ', in->at[i]);
+    else
+      lrp_text_copy(out, in, i, i + length);
+  }
+  return LRP_OK;
+}
+
 static lrp_status apply(lrp_ctx *ctx, step_fn *step, const lrp_norm *norm, lrp_text *text,
                         lrp_text *spare)
 {
@@ -173,11 +192,18 @@ lrp_status lrp_text_normalize(lrp_ctx *ctx, const lrp_norm *norm, uint32_t n, lr
                               lrp_text *spare)
 {
   static step_fn *const steps[] = {
-      [LRP_NORM_NFC] = unicode_form,    [LRP_NORM_NFD] = unicode_form,
-      [LRP_NORM_NFKC] = unicode_form,   [LRP_NORM_NFKD] = unicode_form,
-      [LRP_NORM_LOWERCASE] = lowercase, [LRP_NORM_STRIP_ACCENTS] = strip_accents,
-      [LRP_NORM_REPLACE] = replace,     [LRP_NORM_PREPEND] = prepend,
-      [LRP_NORM_STRIP] = strip,         [LRP_NORM_BYTE_LEVEL] = byte_level,
+      [LRP_NORM_NFC] = unicode_form,
+      [LRP_NORM_NFD] = unicode_form,
+      [LRP_NORM_NFKC] = unicode_form,
+      [LRP_NORM_NFKD] = unicode_form,
+      [LRP_NORM_LOWERCASE] = lowercase,
+      [LRP_NORM_STRIP_ACCENTS] = strip_accents,
+      [LRP_NORM_REPLACE] = replace,
+      [LRP_NORM_PREPEND] = prepend,
+      [LRP_NORM_STRIP] = strip,
+      [LRP_NORM_BYTE_LEVEL] = byte_level,
+      [LRP_NORM_NMT] = nmt,
+      [LRP_NORM_PRECOMPILED] = lrp_text_precompiled,
   };
   for (uint32_t i = 0; i < n; i++) {
     lrp_status status = norm[i].kind == LRP_NORM_BERT

@@ -103,6 +103,18 @@ static lrp_status read_plain(lrp_reader *r, const json_t *object, const char *wh
   return lrp_read_keys(r, object, where, "type");
 }
 
+static lrp_status read_precompiled(lrp_reader *r, const json_t *object, const char *where,
+                                   lrp_norm *norm)
+{
+  const json_t *map = json_object_get(object, "precompiled_charsmap");
+  lrp_status status = lrp_read_keys(r, object, where, "type|precompiled_charsmap");
+  if (status) return status;
+  if (!json_is_string(map)) return lrp_read_bad(r, where, "precompiled_charsmap", "base64 text");
+  norm->path = r->t->path;
+  return lrp_charsmap_read(r->ctx, &r->t->memory, norm->path, json_string_value(map),
+                           json_string_length(map), &norm->map);
+}
+
 static lrp_status read_norm(lrp_reader *r, const json_t *object, const char *type, lrp_norm *norm)
 {
   static const struct {
@@ -117,6 +129,8 @@ static lrp_status read_norm(lrp_reader *r, const json_t *object, const char *typ
                {"Lowercase", LRP_NORM_LOWERCASE, read_plain},
                {"StripAccents", LRP_NORM_STRIP_ACCENTS, read_plain},
                {"ByteLevel", LRP_NORM_BYTE_LEVEL, read_plain},
+               {"Nmt", LRP_NORM_NMT, read_plain},
+               {"Precompiled", LRP_NORM_PRECOMPILED, read_precompiled},
                {"Replace", LRP_NORM_REPLACE, read_replace},
                {"Prepend", LRP_NORM_PREPEND, read_prepend},
                {"Strip", LRP_NORM_STRIP, read_strip}};
@@ -128,8 +142,8 @@ static lrp_status read_norm(lrp_reader *r, const json_t *object, const char *typ
       return kinds[i].read(r, object, where, norm);
     }
   return unknown(r, "normalizer", type,
-                 "BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, "
-                 "Sequence, Strip, StripAccents");
+                 "BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, "
+                 "Prepend, Replace, Sequence, Strip, StripAccents");
 }
 
 lrp_status lrp_read_normalizer(lrp_reader *r, const json_t *object)

@@ -134,10 +134,19 @@ enum {
   LRP_NORM_REPLACE,
   LRP_NORM_PREPEND,
   LRP_NORM_STRIP,
-  LRP_NORM_BYTE_LEVEL
+  LRP_NORM_BYTE_LEVEL,
+  LRP_NORM_NMT,
+  LRP_NORM_PRECOMPILED
 };
+typedef struct lrp_charsmap { /* of Precompiled; all in the tokenizer's memory */
+  const uint8_t *unit;        /* n_unit little-endian words of a double array */
+  const char *text;           /* what entries become, each ended by a NUL; one more at the end */
+  uint32_t n_unit, n_text;
+} lrp_charsmap;
 typedef struct lrp_norm {
   int32_t kind;
+  lrp_charsmap map; /* Precompiled */
+  const char *path; /* Precompiled: the file, for messages */
   bool clean, ideographs, accents, lowercase; /* BERT: what is done */
   bool left, right;                           /* Strip */
   lrp_regex *regex;                           /* Replace */
@@ -221,12 +230,16 @@ struct lrp_tokenizer {
   uint32_t n_special; /* tokens that post-processing adds */
 };
 
-/* ---- running (normalize.c, compose.c, split.c, added.c) ---- */
+/* ---- running (normalize.c, compose.c, precompiled.c, split.c, added.c) ---- */
 /* All work from *text to *spare and exchange the two. */
 lrp_status lrp_text_normalize(lrp_ctx *, const lrp_norm *, uint32_t n, lrp_text *text,
                               lrp_text *spare);
 lrp_status lrp_text_decompose(lrp_ctx *, bool compatible, bool compose, const lrp_text *,
                               const lrp_piece *, lrp_text *out);
+lrp_status lrp_charsmap_read(lrp_ctx *, lrp_arena *, const char *path, const char *base64, size_t n,
+                             lrp_charsmap *out);
+lrp_status lrp_text_precompiled(lrp_ctx *, const lrp_norm *, const lrp_text *, const lrp_piece *,
+                                lrp_text *out);
 lrp_status lrp_text_split(lrp_ctx *, const lrp_split *, uint32_t n, lrp_text *text,
                           lrp_text *spare);
 /* Cut out added tokens, those matched before or after normalising. */

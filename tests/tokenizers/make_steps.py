@@ -14,6 +14,25 @@ TEXTS = ["The bank's  cafés: 12 b\u00fcros,\tx_1!", " bank  bank\n\u00a0the ", 
 YOUNG = ["a\u09fdb\u2e43c\u166dd\u061de\u2e42f", "a\u0afab\u1dfbc\u1734d\ua8c5e\u0301f", "a\u08e2b\U000110cdc\u0890d\u061ce",
          "\u32ff \u32fe \U0001f16c \ua7f2 \U0001fbf3", "a\u0898\u0323\u0301b e\u1ac1\u0323 \U00011935\U00011930 \U00011938", "\u1cf2a\u111c9b\U000111c9c"]
 
+# SentencePiece's form of a dozen rules, written by its trainer from a table of U+FB01 -> fi, A0 and tab -> space, 2460 -> 1,
+# e 301 -> e9, 200D and AD -> nothing, 4F60 -> nii, A 30A -> C5, BD -> 1/2, 304B 3099 x -> z, 12 -> 7, 212B -> C5.
+CHARSMAP = (
+    "AAQAAAAgAAAJDQAAAQAAgDIdAAALAACAzCQCAIoFAAAWAACAzAACAIENAAAZAACAAAAAgAUAAIC9BQAAjRUAAJH0AgCgSQAAq1kAAKAFAAADAA"
+    "CAgTQCAIzsAQB4BQAAFAAAgL2EAgCgCQAAhIACABAAAICB8QAArVkAAIB0AgCsCAIADQAAgCAAAAAjAAAAIgAAACUAAAAkAAAAJwAAACYAAAAp"
+    "AAAAKAAAACsAAAAqAAAALQAAACwAAAAvAAAALgAAADEAAAAwAAAAMwAAADIAAAA1AAAANAAAADcAAAA2AAAAOQAAADEgAAA7AAAAOgAAAD0AAA"
+    "A8AAAAPwAAAD4AAABBAAAAQAAAAEMAAABCAAAARQAAAEQAAABHAAAARgAAAEkAAABBAAIASwAAAEoAAABNAAAATAAAAE8AAABOAAAAUQAAAFAA"
+    "AABTAAAAUgAAAFUAAABUAAAAVwAAAFYAAABZAAAAWAAAAFsAAABaAAAAXQAAAFwAAABfAAAAXgAAAGEAAABgAAAAYwAAAGIAAABlAAAAZAAAAG"
+    "cAAABmAAAAaQAAAGgAAABrAAAAagAAAG0AAABlpAIAbwAAAG4AAABxAAAAcAAAAHMAAAByAAAAdQAAAHQAAAB3AAAAdgAAAHkAAAB4AAAAewAA"
+    "AHoAAAB9AAAAfAAAAH8AAAB+AAAAgQAAAIAAAACDAAAAggAAAIUAAACEAAAAhwAAAIYAAACJAAAAiAAAAIsAAACKAAAAjQAAAIwAAACPAAAAjg"
+    "AAAJEAAACQAAAAkwAAAJIAAACVAAAAlAAAAJcAAACWAAAAmQAAAJgAAACbAAAAmgAAAJ0AAACcAAAAnwAAAJ4AAAChAAAAoAAAAKMAAACiAAAA"
+    "pQAAAKQAAACnAAAApgAAAKkAAACoAAAAqwAAAKoAAACtAAAArAAAAK8AAACuAAAAsQAAALAAAACzAAAAsgAAALUAAAC0AAAAtwAAALYAAAC5AA"
+    "AAuAAAALsAAAC6AAAAvQAAALwAAAC/AAAAvgAAAMEAAADAAAAAwwAAAMIAAADFAAAAxAAAAMcAAADGAAAAyQAAAMgAAADC6AEAygAAAM0AAADM"
+    "AAAAzwAAAM4AAADRAAAA0AAAANMAAADSAAAA1QAAANQAAADXAAAA1gAAANkAAADYAAAA2wAAANoAAADdAAAA3AAAAN8AAADeAAAA4QAAAOAAAA"
+    "DjAAAA4gAAAOUAAADkAAAA5wAAAO9QAQDpAAAA6AAAAOLQAQDj+AEA5CQBAOwAAADvAAAA7gAAAPEAAADwAAAA8wAAAPIAAAD1AAAA9AAAAPcA"
+    "AAD2AAAA+QAAAPgAAAD7AAAA+gAAAP0AAAD8AAAA/wAAAP4AAAAAIAAxADHigYQyADcAZmkAbmlpAHoAw4UAw6kA")
+MAPPED = ["\ufb01n\u00a0\t \u2460e\u0301 \u4f60x", "\u00ada\u200db\u00ad\u00adc", "A\u030a\u0323 \u212b \u00bd\u0301 121 12", "\u304b\u3099x \u304b\u3099",
+          "e\u0301\u0301 e\u0301\u0301\u0301 \r\n a\u200d", "\u00ad", "\U0001f469\u200d\U0001f467 \u09fd", "\u200b\u2028\ufeff\u0001\u008f\ufffd\u1680\u000b\u0085x"]
+
 
 def added(id, content, **more):
     out = dict(id=id, content=content, single_word=False, lstrip=False, rstrip=False, normalized=False, special=False)
@@ -153,6 +172,15 @@ def young_tokenizers():
     yield "young Punctuation", tokenizer(level(), None, dict(type="Punctuation", behavior="Isolated"))
 
 
+def mapped_tokenizers():
+    pre, letters = dict(BYTE, use_regex=False, add_prefix_space=False), dict(merges=[])
+    yield "Precompiled", tokenizer(bpe(True, **letters), dict(type="Precompiled", precompiled_charsmap=CHARSMAP), pre)
+    yield "Precompiled words", tokenizer(unigram(), dict(type="Sequence", normalizers=[
+        dict(type="Precompiled", precompiled_charsmap=CHARSMAP), dict(type="Replace", pattern={"Regex": " {2,}"}, content=" ")]),
+        dict(type="Metaspace", replacement="▁", prepend_scheme="always", split=True))
+    yield "Nmt", tokenizer(bpe(True, **letters), dict(type="Nmt"), pre)
+
+
 def fix(name, t):
     """Merges of the suffix case need what they make."""
     if name == "BPE suffix":
@@ -164,6 +192,7 @@ def fix(name, t):
 def main():
     out = []
     every = [(*one, TEXTS) for one in all_tokenizers()] + [(*one, YOUNG) for one in young_tokenizers()]
+    every += [(*one, MAPPED) for one in mapped_tokenizers()]
     for name, t, texts in every:
         t = fix(name, t)
         for i, a in enumerate(x for x in t["added_tokens"] if x["id"] >= 21):
