@@ -64,7 +64,7 @@ static void put_args(const lrp_arg *args)
 
 static void put_kinds(uint32_t kinds)
 {
-  if (!kinds) {
+  if (!(kinds & ~LRP_RULE_WHOLE)) {
     fputs("any", stdout);
     return;
   }

@@ -310,8 +310,8 @@ static void check_layers(subject *s)
     check_filter(s);
     return;
   }
-  uint32_t kinds =
-      s->rule->kinds ? s->rule->kinds : 1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE;
+  const uint32_t named = s->rule->kinds & ~LRP_RULE_WHOLE;
+  const uint32_t kinds = named ? named : 1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE;
   const uint32_t first[] = {1u << LRP_KIND_LINEAR, 1u << LRP_KIND_ELEMENTWISE,
                             ~(1u << LRP_KIND_LINEAR | 1u << LRP_KIND_ELEMENTWISE)};
   int tried = 0;

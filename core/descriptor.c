@@ -258,7 +258,7 @@ static lrp_status check_rule(const subject *plugin, const lrp_rule *r)
     return bad(plugin,
                "a rule has no name of at most %d letters a-z, digits, _ and :", LONGEST_NAME);
   s.name = r->name;
-  if (r->kinds >> LRP_KIND_COUNT)
+  if ((r->kinds & ~LRP_RULE_WHOLE) >> LRP_KIND_COUNT)
     return bad(&s, "kinds is %#" PRIx32 ", which has unknown bits", r->kinds);
   if (!r->doc || !r->cite || !r->formula)
     return bad(&s, "doc, cite or formula is missing; \"\" says there is none");

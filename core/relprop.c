@@ -31,7 +31,8 @@ static lrp_status exact(lrp_ctx *ctx, const lrp_site *site)
 lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args,
                             const lrp_site *site, lrp_loss *loss)
 {
-  if (site->type->relprop) {
+  const bool whole = rule && rule->kinds & LRP_RULE_WHOLE && site->type->vjp;
+  if (site->type->relprop && !whole) {
     lrp_site inner = *site;
     inner.rule = rule;
     inner.rule_args = args;

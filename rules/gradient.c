@@ -10,7 +10,7 @@ static lrp_status relprop(const lrp_host *h, lrp_ctx *ctx, const lrp_value *args
 }
 
 static const lrp_rule GRADIENT =
-    RULE(.kinds = 0, .name = "gradient", .doc = "the plain gradient; does not conserve",
+    RULE(.kinds = LRP_RULE_WHOLE, .name = "gradient", .doc = "the plain gradient; does not conserve",
          .cite = "Simonyan et al. 2014, Deep inside convolutional networks",
          .formula = "R' = J^T R, J the layer's derivative at x", .relprop = relprop);
 RULE_MODULE(gradient, "the plain gradient", &GRADIENT);

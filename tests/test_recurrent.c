@@ -22,13 +22,14 @@ typedef struct walk {
   lrp_tensor r_out[TRIAL_MAX], r_in[TRIAL_MAX];
 } walk;
 
-/* Relevance r_out through the layer by epsilon under a freeze mask; r_in[i] of the live inputs. */
-static void walk_back(walk *w, double epsilon, uint32_t freeze)
+/* Relevance r_out through the layer by a rule under a freeze mask; r_in[i] of the live inputs. */
+static void back_by(walk *w, const char *name, const double *first, uint32_t freeze)
 {
   lrp_value args[16];
-  const lrp_rule *rule = lrp_find_rule(w->t.ctx, "epsilon");
-  lrp_ck_ok(w->t.ctx, lrp_args_default(w->t.ctx, "epsilon", rule->args, args));
-  args[0].real = epsilon;
+  const lrp_rule *rule = lrp_find_rule(w->t.ctx, name);
+  ck_assert_ptr_nonnull(rule);
+  lrp_ck_ok(w->t.ctx, lrp_args_default(w->t.ctx, name, rule->args, args));
+  if (first) args[0].real = *first;
   w->call = w->t.call;
   w->call.freeze = freeze;
   for (uint32_t i = 0; i < w->t.n_in; i++) {
@@ -42,6 +43,11 @@ static void walk_back(walk *w, double epsilon, uint32_t freeze)
                          .r_out = w->r_out,
                          .r_in = w->r_in};
   lrp_ck_ok(w->t.ctx, w->t.h->relprop(w->t.ctx, rule, args, &site));
+}
+
+static void walk_back(walk *w, double epsilon, uint32_t freeze)
+{
+  back_by(w, "epsilon", &epsilon, freeze);
 }
 
 static double total(const lrp_tensor *t)
@@ -202,6 +208,44 @@ START_TEST(other_rules_work_inside)
 }
 END_TEST
 
+/* The rule gradient takes a cell as a whole: central differences of r . y agree. */
+START_TEST(the_rule_gradient_is_the_derivative_of_the_cell)
+{
+  const double step = sizeof(lrp_real) == sizeof(double) ? 1e-5 : 1e-2;
+  walk w;
+  begin(&w, CONSERVE[_i]);
+  lrp_indices(&w.t.in[1])[0] = 5;
+  lrp_indices(&w.t.in[1])[1] = 3;
+  w.t.call = trial_again(&w.t);
+  for (uint32_t k = 0; k < w.t.call.n_out; k++)
+    trial_fill(&w.r_out[k], 7 + k);
+  back_by(&w, "gradient", NULL, 0);
+  double worst = 0, size = 0;
+  for (int64_t i = 0, n = lrp_count(&w.t.in[0]); i < n; i++) {
+    lrp_real *x = &lrp_reals(&w.t.in[0])[i];
+    const lrp_real old = *x;
+    double y[2];
+    for (int side = 0; side < 2; side++) {
+      *x = old + (lrp_real)(side ? step : -step);
+      const lrp_call call = trial_again(&w.t);
+      y[side] = 0;
+      for (uint32_t k = 0; k < call.n_out; k++)
+        y[side] += trial_dot(&w.r_out[k], &call.out[k], &size);
+    }
+    *x = old;
+    const double d = fabs((y[1] - y[0]) / (2 * step) - (double)lrp_reals(&w.r_in[0])[i]);
+    worst = d > worst ? d : worst;
+  }
+  size = 0;
+  for (int64_t i = 0, n = lrp_count(&w.r_in[0]); i < n; i++)
+    size = fmax(size, fabs((double)lrp_reals(&w.r_in[0])[i]));
+  ck_assert_double_gt(size, 0);
+  ck_assert_msg(worst <= 1e-3 * size, "%s: the gradient differs by %g of %g", w.t.type->name, worst,
+                size);
+  trial_free(&w.t);
+}
+END_TEST
+
 /* ---- the published rule ---- */
 
 START_TEST(a_bidirectional_lstm_is_explained_as_published)
@@ -298,6 +342,7 @@ Suite *suite_recurrent(void)
   TCase *t = tcase_create("layers");
   tcase_add_checked_fixture(t, trial_setup, trial_teardown);
   tcase_add_loop_test(t, relevance_is_conserved_without_biases, 0, 4 * N_CONSERVE);
+  tcase_add_loop_test(t, the_rule_gradient_is_the_derivative_of_the_cell, 0, N_CONSERVE);
   tcase_add_loop_test(t, frozen_names_choose_who_takes_relevance, 0, 3);
   tcase_add_test(t, what_is_left_in_the_first_state_is_told);
   tcase_add_loop_test(t, other_rules_work_inside, 0, 6);

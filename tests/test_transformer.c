@@ -197,6 +197,23 @@ START_TEST(the_gradient_of_attention_is_that_of_its_nodes)
 }
 END_TEST
 
+START_TEST(the_rule_gradient_is_the_method_gradient)
+{
+  net pair[2];
+  open_attention(&pair[0], &pair[1], ATTENTION[_i]);
+  explain(&pair[0], "* -> gradient");
+  for (int k = 0; k < 2; k++) {
+    lrp_target target[2] = {{.plus = 1, .minus = -1}, {.plus = 2, .minus = -1}};
+    lrp_ck_ok(pair[k].ctx,
+              lrp_graph_explain(pair[k].ctx, pair[k].graph, pair[k].input, target, LRP_SEED_ONE,
+                                k ? LRP_METHOD_GRADIENT : LRP_METHOD_LRP, 0, NULL, &pair[k].r));
+  }
+  ck_assert_double_le(distance(&pair[0].r->tensor[0], &pair[1].r->tensor[0]), 1e-5);
+  close_net(&pair[0]);
+  close_net(&pair[1]);
+}
+END_TEST
+
 START_TEST(frozen_probabilities_send_nothing_to_queries)
 {
   net t;
@@ -450,6 +467,7 @@ Suite *suite_transformer(void)
   tcase_add_test(t, gamma_in_linear_layers_changes_the_explanation_only);
   tcase_add_loop_test(t, the_attention_operator_is_its_nodes, 0, N_ATTENTION * N_ATTENTION_RULES);
   tcase_add_loop_test(t, the_gradient_of_attention_is_that_of_its_nodes, 0, N_ATTENTION);
+  tcase_add_loop_test(t, the_rule_gradient_is_the_method_gradient, 0, N_ATTENTION);
   tcase_add_test(t, frozen_probabilities_send_nothing_to_queries);
   tcase_add_loop_test(t, forms_of_several_nodes_become_the_layer, 0, N_FORM);
   tcase_add_loop_test(t, what_only_looks_like_a_form_stays, 0,

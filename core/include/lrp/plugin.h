@@ -280,6 +280,7 @@ typedef struct lrp_table {
   lrp_group group[4];
 } lrp_table;
 
+#define LRP_RULE_WHOLE (1u << 31) /* in lrp_rule.kinds: a layer that walks its own inner steps is not walked, the rule gets it whole */
 struct lrp_rule {
   uint32_t struct_size;
   uint32_t kinds;                  /* bit 1<<LRP_KIND_x: where the rule has a published meaning; 0: anywhere */
