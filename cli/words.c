@@ -23,7 +23,8 @@ const cli_command CLI_WORDS = {
     "the words that speak most for each class, over all explained texts",
     "[OPTION ...]\n\n"
     "For each class: how often the word was met, its mean relevance and the ends of the\n"
-    "mean's 95 % interval.",
+    "mean's 95 % interval.  A text explained again by the same model and rules counts once,\n"
+    "by the latest run; --run chooses another.",
     OPTIONS,
     -1,
     "  lrp words\n"

@@ -2,7 +2,7 @@
  *
  * For each model, composite or method, and class: the k words of the largest mean relevance; all words without k.  word is
  * in lower case (ASCII letters only, as lower()), n tells how often it was met.  Contrasts and relevance inside a model are
- * left out.  low and high are the ends of the mean's 95 % interval by Student's t, over the word's occurrences; NULL where
+ * left out.  A text that several runs of one group explained counts once, by the latest of them.  low and high are the ends of the mean's 95 % interval by Student's t, over the word's occurrences; NULL where
  * it was met once.  wrong 1: only explanations of inputs whose true label is known and not what was predicted.
  * GROUP BY would sort all rows of tokens; this reads explanation.r and adds up in a hash table: over a million
  * tokens five times as fast. */
@@ -20,12 +20,13 @@ static const char SQL_TEXTS[] = "SELECT z.tokenization_id, z.input_id, i.text FR
 static const char SQL_TOKENS[] =
     "SELECT position, word, byte_begin, byte_end FROM token WHERE tokenization_id = ?1 AND word IS NOT NULL ORDER BY position";
 static const char SQL_RELEVANCE[] =
-    "SELECT r.model_id, r.composite_id, r.method, x.target_class, x.dtype, x.r FROM explanation x JOIN run r USING (run_id)"
+    "SELECT r.model_id, r.composite_id, r.method, x.target_class, x.dtype, x.r, x.run_id FROM explanation x JOIN run r USING (run_id)"
     " WHERE x.input_id = ?1 AND x.tokenization_id = ?2 AND x.layer_id IS NULL AND x.contrast_class IS NULL"
     " AND (?3 IS NULL OR x.run_id = ?3)"
     " AND (NOT ?4 OR EXISTS (SELECT 1 FROM prediction p JOIN input i USING (input_id)"
     " LEFT JOIN class c ON c.model_id = r.model_id AND c.class_index = p.predicted"
-    " WHERE p.run_id = x.run_id AND p.input_id = x.input_id AND i.true_label <> coalesce(c.label, CAST(p.predicted AS TEXT))))";
+    " WHERE p.run_id = x.run_id AND p.input_id = x.input_id AND i.true_label <> coalesce(c.label, CAST(p.predicted AS TEXT))))"
+    " ORDER BY x.run_id DESC, x.explanation_id";
 
 enum { MODEL, COMPOSITE, METHOD, CLASS, WORD, RELEVANCE, N, LOW, HIGH, K, RUN, WRONG, N_ARGUMENT = 3 }; /* columns; arguments last */
 enum { HAS_K = 1, HAS_RUN = 2, HAS_WRONG = 4 }; /* bits of a plan */
@@ -46,6 +47,7 @@ static uint64_t mix(uint64_t h, uint64_t v)
 typedef struct group { /* what is compared */
   int64_t model, composite, target; /* composite -1: none */
   char method[32];
+  int64_t tokenization, run; /* which run it was that explained this text last; not compared */
 } group;
 typedef struct total {
   uint32_t group, word;
@@ -212,7 +214,8 @@ static int read_pieces(sums *s, sqlite3_stmt *tokens, const char *text, size_t n
 
 static bool find_group(sums *s, sqlite3_stmt *row, uint32_t *out)
 {
-  group g = {.model = sqlite3_column_int64(row, 0),
+  group g = {.tokenization = -1,
+             .model = sqlite3_column_int64(row, 0),
              .composite = sqlite3_column_type(row, 1) == SQLITE_NULL ? -1 : sqlite3_column_int64(row, 1),
              .target = sqlite3_column_int64(row, 3)};
   const unsigned char *method = sqlite3_column_text(row, 2);
@@ -231,12 +234,17 @@ static bool find_group(sums *s, sqlite3_stmt *row, uint32_t *out)
   return true;
 }
 
-static int add_explanation(sums *s, sqlite3_stmt *row)
+static int add_explanation(sums *s, int64_t tokenization, sqlite3_stmt *row)
 {
+  const int64_t run = sqlite3_column_int64(row, 6);
   const unsigned char *dtype = sqlite3_column_text(row, 4), *r = sqlite3_column_blob(row, 5);
   const size_t width = dtype && !strcmp((const char *)dtype, "f64") ? 8 : 4, n = (size_t)sqlite3_column_bytes(row, 5) / width;
   uint32_t which;
   if (!find_group(s, row, &which)) return SQLITE_NOMEM;
+  group *g = &s->group[which];
+  if (g->tokenization == tokenization && g->run != run) return SQLITE_OK; /* rows come latest run first */
+  g->tokenization = tokenization;
+  g->run = run;
   for (size_t i = 0; i < s->n_piece;) {
     double sum = 0;
     const uint32_t word = s->piece[i].word;
@@ -257,7 +265,7 @@ static int add_text(sums *s, sqlite3_stmt *texts, sqlite3_stmt *tokens, sqlite3_
   sqlite3_bind_int64(relevance, 2, sqlite3_column_int64(texts, 0));
   int code = text ? read_pieces(s, tokens, text, (size_t)sqlite3_column_bytes(texts, 2)) : SQLITE_OK;
   while (!code && (code = sqlite3_step(relevance)) == SQLITE_ROW)
-    code = add_explanation(s, relevance);
+    code = add_explanation(s, sqlite3_column_int64(texts, 0), relevance);
   sqlite3_reset(tokens);
   sqlite3_reset(relevance);
   return code == SQLITE_DONE ? SQLITE_OK : code;

@@ -357,7 +357,8 @@ CREATE VIEW v_word AS
   -- One row a word of an explanation: the relevance of its tokens added up, its letters taken from the text.
   SELECT g.explanation_id, x.run_id, coalesce(c.name, r.method) AS composite, x.input_id, x.target_class,
          x.contrast_class, g.position,
-         CAST(substr(CAST(i.text AS BLOB), g.byte_begin + 1, g.byte_end - g.byte_begin) AS TEXT) AS word,
+         trim(CAST(substr(CAST(i.text AS BLOB), g.byte_begin + 1, g.byte_end - g.byte_begin) AS TEXT),
+              ' ' || char(9, 10, 13)) AS word, -- byte-level tokens begin with a blank
          g.relevance, g.tokens
   FROM (SELECT t.explanation_id, t.word AS position, sum(t.relevance) AS relevance, count(*) AS tokens,
                min(k.byte_begin) AS byte_begin, max(k.byte_end) AS byte_end
