@@ -28,10 +28,10 @@ static lrp_status create(const lrp_host *h, lrp_ctx *ctx, const lrp_value *a, vo
 
 /* ---- integer ---- */
 
-enum { ADD, SUB, MUL, DIV, MOD, FMOD, POW, AND, OR, XOR, NOT, NEG, ABS };
+enum { ADD, SUB, MUL, DIV, MOD, FMOD, POW, AND, OR, XOR, NOT, NEG, ABS, SIGN };
 static const lrp_arg integer_args[] = {{.name = "op",
                                         .type = LRP_ARG_CHOICE,
-                                        .choices = "add|sub|mul|div|mod|fmod|pow|and|or|xor|not|neg|abs",
+                                        .choices = "add|sub|mul|div|mod|fmod|pow|and|or|xor|not|neg|abs|sign",
                                         .doc = "div cuts towards zero; mod has the sign of b, fmod that of a"},
                                        LRP_ARGS_END};
 static const lrp_port integer_in[] = {
@@ -94,6 +94,8 @@ static int64_t compute(int op, int64_t a, int64_t b)
     return !a != !b;
   case NOT:
     return !a;
+  case SIGN:
+    return (a > 0) - (a < 0);
   case NEG:
     return (int64_t)(0 - ua);
   default:
@@ -131,6 +133,7 @@ READ(XOR)
 READ(NOT)
 READ(NEG)
 READ(ABS)
+READ(SIGN)
 
 static lrp_status read_mod(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
 {
@@ -238,6 +241,7 @@ static const lrp_operator integer_operators[] = {{.domain = "", .name = "Add", .
                                                  {.domain = "", .name = "Not", .since = 1, .args = read_NOT},
                                                  {.domain = "", .name = "Neg", .since = 6, .args = read_NEG},
                                                  {.domain = "", .name = "Abs", .since = 6, .args = read_ABS},
+                                                 {.domain = "", .name = "Sign", .since = 9, .args = read_SIGN},
                                                  {0}};
 static const lrp_operator compare_operators[] = {
     {.domain = "", .name = "Equal", .since = 7, .args = read_EQUAL},

@@ -456,6 +456,7 @@ START_TEST(integers_are_computed_as_onnx_says)
   INTEGER(V(-21, 21, 27), "Mul", NULL, V(-7, 7, 9), V(3));
   INTEGER(V(0, 1, 0), "Equal", NULL, V(2, 3, 4), V(3));
   INTEGER(V(3, 3, 4), "Max", NULL, V(2, 3, 4), V(3));
+  GIVES("(3)", V(-1, 0, 1), .op = "Sign", .opset = 13, .to_real = true, .in = {INTS("3", V(-7, 0, 9))});
   REFUSED(LRP_E_INPUT, "divided by 0", .op = "Div", .opset = 13, .to_real = true, .in = {INTS("1", V(1)), INTS("", V(0))});
 }
 END_TEST
