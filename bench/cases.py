@@ -210,6 +210,23 @@ def build(folder, model):
 
 # ---- peers: forward() and explain() give (scores, relevance) ----
 
+def residual_canonizer():
+    """For MobileNetV2 what zennit's ResNetCanonizer is for ResNets: the additions become layers."""
+    import torch
+    from torchvision.models.mobilenetv2 import InvertedResidual
+    from zennit.canonizers import AttributeCanonizer
+    from zennit.layer import Sum
+
+    def forward(self, x):
+        return self.canonizer_sum(torch.stack([x, self.conv(x)], dim=-1))
+
+    def attributes(name, module):
+        if isinstance(module, InvertedResidual) and module.use_res_connect:
+            return {"forward": forward.__get__(module), "canonizer_sum": Sum()}
+        return None
+    return AttributeCanonizer(attributes)
+
+
 class Zennit:
     def __init__(self, folder, model, what, paths):
         import numpy as np
@@ -224,7 +241,10 @@ class Zennit:
             canonizers = [ResNetCanonizer()]
         elif model == "mobilenetv2":
             from zennit.canonizers import SequentialMergeBatchNorm
-            canonizers = [SequentialMergeBatchNorm()]
+            canonizers = [SequentialMergeBatchNorm(), residual_canonizer()]
+            nn = torch.nn  # its pooling is a function, which zennit would not see
+            self.net = nn.Sequential(self.net.features, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                                     self.net.classifier)
         box = {"low": torch.full_like(self.x[:1], LOW), "high": torch.full_like(self.x[:1], HIGH)}
         composite = getattr(composites, what)(canonizers=canonizers,
                                               **(box if what == "EpsilonGammaBox" else {}))
