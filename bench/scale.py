@@ -5,9 +5,9 @@
 
 Needs the environment of bench/run (made there at first use) for writing models; measures lrp alone.
 Writes bench/results/scale.json (curves that were not asked for stay) and scale.svg.  Each point is
-a process of its own: the median of several rounds, and the most that was resident.  Times of the
-curves are processor time of one thread, which other jobs on the machine hardly change; that of
-the texts is the clock's.  --seconds bounds the rounds of one point.
+a process of its own: the median of several rounds, and the most that was resident.  All
+times are processor time, of one thread unless --threads says more: other jobs on the machine hardly
+change it.  --seconds bounds the rounds of one point.
 """
 
 import argparse
@@ -134,6 +134,12 @@ def point(args, run, env, python, curve, x):
             "explain": statistics.median(explain), "kib": int(kib)}
 
 
+def busy(pid):
+    """Processor seconds so far."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(pid):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
@@ -171,11 +177,12 @@ def texts(args, env):
         while p.poll() is None:
             time.sleep(args.every)
             try:
-                n, kib = done(db), resident(p.pid)
-            except FileNotFoundError:
+                n, kib, spent = done(db), resident(p.pid), busy(p.pid)
+            except (FileNotFoundError, ProcessLookupError):
                 break
             if n and kib:
-                samples.append({"x": n, "seconds": time.perf_counter() - start, "kib": kib})
+                samples.append({"x": n, "seconds": time.perf_counter() - start, "busy": spent,
+                                "kib": kib})
         if p.wait():
             sys.exit(f"lrp explain --file ended with status {p.returncode}")
         total = time.perf_counter() - start
@@ -254,7 +261,7 @@ def panels(d):
     if t:
         s = t["samples"]
         yield Panel(f"texts: {TEXTS[1]}", TEXTS[0], "s", [
-            ("time since the start", "#b30000", [(p["x"], p["seconds"]) for p in s])], log=False)
+            ("processor time since the start", "#b30000", [(p["x"], p["busy"]) for p in s])], log=False)
         yield Panel("texts: memory at that time", TEXTS[0], "MiB", [
             ("resident", "#444", [(p["x"], p["kib"] / 1024) for p in s])], log=False)
 
@@ -292,21 +299,22 @@ def main():
     python = run.venv_of(args.cache)
     subprocess.run(["make", "-s", "-C", args.build, "lrp", "lrp-driver"], check=True)
     env = dict(os.environ, OMP_NUM_THREADS=str(args.threads))
-    d = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"curves": {}}
-    if d.get("machine") != run.machine():
-        d = {"machine": run.machine(), "curves": {}}
     for name in names:
         load = os.getloadavg()[0]
         if name == "texts":
-            d["curves"][name] = texts(args, env)
+            curve = texts(args, env)
         else:
-            d["curves"][name] = {"points": []}
+            curve = {"points": []}
             for x in CURVES[name][3]:
-                d["curves"][name]["points"].append(point(args, run, env, python, name, x))
-                print(name, d["curves"][name]["points"][-1], flush=True)
-        d["curves"][name] |= {"threads": args.threads, "load": [load, os.getloadavg()[0]]}
+                curve["points"].append(point(args, run, env, python, name, x))
+                print(name, curve["points"][-1], flush=True)
+        curve |= {"threads": args.threads, "load": [load, os.getloadavg()[0]]}
+        d = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        if d.get("machine") != run.machine():
+            d = {"machine": run.machine(), "curves": {}}
+        d["curves"][name] = curve
         RESULTS.write_text(json.dumps(d, indent=1) + "\n")
-    picture(d, RESULTS.with_suffix(".svg"))
+        picture(d, RESULTS.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

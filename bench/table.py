@@ -12,6 +12,8 @@ BEGIN, END = "<!-- table.py: begin -->", "<!-- table.py: end -->"
 def span(s, digits=1):
     if s["median"] < 10:
         digits += 1
+    if s["min"] == s["max"]:
+        return f"{s['median']:.{digits}f}"
     return f"{s['median']:.{digits}f} ({s['min']:.{digits}f} to {s['max']:.{digits}f})"
 
 
@@ -37,12 +39,19 @@ def described(d):
                "processor time most."))
 
 
+def passes(r, key="passes"):
+    """By the clock; by processor time where others were at work."""
+    busy = max(r["load"]) > r["threads"] + 1.5
+    return span((r["processor"] if busy else r)[key]) + (" *" if busy else "")
+
+
 def whose(r):
     return f"{r['peer']} {r['asked']}"
 
 
 def full(d):
-    yield described(d) + " Ratios are peer / lrp of one round: median (least to most)."
+    yield described(d) + (" Ratios are peer / lrp of one round: median (least to most); those to "
+                          "the own forward pass are by processor time where a * stands.")
     yield ""
     yield from rows(
         ["case", "batch", "threads", "rounds", "peer", "lrp s", "time ratio", "processor time ratio",
@@ -50,7 +59,7 @@ def full(d):
         [[r["case"], str(r["batch"]), str(r["threads"]), str(r["rounds"]), whose(r),
           f"{r['seconds']['explain']['median']:.4f}", span(r["ratio"]),
           span(r["processor"]["ratio"]), span(r["ratio_forward"]),
-          span(r["passes"]), span(r["peer_passes"]),
+          passes(r), passes(r, "peer_passes"),
           f"{r['peak_kib'] / 1024:.0f} : {r['peer_peak_kib'] / 1024:.0f}",
           f"{r['difference']['of_largest']:.1e}"] for r in d["rounds"]])
     yield from ["", "The whole process, from start to a written explanation:", ""]
@@ -64,7 +73,7 @@ def full(d):
         ["model", "program", "method", "samples", "of", "rounds", "forward passes", "s"],
         [[r["model"], r["program"], r["method"], str(r["samples"] or ""),
           str(r["samples_measured"]) if r["samples_measured"] != r["samples"] else "",
-          str(r["rounds"]), span(r["passes"]), f"{r['seconds']['explain']['median']:.3f}"]
+          str(r["rounds"]), passes(r), f"{r['seconds']['explain']['median']:.3f}"]
          for r in d["methods"]])
     for f in d["failed"]:
         name = " ".join(str(v) for k, v in f.items() if k not in ("why", "table"))
@@ -77,7 +86,7 @@ def short(d):
          "processor time, peer : lrp", "lrp in own forward passes", "memory, lrp : peer"],
         [[r["case"], str(r["batch"]), str(r["threads"]), whose(r), f"{r['ratio']['median']:.1f}",
           f"{r['processor']['ratio']['median']:.1f}",
-          f"{r['passes']['median']:.1f}", f"1 : {r['peer_peak_kib'] / r['peak_kib']:.1f}"]
+          passes(r).split(" (")[0], f"1 : {r['peer_peak_kib'] / r['peak_kib']:.1f}"]
          for r in d["rounds"]])
     yield ""
     yield described(d)

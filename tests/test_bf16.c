@@ -35,15 +35,15 @@ static lrp_ctx *context(int32_t precision)
   return ctx;
 }
 
-/* Mean of |got - want| in units of the mean of |want|. */
+/* The largest |got - want| in units of the mean of |want|. */
 static double error_of(const lrp_tensor *got, const lrp_tensor *want)
 {
   double e = 0, size = 0;
   for (int64_t i = 0; i < lrp_count(want); i++) {
-    e += fabs((double)lrp_reals(got)[i] - (double)lrp_reals(want)[i]);
+    e = fmax(e, fabs((double)lrp_reals(got)[i] - (double)lrp_reals(want)[i]));
     size += fabs((double)lrp_reals(want)[i]);
   }
-  return e / size;
+  return e * (double)lrp_count(want) / size;
 }
 
 static const int32_t LOW[] = {LRP_PRECISION_BF16X3, LRP_PRECISION_BF16};
@@ -178,7 +178,7 @@ END_TEST
 /* Against f32, by all kernels: bf16x3 a few times f32's own error, bf16 its 8 bits. */
 static void error_check(compute_fn *compute, void *job, lrp_tensor *out)
 {
-  static const double most[] = {3e-5, 2e-2}, least[] = {1e-7, 5e-4};
+  static const double most[] = {4e-5, 2e-2}, least[] = {4e-6, 2e-3};
   lrp_ctx *ctx = context(LRP_PRECISION_F32);
   lrp_ck_ok(ctx, compute(ctx, LRP_KERNEL_AUTO, job));
   lrp_tensor want = *out;
