@@ -7,7 +7,7 @@ Needs the environment of bench/run (made there at first use) for writing models;
 Writes bench/results/scale.json (curves that were not asked for stay) and scale.svg.  Each point is
 a process of its own: the median of several rounds, and the most that was resident.  All
 times are processor time, of one thread unless --threads says more: other jobs on the machine hardly
-change it.  --seconds bounds the rounds of one point.
+change it.  --seconds bounds the rounds of one point; three are the least.
 """
 
 import argparse
@@ -38,7 +38,7 @@ CURVES = {
     "lstm": ("tokens of a text", "bidirectional LSTM, 60 units", "lstm_arras",
              (16, 64, 256, 1024, 4096)),
 }
-TEXTS = ("texts explained", "spam-textcnn by --file into the database, 5 to 15 words")
+TEXTS = ("texts explained", "spam-textcnn, --file, into the database")
 
 
 def bench_run():
@@ -125,7 +125,7 @@ def point(args, run, env, python, curve, x):
                 server.ask(what)
                 if i:
                     into.append(server.busy)
-            if i and time.perf_counter() - start > args.seconds:
+            if i > 2 and time.perf_counter() - start > args.seconds:
                 break
         kib = server.ask("memory")
     if curve in ("depth", "width"):
@@ -200,7 +200,7 @@ class Panel:
         self.lines = lines  # name, colour, points
         xs = [x for _, _, p in lines for x, _ in p]
         ys = [y for _, _, p in lines for _, y in p]
-        self.x0, self.x1 = min(xs), max(xs)
+        self.x0, self.x1 = min(xs) if log else 0, max(xs)
         self.y0, self.y1 = (min(ys), max(ys)) if log else (0, 1.15 * max(ys))
         if log:
             self.y0, self.y1 = self.y0 / 1.5, self.y1 * 1.5
@@ -215,7 +215,9 @@ class Panel:
 
     def ticks(self, lo, hi):
         if not self.log:
-            return [lo + (hi - lo) * k / 4 for k in range(5)]
+            step = next(s for k in range(-3, 9) for s in (10.0 ** k, 2 * 10.0 ** k, 5 * 10.0 ** k)
+                        if hi / s <= 6)
+            return [k * step for k in range(int(hi / step) + 1)]
         t = [10.0 ** k for k in range(-9, 12) if lo <= 10.0 ** k <= hi]
         return t if len(t) > 1 else [m * 10.0 ** k for k in range(-9, 12) for m in (1, 2, 5)
                                      if lo <= m * 10.0 ** k <= hi]
@@ -290,7 +292,11 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=10)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--draw", action="store_true", help="only draw again what was measured")
     args = p.parse_args()
+    if args.draw:
+        picture(json.loads(RESULTS.read_text()), RESULTS.with_suffix(".svg"))
+        return
     args.folder = args.cache / "scale"
     args.folder.mkdir(parents=True, exist_ok=True)
     names = args.only.split(",") if args.only else [*CURVES, "texts"]
