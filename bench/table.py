@@ -86,10 +86,10 @@ def short(d):
          "processor time, peer : lrp", "lrp in own forward passes", "memory, lrp : peer"],
         [[r["case"], str(r["batch"]), str(r["threads"]), whose(r), f"{r['ratio']['median']:.1f}",
           f"{r['processor']['ratio']['median']:.1f}",
-          passes(r).split(" (")[0], f"1 : {r['peer_peak_kib'] / r['peak_kib']:.1f}"]
+          passes(r).split(" ")[0], f"1 : {r['peer_peak_kib'] / r['peak_kib']:.1f}"]
          for r in d["rounds"]])
     yield ""
-    yield described(d)
+    yield described(d) + " Forward passes are by processor time where others were at work."
 
 
 def main():
