@@ -68,8 +68,8 @@ enum {
        .doc = "for tf_crop_and_resize: where each axis starts, then where each ends; 0/1 is all"}, \
       {.name = "outside",                                                                          \
        .type = LRP_ARG_REAL,                                                                       \
-       .min = -1e30,                                                                               \
-       .max = 1e30,                                                                                \
+       .min = -1e15,                                                                               \
+       .max = 1e15,                                                                                \
        .doc = "value outside of x for tf_crop_and_resize; ONNX extrapolation_value"},              \
       LRP_ARGS_END
 static const lrp_arg args[] = {COMMON_ARGS};
