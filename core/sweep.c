@@ -122,10 +122,16 @@ static void block(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_
   } else {
     lrp_the_host.divide(g, d, n, q->stab, eps, s);
   }
-  double lost = 0, given = 0;
+  double lost = 0, given = 0, used[BLOCK];
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    used[i] = (double)s[i] * (double)d[i];
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) /* d = -inf is a mask */
+    used[i] = s[i] == 0 ? 0 : used[i];
 #pragma omp simd reduction(+ : lost, given)
   for (int64_t i = 0; i < n; i++) {
-    lost += (double)g[i] - (double)s[i] * (double)d[i];
+    lost += (double)g[i] - used[i];
     given += (double)g[i];
   }
   sum[0] += lost;

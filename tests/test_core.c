@@ -94,6 +94,22 @@ START_TEST(quotient_in_one_sweep_is_gate_division_and_sums_done_apart)
 }
 END_TEST
 
+START_TEST(a_masked_score_loses_nothing_in_a_quotient)
+{
+  const lrp_real d[] = {-(lrp_real)INFINITY, 4}, r[] = {0, 2};
+  const lrp_group g = {.coef = 1, .gate = LRP_GATE_ALL};
+  const lrp_division q = {
+      .group = &g, .z = d, .r = r, .n_term = 1, .factor = {1}, .term = {d}, .stab = LRP_STAB_ADD};
+  lrp_real s[2];
+  const double eps = 0;
+  double lost = 0, given = 0;
+  lrp_divide_each(&q, 0, 1, 2, &eps, s, &lost, &given);
+  ck_assert(s[0] == 0 && s[1] == (lrp_real)0.5);
+  ck_assert_double_eq(lost, 0);
+  ck_assert_double_eq(given, 2);
+}
+END_TEST
+
 START_TEST(sums_have_the_same_bits_with_one_and_two_threads)
 {
   enum { SAMPLES = 70, EACH = SWEPT / SAMPLES };
@@ -259,6 +275,7 @@ Suite *suite_core(void)
   tcase_add_test(t, arena_release_gives_back_what_came_after_the_mark_only);
   tcase_add_test(t, arena_refuses_impossible_sizes);
   tcase_add_test(t, quotient_in_one_sweep_is_gate_division_and_sums_done_apart);
+  tcase_add_test(t, a_masked_score_loses_nothing_in_a_quotient);
   tcase_add_test(t, sums_have_the_same_bits_with_one_and_two_threads);
   tcase_add_test(t, a_gate_sees_relevance_only_on_its_side);
   tcase_add_test(t, a_masked_input_gets_nothing_where_nothing_comes_back);
