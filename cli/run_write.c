@@ -13,7 +13,7 @@ enum {
   GROUP = 256, /* so many are worth a transaction: pages are written once for all of them */
   QUEUE_BYTES = 32 << 20,
   GROUP_BYTES = 8 << 20,
-  PATIENCE_NS = 250000000 /* but none waits longer: what a kill can cost */
+  PATIENCE_NS = 100000000 /* but none waits longer: what a kill can cost */
 };
 
 typedef struct entry {
