@@ -19,6 +19,9 @@ int32_t lrp_readers(const lrp_graph *, int32_t edge); /* inputs, outputs and the
 lrp_status lrp_merge_room(lrp_ctx *, lrp_graph *, int64_t n, lrp_tensor *out); /* (n), zeroed */
 /* Room for new parameters in the shapes of the step's; a missing BIAS as (c). */
 lrp_status lrp_merge_params(lrp_ctx *, lrp_graph *, const lrp_step *, int64_t c, lrp_tensor *out);
+/* What s does to each of c channels; LRP_E_UNSUPPORTED: not one value for each. */
+lrp_status lrp_merge_scale(lrp_ctx *, lrp_graph *, lrp_step *s, int64_t c, lrp_tensor *scale, lrp_tensor *shift);
+lrp_status lrp_merge_install(lrp_ctx *, lrp_step *, const lrp_tensor *param); /* in place of the step's own */
 /* s dies: canonizer `by` put it into b. */
 void lrp_merge_note(lrp_graph *, lrp_step *b, lrp_step *s, const char *by);
 #endif

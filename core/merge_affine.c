@@ -52,6 +52,27 @@ lrp_status lrp_merge_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int64
   return st;
 }
 
+lrp_status lrp_merge_scale(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, int64_t c, lrp_tensor *scale,
+                           lrp_tensor *shift)
+{
+  lrp_status st = lrp_merge_room(ctx, g, c, scale);
+  if (!st) st = lrp_merge_room(ctx, g, c, shift);
+  if (st) return st;
+  lrp_step_bind(g, s);
+  return s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, scale, shift);
+}
+
+lrp_status lrp_merge_install(lrp_ctx *ctx, lrp_step *s, const lrp_tensor *param)
+{
+  lrp_status st = LRP_OK;
+  for (uint32_t i = 0; !st && i < s->n_param; i++) {
+    lrp_pack_free(&s->param[i]);
+    s->param[i] = param[i];
+    if (param[i].data) st = lrp_pack_attach(ctx, &s->param[i]);
+  }
+  return st;
+}
+
 static lrp_status fold_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *before, lrp_step *s, bool *done)
 {
   lrp_tensor scale, shift;
@@ -59,24 +80,14 @@ static lrp_status fold_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *before, lrp_st
   const int64_t c = z->rank ? z->shape[z->rank - 1] : 1;
   lrp_tensor *param = lrp_arena_alloc(&g->arena, (before->n_param + 1) * sizeof *param);
   if (!param) return lrp_nomem(ctx, "merged parameters");
-  lrp_status st = lrp_merge_room(ctx, g, c, &scale);
-  if (!st) st = lrp_merge_room(ctx, g, c, &shift);
-  if (!st) {
-    lrp_step_bind(g, s);
-    st = s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, &scale, &shift);
-    if (st == LRP_E_UNSUPPORTED) return LRP_OK; /* not one value for each channel */
-  }
+  lrp_status st = lrp_merge_scale(ctx, g, s, c, &scale, &shift);
   if (!st) st = lrp_merge_params(ctx, g, before, c, param);
   if (!st) {
     lrp_step_bind(g, before);
     st = before->type->fold(&lrp_the_host, ctx, before->inst, &before->call, &scale, &shift, param);
-    if (st == LRP_E_UNSUPPORTED) return LRP_OK;
   }
-  for (uint32_t i = 0; !st && i < before->n_param; i++) {
-    lrp_pack_free(&before->param[i]);
-    before->param[i] = param[i];
-    if (param[i].data) st = lrp_pack_attach(ctx, &before->param[i]);
-  }
+  if (st) return st == LRP_E_UNSUPPORTED ? LRP_OK : st;
+  st = lrp_merge_install(ctx, before, param);
   *done = !st;
   return st;
 }

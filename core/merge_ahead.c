@@ -49,30 +49,23 @@ static lrp_status bias_ahead(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_
 
 static lrp_status absorb_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, lrp_step *next, bool *done)
 {
-  lrp_tensor scale, shift, bias, *old = next->param;
+  lrp_tensor scale, shift, bias;
   const lrp_tensor *x = &next->in_t[0];
   const int64_t c = x->rank ? x->shape[x->rank - 1] : 1;
   lrp_tensor *param = lrp_arena_alloc(&g->arena, (next->n_param + 1) * sizeof *param);
   if (!param) return lrp_nomem(ctx, "merged parameters");
-  lrp_status st = lrp_merge_room(ctx, g, c, &scale);
-  if (!st) st = lrp_merge_room(ctx, g, c, &shift);
-  if (!st) {
-    lrp_step_bind(g, s);
-    st = s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, &scale, &shift);
-    if (st == LRP_E_UNSUPPORTED) return LRP_OK;
-  }
+  lrp_status st = lrp_merge_scale(ctx, g, s, c, &scale, &shift);
   if (!st)
     st = lrp_merge_params(ctx, g, next, next->out_t[0].shape[next->out_t[0].rank - 1], param);
-  if (st) return st;
-  lrp_step_bind(g, next);
-  st = next->type->absorb(&lrp_the_host, ctx, next->inst, &next->call, &scale, param);
+  if (!st) {
+    lrp_step_bind(g, next);
+    st = next->type->absorb(&lrp_the_host, ctx, next->inst, &next->call, &scale, param);
+  }
   if (!st) st = bias_ahead(ctx, g, next, &shift, &bias);
   if (st) return st == LRP_E_UNSUPPORTED ? LRP_OK : st;
-  for (uint32_t i = 0; !st && i < next->n_param; i++) {
-    lrp_pack_free(&old[i]);
-    old[i] = next->type->param[i].role == LRP_PORT_BIAS ? bias : param[i];
-    if (old[i].data) st = lrp_pack_attach(ctx, &old[i]);
-  }
+  for (uint32_t i = 0; i < next->n_param; i++)
+    if (next->type->param[i].role == LRP_PORT_BIAS) param[i] = bias;
+  st = lrp_merge_install(ctx, next, param);
   *done = !st;
   return st;
 }
