@@ -105,23 +105,28 @@ static void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *
   }
 }
 
-/* One block: what is lost and given is added to sum[0] and sum[1]. */
-static void block(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
+/* Two loops: compilers make one with a branch out of it, without vectors. */
+void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s)
 {
-  lrp_real g[BLOCK], d[BLOCK], v[BLOCK];
-  const lrp_real e = (lrp_real)eps;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    s[i] = g[i] / (d[i] + (d[i] < 0 ? -eps : eps));
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    s[i] = g[i] == 0 ? 0 : s[i];
+}
+
+/* One block: what is lost and given is added to sum[0] and sum[1]. */
+static void block(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s,
+                  double *sum)
+{
+  lrp_real g[BLOCK], d[BLOCK];
   gated(q, at, n, g);
   denominator(q, at, n, d);
-  if (q->stab == LRP_STAB_ADD) { /* two loops: compilers make one with a branch out of it, without vectors */
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      v[i] = g[i] / (d[i] + (d[i] < 0 ? -e : e));
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      s[i] = g[i] == 0 ? 0 : v[i];
-  } else {
+  if (q->stab == LRP_STAB_ADD)
+    lrp_quotient(g, d, n, (lrp_real)eps, s);
+  else
     lrp_the_host.divide(g, d, n, q->stab, eps, s);
-  }
   double lost = 0, given = 0, used[BLOCK];
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
@@ -203,6 +208,10 @@ static void multiply_block(lrp_real factor, const lrp_real *x, const lrp_real *b
 void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
                   lrp_real *out)
 {
+  if (n <= BLOCK) { /* not even a region of one thread: recurrent layers come here at every step */
+    multiply_block(factor, x, bar, n, add, out);
+    return;
+  }
 #pragma omp parallel for if (n > PARALLEL)
   for (int64_t at = 0; at < n; at += BLOCK)
     multiply_block(factor, x + at, bar + at, least(BLOCK, n - at), add, out + at);

@@ -26,6 +26,9 @@ void lrp_divide_each(const lrp_division *, int64_t first, int64_t n, int64_t m, 
                      double *given);
 double lrp_division_square(const lrp_division *, int64_t begin, int64_t end); /* sum of d^2 of elements begin..end */
 
+/* s = g / (d + eps sgn d), 0 where g is 0; n elements, in this thread. */
+void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s);
+
 /* out = or += factor * x * bar, and 0 where bar is 0, even if x is infinite; bar may be out. */
 void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add, lrp_real *out);
 #endif
