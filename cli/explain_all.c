@@ -170,7 +170,10 @@ static lrp_status answer_target(job *j, const lrp_input *in, int which, answer *
   if (!st)
     st = lrp_graph_explain(j->ctx, j->graph, in, a->target, j->seed, j->method, j->n_step, j->at,
                            &a->r);
-  if (!st && j->n_target > 1 && !(a->r = a->copy = cli_keep(a->r, batch, lrp_graph_n_node(j->graph)))) st = LRP_E_NOMEM;
+  if (!st && j->n_target > 1) {
+    a->r = a->copy = cli_keep(a->r, batch, lrp_graph_n_node(j->graph));
+    if (!a->copy) st = LRP_E_NOMEM;
+  }
   return st;
 }
 

@@ -176,7 +176,9 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
 static bool hand_on(walk *w, const lrp_step *s, lrp_ledger *l)
 {
   int32_t from = -1, to = -1;
-  if (w->g->plain || !s->rule || s->filter || s->type->relprop || !LRP_HAS(lrp_rule, s->rule, unchanged)) return false;
+  if (w->g->plain || !s->rule || s->filter || s->type->relprop ||
+      !LRP_HAS(lrp_rule, s->rule, unchanged))
+    return false;
   for (uint32_t i = 0; i < s->n_out; i++)
     if (s->out[i] >= 0 && w->g->edge[s->out[i]].r) {
       if (from >= 0 || i) return false;
@@ -209,8 +211,8 @@ static lrp_status apply_filter(walk *w, const lrp_step *s, lrp_tensor *r_in)
   for (uint32_t i = 0; !st && s->filter && !w->g->plain && i < s->n_in; i++) {
     if (!r_in[i].data) continue;
     const int64_t samples = n > 0 && r_in[i].rank > 0 && r_in[i].shape[0] % n == 0 ? n : 1;
-    double *cut = lrp_arena_alloc(&w->ctx->scratch, (size_t)(n > 0 ? n : 1) * sizeof *cut);
-    if (!cut) return lrp_nomem(w->ctx, "relevance");
+    double *cut = w->part;
+    memset(cut, 0, (size_t)n * sizeof *cut);
     lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), n, cut);
     bool finite = true;
     for (int64_t k = 0; k < n; k++)
