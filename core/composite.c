@@ -1,32 +1,18 @@
 /* composite.c - reads composites: one rule a line, "matcher -> rule(arguments)", first match wins.
  * The language is told in rules/README.md. */
-#include "composite.h"
+#include "composite_read.h"
 #include "where.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 enum { MAX_DEPTH = 8, MAX_LINES = 4096 };
 #define MAX_TEXT ((size_t)1 << 20) /* a composite is written by hand */
 
-typedef struct reader {
-  lrp_ctx *ctx;
-  lrp_composite *c;
-  const lrp_model *model;
-  int depth;          /* of includes */
-  const char *source; /* "base.composite" or "--rules" */
-  const char *folder; /* where a file's includes are looked for first, or NULL */
-  int64_t line;
-  bool inline_text;
-} reader;
-
-static lrp_status complain(const reader *r, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-static lrp_status complain(const reader *r, const char *fmt, ...)
+lrp_status lrp_composite_complain(const lrp_composite_reader *r, const char *fmt, ...)
 {
   char text[1024];
   va_list ap;
@@ -36,7 +22,8 @@ static lrp_status complain(const reader *r, const char *fmt, ...)
   return lrp_fail(r->ctx, LRP_E_ARG, "%s: line %lld: %s", r->source, (long long)r->line, text);
 }
 
-static lrp_status copy(const reader *r, const char *s, size_t n, const char **out)
+lrp_status lrp_composite_copy(const lrp_composite_reader *r, const char *s, size_t n,
+                              const char **out)
 {
   *out = lrp_arena_text(&r->c->arena, s, n);
   return *out ? LRP_OK : lrp_nomem(r->ctx, "a composite");
@@ -52,7 +39,7 @@ static bool starts(const char **s, const char *prefix)
   return true;
 }
 
-static lrp_status kind_by_name(const reader *r, const char *name, uint32_t *kind)
+static lrp_status kind_by_name(const lrp_composite_reader *r, const char *name, uint32_t *kind)
 {
   char all[256] = "";
   for (uint32_t k = 0; k < LRP_KIND_COUNT; k++) {
@@ -63,7 +50,7 @@ static lrp_status kind_by_name(const reader *r, const char *name, uint32_t *kind
     const size_t n = strlen(all);
     snprintf(all + n, sizeof all - n, "%s%s", k ? ", " : "", lrp_kind_name(k));
   }
-  return complain(r, "\"%s\" is not a kind; the kinds are %s", name, all);
+  return lrp_composite_complain(r, "\"%s\" is not a kind; the kinds are %s", name, all);
 }
 
 static bool layer_of_name(const lrp_ctx *ctx, const char *name)
@@ -73,30 +60,32 @@ static bool layer_of_name(const lrp_ctx *ctx, const char *name)
   return false;
 }
 
-static lrp_status parse_depth(const reader *r, const char *text, lrp_matcher *m)
+static lrp_status parse_depth(const lrp_composite_reader *r, const char *text, lrp_matcher *m)
 {
   char *end;
   const char *dots = strstr(text, "..");
   m->from = strtod(text, &end);
   if (end == text || !dots || (end != dots && end != dots + 1)) /* "0." of "0..1" is a number too */
-    return complain(r, "\"depth:%s\": two fractions as in depth:0.5..1 were expected", text);
+    return lrp_composite_complain(r, "\"depth:%s\": two fractions as in depth:0.5..1 were expected",
+                                  text);
   const char *second = dots + 2;
   m->to = strtod(second, &end);
   if (end == second || *end || !(m->from >= 0 && m->from <= m->to && m->to <= 1))
-    return complain(r, "\"depth:%s\": two fractions, 0 <= A <= B <= 1, were expected", text);
+    return lrp_composite_complain(r, "\"depth:%s\": two fractions, 0 <= A <= B <= 1, were expected",
+                                  text);
   return LRP_OK;
 }
 
 /* What first:, last:, gate: or before: is about; NULL: none of them stands there. */
 static const char *inner_of(const char *s)
 {
-  return !strncmp(s, "first:", 6)                                ? s + 6
+  return !strncmp(s, "first:", 6)                             ? s + 6
          : !strncmp(s, "last:", 5) || !strncmp(s, "gate:", 5) ? s + 5
          : !strncmp(s, "before:", 7)                          ? s + 7
                                                               : NULL;
 }
 
-static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *m)
+static lrp_status parse_matcher(const lrp_composite_reader *r, const char *word, lrp_matcher *m)
 {
   const char *s = word;
   lrp_status st = LRP_OK;
@@ -122,13 +111,16 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
     lrp_matcher *of = lrp_arena_alloc(&r->c->arena, sizeof *of);
     if (!of) return lrp_nomem(r->ctx, "a composite");
     m->of = of;
-    st = inner_of(inner_of(s)) ? complain(r, "\"%s\": first:, last:, gate: and before: do not nest", word)
-                               : parse_matcher(r, inner_of(s), of);
+    st = inner_of(inner_of(s))
+             ? lrp_composite_complain(r, "\"%s\": first:, last:, gate: and before: do not nest",
+                                      word)
+             : parse_matcher(r, inner_of(s), of);
   } else if (strchr(s, ':')) {
-    st = complain(r,
-                  "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, "
-                  "gate:M, before:M, depth:A..B or *",
-                  word);
+    st = lrp_composite_complain(
+        r,
+        "\"%s\": a matcher is kind:K, layer:GLOB, op:GLOB, name:GLOB, first:M, last:M, "
+        "gate:M, before:M, depth:A..B or *",
+        word);
   } else {
     m->what = LRP_MATCH_KIND;
     st = kind_by_name(r, s, &m->kind);
@@ -137,10 +129,10 @@ static lrp_status parse_matcher(const reader *r, const char *word, lrp_matcher *
       st = LRP_OK;
     }
   }
-  return st ? st : copy(r, s, strlen(s), &m->glob);
+  return st ? st : lrp_composite_copy(r, s, strlen(s), &m->glob);
 }
 
-static lrp_status parse_left(const reader *r, char *left, lrp_composite_rule *line)
+static lrp_status parse_left(const lrp_composite_reader *r, char *left, lrp_composite_rule *line)
 {
   enum { MOST = 32 };
   lrp_matcher *m = lrp_arena_alloc(&r->c->arena, MOST * sizeof *m);
@@ -151,151 +143,41 @@ static lrp_status parse_left(const reader *r, char *left, lrp_composite_rule *li
   char *rest = left, *word;
   while ((word = strtok_r(rest, " \t,", &rest))) {
     if (line->n_matcher == MOST || line->n_freeze == MOST)
-      return complain(r, "more than %d matchers", MOST);
+      return lrp_composite_complain(r, "more than %d matchers", MOST);
     const bool freezes = !strncmp(word, "freeze=", 7);
-    const lrp_status st = freezes ? copy(r, word + 7, strlen(word + 7), &freeze[line->n_freeze])
-                                  : parse_matcher(r, word, &m[line->n_matcher]);
+    const lrp_status st =
+        freezes ? lrp_composite_copy(r, word + 7, strlen(word + 7), &freeze[line->n_freeze])
+                : parse_matcher(r, word, &m[line->n_matcher]);
     if (st) return st;
     if (freezes)
       line->n_freeze++;
     else
       line->n_matcher++;
   }
-  return line->n_matcher ? LRP_OK : complain(r, "a matcher was expected before the rule");
-}
-
-/* ---- rules and arguments ---- */
-
-/* The model's input box in units of its tensor, per channel: (0 - mean) / std and (1 - mean) /
- * std. */
-static lrp_status box_text(const reader *r, bool high, char *out, size_t n)
-{
-  const lrp_preprocess *p = r->model ? lrp_model_about(r->model)->preprocess : NULL;
-  if (!p)
-    return complain(
-        r,
-        "the word \"model\" stands for the bounds of the model's inputs, which come from "
-        "preprocessor_config.json in its folder; give numbers instead, as in zbox(low=-3, high=3)");
-  size_t used = 0;
-  const int64_t channels = p->channels > 0 ? p->channels : 3;
-  const double top = p->do_rescale ? 255 * p->rescale : 255;
-  for (int64_t c = 0; c < channels && c < 4; c++) {
-    const double raw = high ? top : 0;
-    const double v = p->do_normalize && p->std[c] != 0 ? (raw - p->mean[c]) / p->std[c] : raw;
-    const int w = snprintf(out + used, n - used, "%s%.9g", c ? "/" : "", v);
-    if (w < 0 || (size_t)w >= n - used) return complain(r, "the model's bounds are too long");
-    used += (size_t)w;
-  }
-  return LRP_OK;
-}
-
-/* "low=model" and "high=model" become the model's bounds; all else is copied. */
-static lrp_status substitute(const reader *r, const char *args, char *out, size_t n)
-{
-  size_t used = 0;
-  while (*args) {
-    const bool low = !strncmp(args, "low=model", 9), high = !strncmp(args, "high=model", 10);
-    if (low || high) {
-      used += (size_t)snprintf(out + used, n - used, low ? "low=" : "high=");
-      const lrp_status st = box_text(r, high, out + used, n - used);
-      if (st) return st;
-      used += strlen(out + used);
-      args += low ? 9 : 10;
-    } else {
-      out[used++] = *args++;
-    }
-    if (used + 16 > n) return complain(r, "the arguments are longer than %zu characters", n);
-  }
-  out[used] = 0;
-  return LRP_OK;
-}
-
-/* One rule's arguments; its text with all of them is put behind what is in whole. */
-static lrp_status parse_args(const reader *r, const lrp_rule *rule, const char *text,
-                             const lrp_value **out, char *whole, size_t size)
-{
-  char args[2048], printed[2048];
-  lrp_status st = substitute(r, text, args, sizeof args);
-  if (st) return st;
-  const uint32_t n = rule->args ? lrp_args_count(rule->args) : 0;
-  lrp_value *v = lrp_arena_alloc(&r->c->arena, (n + 1) * sizeof *v);
-  if (!v) return lrp_nomem(r->ctx, "a composite");
-  lrp_arena *const keep = r->ctx->keep;
-  r->ctx->keep = &r->c->arena;
-  st = rule->args || *args ? lrp_args_parse(r->ctx, rule->name, rule->args, args, v) : LRP_OK;
-  if (!st && rule->check) st = rule->check(&lrp_the_host, r->ctx, v);
-  r->ctx->keep = keep;
-  if (st) return lrp_fail_at(r->ctx, st, "%s: line %lld: ", r->source, (long long)r->line);
-  *out = v;
-  const int len = rule->args ? lrp_args_print(rule->args, v, printed, sizeof printed) : 0;
-  const size_t used = strlen(whole);
-  snprintf(whole + used, size - used, len > 0 ? "%s%s(%s)" : "%s%s", used ? " -> " : "", rule->name,
-           printed);
-  return LRP_OK;
-}
-
-static char *trim(char *s)
-{
-  while (isspace((unsigned char)*s))
-    s++;
-  for (size_t n = strlen(s); n && isspace((unsigned char)s[n - 1]); n--)
-    s[n - 1] = 0;
-  return s;
-}
-
-/* "zplus(epsilon=1e-6)" */
-static lrp_status parse_rule(const reader *r, char *text, const lrp_rule **rule,
-                             const lrp_value **args, char *whole, size_t size)
-{
-  char *open = strchr(text, '('), *inner = open ? open + 1 : text + strlen(text);
-  if (open) {
-    char *close = strrchr(inner, ')');
-    if (!close || *trim(close + 1))
-      return complain(r, "\"%s\": a closing bracket at the end was expected", text);
-    *open = *close = 0;
-  }
-  *rule = lrp_find_rule(r->ctx, trim(text));
-  if (!*rule)
-    return lrp_fail_at(r->ctx, LRP_E_ARG, "%s: line %lld: ", r->source, (long long)r->line);
-  return parse_args(r, *rule, trim(inner), args, whole, size);
-}
-
-/* RULE, or RULE -> FILTER */
-static lrp_status parse_right(const reader *r, char *right, lrp_composite_rule *line)
-{
-  char whole[4608] = "", *arrow = strstr(right, "->");
-  if (arrow) *arrow = 0;
-  lrp_status st = parse_rule(r, trim(right), &line->rule, &line->args, whole, sizeof whole);
-  if (!st && LRP_HAS(lrp_rule, line->rule, filter))
-    return complain(r, "%s is a filter: it follows a rule, as in conv -> zplus -> %s",
-                    line->rule->name, whole);
-  if (!st && arrow)
-    st = parse_rule(r, trim(arrow + 2), &line->filter, &line->filter_args, whole, sizeof whole);
-  if (!st && arrow && !LRP_HAS(lrp_rule, line->filter, filter))
-    return complain(r, "%s is a rule; a filter such as top_k was expected behind %s",
-                    line->filter->name, line->rule->name);
-  return st ? st : copy(r, whole, strlen(whole), &line->rule_text);
+  return line->n_matcher ? LRP_OK
+                         : lrp_composite_complain(r, "a matcher was expected before the rule");
 }
 
 /* ---- lines ---- */
 
-static lrp_status read_text(reader *r, const char *text);
-static lrp_status read_named(reader *r, const char *what);
+static lrp_status read_text(lrp_composite_reader *r, const char *text);
+static lrp_status read_named(lrp_composite_reader *r, const char *what);
 
-static lrp_status parse_line(reader *r, char *text)
+static lrp_status parse_line(lrp_composite_reader *r, char *text)
 {
   char *arrow = strstr(text, "->"), *right = arrow ? arrow + 2 : NULL;
   if (!arrow) { /* the short form MATCHER=RULE */
     arrow = strchr(text, '=');
     const char *open = strchr(text, '(');
     if (!arrow || (open && open < arrow))
-      return complain(r, "\"%s\": MATCHER -> RULE(ARGUMENTS) or include NAME was expected", text);
+      return lrp_composite_complain(
+          r, "\"%s\": MATCHER -> RULE(ARGUMENTS) or include NAME was expected", text);
     right = arrow + 1;
   }
   *arrow = 0;
   if (r->c->n_line == r->c->cap_line) {
     const int64_t cap = r->c->cap_line ? 2 * r->c->cap_line : 32;
-    if (cap > MAX_LINES) return complain(r, "more than %d lines", MAX_LINES);
+    if (cap > MAX_LINES) return lrp_composite_complain(r, "more than %d lines", MAX_LINES);
     lrp_composite_rule *grown = lrp_arena_alloc(&r->c->arena, (size_t)cap * sizeof *grown);
     if (!grown) return lrp_nomem(r->ctx, "a composite");
     if (r->c->n_line) memcpy(grown, r->c->line, (size_t)r->c->n_line * sizeof *grown);
@@ -304,10 +186,10 @@ static lrp_status parse_line(reader *r, char *text)
   }
   lrp_composite_rule *line = &r->c->line[r->c->n_line];
   *line = (lrp_composite_rule){0};
-  char *left = trim(text);
-  lrp_status st = copy(r, left, strlen(left), &line->matcher_text);
+  char *left = lrp_composite_trim(text);
+  lrp_status st = lrp_composite_copy(r, left, strlen(left), &line->matcher_text);
   if (!st) st = parse_left(r, left, line);
-  if (!st) st = parse_right(r, trim(right), line);
+  if (!st) st = lrp_composite_right(r, lrp_composite_trim(right), line);
   r->c->n_line += !st;
   return st;
 }
@@ -322,25 +204,25 @@ static void cut_comment(char *s)
     }
 }
 
-static lrp_status read_line(reader *r, char *text)
+static lrp_status read_line(lrp_composite_reader *r, char *text)
 {
   cut_comment(text);
-  char *s = trim(text);
+  char *s = lrp_composite_trim(text);
   if (!*s) return LRP_OK;
   if (!strncmp(s, "include", 7) && isspace((unsigned char)s[7])) {
     if (r->depth >= MAX_DEPTH)
-      return complain(r, "includes nest deeper than %d: does a composite include itself?",
-                      MAX_DEPTH);
-    reader inner = *r;
+      return lrp_composite_complain(
+          r, "includes nest deeper than %d: does a composite include itself?", MAX_DEPTH);
+    lrp_composite_reader inner = *r;
     inner.depth++;
-    const lrp_status st = read_named(&inner, trim(s + 7));
+    const lrp_status st = read_named(&inner, lrp_composite_trim(s + 7));
     return st ? lrp_fail_at(r->ctx, st, "%s: line %lld: include: ", r->source, (long long)r->line)
               : LRP_OK;
   }
   return parse_line(r, s);
 }
 
-static lrp_status read_text(reader *r, const char *text)
+static lrp_status read_text(lrp_composite_reader *r, const char *text)
 {
   const char *ends = r->inline_text ? ";\n" : "\n";
   r->line = 0;
@@ -361,7 +243,7 @@ static lrp_status read_text(reader *r, const char *text)
 
 /* ---- files and presets ---- */
 
-static lrp_status read_file(reader *r, const char *path)
+static lrp_status read_file(lrp_composite_reader *r, const char *path)
 {
   lrp_file f;
   lrp_status st = lrp_file_open(r->ctx, path, "composite", MAX_TEXT, &f);
@@ -377,8 +259,8 @@ static lrp_status read_file(reader *r, const char *path)
   const char *folder = NULL, *source = NULL;
   r->inline_text = false;
   st = has_nul ? lrp_fail(r->ctx, LRP_E_ARG, "%s: not a text file: it holds a zero byte", path)
-               : copy(r, path, slash ? (size_t)(slash - path) : 0, &folder);
-  if (!st) st = copy(r, path, strlen(path), &source);
+               : lrp_composite_copy(r, path, slash ? (size_t)(slash - path) : 0, &folder);
+  if (!st) st = lrp_composite_copy(r, path, strlen(path), &source);
   if (!st) {
     r->folder = slash ? folder : ".";
     r->source = source;
@@ -406,7 +288,7 @@ const char *lrp_preset_dirs(lrp_ctx *ctx)
 
 /* PATH of the preset in the folders of the search path; names may be written with dashes, and those
  * of a dialect with a colon: toolbox:100. */
-static bool find_preset(const reader *r, const char *name, char *path, size_t n)
+static bool find_preset(const lrp_composite_reader *r, const char *name, char *path, size_t n)
 {
   char file[256];
   if (strlen(name) > 200 || strchr(name, '/')) return false;
@@ -428,7 +310,7 @@ static bool find_preset(const reader *r, const char *name, char *path, size_t n)
   return false;
 }
 
-static lrp_status read_named(reader *r, const char *what)
+static lrp_status read_named(lrp_composite_reader *r, const char *what)
 {
   char path[4400];
   if (find_preset(r, what, path, sizeof path)) return read_file(r, path);
@@ -463,11 +345,11 @@ lrp_status lrp_composite_open(lrp_ctx *ctx, const char *what, const lrp_model *m
   *out = NULL;
   lrp_composite *c = calloc(1, sizeof *c);
   if (!c) return lrp_nomem(ctx, "a composite");
-  reader r = {.ctx = ctx, .c = c, .model = model, .source = "--rules"};
+  lrp_composite_reader r = {.ctx = ctx, .c = c, .model = model, .source = "--rules"};
   const bool text = strstr(what, "->") || strchr(what, ';') || !strncmp(what, "include ", 8) ||
                     (strchr(what, '=') && access(what, R_OK));
   r.inline_text = text;
-  lrp_status st = copy(&r, what, strlen(what), &c->name);
+  lrp_status st = lrp_composite_copy(&r, what, strlen(what), &c->name);
   if (!st && !*what) st = lrp_fail(ctx, LRP_E_ARG, "the composite is empty");
   if (!st) st = text ? read_text(&r, what) : read_named(&r, what);
   if (!st && !c->n_line) st = lrp_fail(ctx, LRP_E_ARG, "%s: the composite has no line", what);
