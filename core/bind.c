@@ -107,3 +107,25 @@ bool lrp_operator_fits(const lrp_operator *op, const lrp_onnx_node *node, int32_
   return !strcmp(op->name, node->op) && !strcmp(domain, node->domain) && opset >= op->since &&
          (!op->until || opset <= op->until);
 }
+
+/* Some layer type lists the operator, at whatever opset. */
+bool lrp_operator_known(lrp_ctx *ctx, const lrp_onnx_node *node)
+{
+  for (int64_t k = 0; k < lrp_n_layer(ctx); k++)
+    for (const lrp_operator *op = lrp_layer_at(ctx, k)->operators; op && op->name; op++)
+      if (lrp_operator_fits(op, node, op->since)) return true;
+  return false;
+}
+
+const char *lrp_operator_missing(const lrp_onnx_node *node)
+{
+  for (int32_t i = 0; i < node->n_attr; i++)
+    if (node->attr[i].type == LRP_ATTR_GRAPH)
+      return "its sub-graph runs as the input decides, which is not supported; export the model "
+             "for inputs of one length";
+  if (!strcmp(node->domain, "com.microsoft"))
+    return "no layer type for this operator of a run-time's optimiser; export the model without "
+           "optimising it, or a "
+           "plugin can add one (lrp plugin new layer NAME)";
+  return "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)";
+}

@@ -12,6 +12,8 @@ typedef struct lrp_binding {
 
 uint32_t lrp_count_ports(const lrp_port *);
 bool lrp_operator_fits(const lrp_operator *, const lrp_onnx_node *, int32_t opset);
+bool lrp_operator_known(lrp_ctx *, const lrp_onnx_node *); /* some layer type lists the operator, at whatever opset */
+const char *lrp_operator_missing(const lrp_onnx_node *);   /* why none does, and the remedy */
 /* false: the type does not take a node with these inputs. */
 bool lrp_bind(const lrp_graph *, const lrp_layer_type *, const lrp_operator *, const int32_t *edge, uint32_t n, lrp_binding *);
 

@@ -1,5 +1,6 @@
 /* descriptor.c - is a plugin's descriptor well formed?  Looks at every field once, when the plugin
  * is registered, so that nothing later has to; runs none of the plugin's code. */
+#include "expand.h"
 #include "fuse.h"
 #include "registry.h"
 #include <inttypes.h>
@@ -174,8 +175,9 @@ static lrp_status check_operators(const subject *s, const lrp_layer_type *t)
     if (o->since < 0 || (o->until && o->until < o->since))
       return bad(s, "operator %s has the opset range %" PRId32 " to %" PRId32, o->name, o->since,
                  o->until);
-    if (o->reserved) return bad(s, "operator %s has a reserved field that is not 0", o->name);
-    lrp_status status = check_binding(s, t, o);
+    const char *fault = o->expand ? lrp_expand_fault(o) : NULL;
+    if (fault) return bad(s, "operator %s: the text of what it stands for is wrong: %s", o->name, fault);
+    lrp_status status = o->expand ? LRP_OK : check_binding(s, t, o);
     if (status) return status;
   }
   return LRP_OK;

@@ -12,6 +12,7 @@ typedef struct lrp_edge {
   lrp_real *r;           /* relevance during relprop, lrp_count(&t) of them; NULL: none yet */
   double *sum;           /* of r, for each sample */
   int32_t step, port;    /* who writes it; step -1: an input of the model or a constant */
+  int32_t type;          /* of a constant's elements in the file, lrp_onnx_tensor.type; 0: not known */
   int32_t twin;          /* the same tensor in the other axis order, -1: none made yet */
   bool is_const, is_input, is_output;
   bool moved;            /* N,spatial...,C where the model file has N,C,spatial... */

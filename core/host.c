@@ -220,6 +220,12 @@ static const char *host_node_text(const lrp_node *n, const char *name, const cha
   return a && a->type == LRP_ATTR_TEXT && a->text ? a->text : otherwise;
 }
 
+static int32_t host_node_type(const lrp_node *n, uint32_t i)
+{
+  const int32_t e = i < (uint32_t)n->onnx->n_in ? n->edge[i] : -1;
+  return e < 0 ? 0 : n->graph->edge[e].type;
+}
+
 static const char *host_node_word(const lrp_node *n, const char *name, int64_t i)
 {
   const lrp_onnx_attr *a = attribute(n, name);
@@ -358,7 +364,8 @@ const lrp_host lrp_the_host = {.struct_size = sizeof(lrp_host),
                                .conv_vjp = host_conv_vjp,
                                .tap = host_tap,
                                .node_word = host_node_word,
-                               .transposed = lrp_transposed};
+                               .transposed = lrp_transposed,
+                               .node_type = host_node_type};
 
 const lrp_host *lrp_host_table(void)
 {

@@ -2,11 +2,13 @@
  * and what depends on constants only is computed at once.  Knows no operator by name except those of the format: Constant, which spells an
  * initialiser, and If, whose branch takes its place once its condition is known. */
 #include "bind.h"
+#include "expand.h"
 #include "kernel.h"
 #include "names.h"
 #include <stdio.h>
 #include <string.h>
 
+enum { DEEPEST = 4 }; /* operators that stand for others, inside each other */
 typedef struct importer {
   lrp_ctx *ctx;
   lrp_graph *g;
@@ -16,6 +18,7 @@ typedef struct importer {
   size_t refused_n;
   int64_t n_refused;
   lrp_names skipped; /* tensors that only refused nodes write */
+  int depth;         /* of expansions */
   bool survey;       /* what is refused, and what is behind it, becomes steps without shapes */
 } importer;
 
@@ -41,6 +44,7 @@ static lrp_status add_constant(importer *im, const char *name, const lrp_onnx_te
   const int32_t e = lrp_edge_new(im->ctx, im->g, name);
   if (e < 0) return LRP_E_NOMEM;
   im->g->edge[e].is_const = true;
+  im->g->edge[e].type = t->type;
   *out = e;
   const lrp_status st = lrp_onnx_tensor_read(im->ctx, t, &im->g->arena, &im->g->edge[e].t);
   return st ? lrp_fail_at(im->ctx, st, "tensor \"%s\": ", name) : add_name(im, name, e);
@@ -144,6 +148,7 @@ static lrp_status fold(importer *im, int32_t id)
     if (!st && !copy) st = lrp_nomem(im->ctx, "constants");
     if (!st) memcpy(copy, e->t.data, bytes);
     lrp_edge_release(g, s->out[i]);
+    if (s->type->kind == LRP_KIND_RESHAPE && s->n_in && s->in[0] >= 0) e->type = g->edge[s->in[0]].type;
     e->t.data = copy;
     e->is_const = true;
     e->step = -1;
@@ -264,7 +269,7 @@ static lrp_status choose(importer *im, lrp_candidate *c, bool *known)
     for (int64_t k = 0; k < lrp_n_layer(im->ctx) && st == LRP_E_UNSUPPORTED; k++) {
       c->type = lrp_layer_at(im->ctx, k);
       for (c->op = c->type->operators; c->op && c->op->name && st == LRP_E_UNSUPPORTED; c->op++) {
-        if (!lrp_operator_fits(c->op, c->node, c->opset)) continue;
+        if (c->op->expand || !lrp_operator_fits(c->op, c->node, c->opset)) continue;
         *known = true;
         if (lrp_bind(im->g, c->type, c->op, c->edge, (uint32_t)c->node->n_in, &c->bound) &&
             (int32_t)c->bound.consts == most) {
@@ -276,34 +281,6 @@ static lrp_status choose(importer *im, lrp_candidate *c, bool *known)
   return st;
 }
 
-/* Some layer type lists the operator, at whatever opset. */
-static bool operator_known(lrp_ctx *ctx, const lrp_onnx_node *node)
-{
-  for (int64_t k = 0; k < lrp_n_layer(ctx); k++)
-    for (const lrp_operator *op = lrp_layer_at(ctx, k)->operators; op && op->name; op++)
-      if (lrp_operator_fits(op, node, op->since)) return true;
-  return false;
-}
-
-static const char *why_unknown(const lrp_onnx_node *node)
-{
-  for (int32_t i = 0; i < node->n_attr; i++)
-    if (node->attr[i].type == LRP_ATTR_GRAPH)
-      return "its sub-graph runs as the input decides, which is not supported; export the model "
-             "for "
-             "inputs of one length";
-  if (!strcmp(node->domain, "com.microsoft"))
-    return "no layer type for this operator of a run-time's optimiser; export the model without "
-           "optimising it, or a "
-           "plugin can add one (lrp plugin new layer NAME)";
-  if (strstr(node->op, "Quantize") || !strncmp(node->op, "QLinear", 7) ||
-      strstr(node->op, "Integer"))
-    return "no layer type for this operator, as the model is quantised; export it in floating "
-           "point, or a plugin can "
-           "add one (lrp plugin new layer NAME)";
-  return "no layer type for this operator; a plugin can add one (lrp plugin new layer NAME)";
-}
-
 /* A node that no type takes, with the reason. */
 static lrp_status refuse_choice(importer *im, int64_t index, const lrp_candidate *c, bool known)
 {
@@ -312,17 +289,17 @@ static lrp_status refuse_choice(importer *im, int64_t index, const lrp_candidate
     snprintf(why, sizeof why, "%.500s",
              im->ctx->message[0] ? im->ctx->message
                                  : "no layer type takes this form of its inputs");
-  else if (operator_known(im->ctx, c->node))
+  else if (lrp_operator_known(im->ctx, c->node))
     snprintf(why, sizeof why, "no layer type for this operator at opset %d", c->opset);
   else
-    snprintf(why, sizeof why, "%s", why_unknown(c->node));
+    snprintf(why, sizeof why, "%s", lrp_operator_missing(c->node));
   return refuse(im, index, c->node, why);
 }
 
 /* A node behind a refused one: only named where its own operator is unknown too. */
 static lrp_status skip_blocked(importer *im, int64_t index, const lrp_onnx_node *node)
 {
-  if (!operator_known(im->ctx, node)) return refuse(im, index, node, why_unknown(node));
+  if (!lrp_operator_known(im->ctx, node)) return refuse(im, index, node, lrp_operator_missing(node));
   return skip_outputs(im, node);
 }
 
@@ -383,6 +360,22 @@ static lrp_status node_if(importer *im, int64_t index, const lrp_onnx_node *node
                 : lrp_fail(im->ctx, LRP_E_INPUT, "the branch is missing");
 }
 
+/* An operator that stands for others: these are imported in its place. */
+static lrp_status node_expanded(importer *im, int64_t index, const lrp_onnx_node *node, bool *done)
+{
+  const int32_t opset = lrp_onnx_opset_of(im->onnx, node->domain);
+  const lrp_operator *op = opset < 0 ? NULL : lrp_expand_find(im->ctx, node, opset);
+  lrp_onnx_graph made;
+  *done = op != NULL;
+  if (!op) return LRP_OK;
+  if (im->depth == DEEPEST) return refuse(im, index, node, "it stands for operators that stand for others too often");
+  im->depth++;
+  lrp_status st = lrp_expand(im->ctx, &im->g->arena, op, node, &made);
+  if (!st) st = import_graph(im, &made, index);
+  im->depth--;
+  return st;
+}
+
 static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *node)
 {
   lrp_ctx *ctx = im->ctx;
@@ -390,6 +383,8 @@ static lrp_status import_node(importer *im, int64_t index, const lrp_onnx_node *
   lrp_status st = node_constant(im, node, &done);
   if (done || st) return st == LRP_E_UNSUPPORTED ? refuse(im, index, node, ctx->message) : st;
   st = node_if(im, index, node, &done);
+  if (done || st) return st;
+  st = node_expanded(im, index, node, &done);
   if (done || st) return st;
   int32_t *edge = lrp_arena_alloc(&ctx->scratch, ((size_t)node->n_in + 1) * sizeof *edge);
   lrp_candidate *c = lrp_arena_alloc(&ctx->scratch, sizeof *c);

@@ -425,5 +425,5 @@ int32_t lrp_onnx_opset_of(const lrp_onnx *o, const char *domain)
   if (!strcmp(domain, "ai.onnx")) domain = "";
   for (int32_t i = 0; i < o->n_opset; i++)
     if (!strcmp(o->opset[i].domain, domain)) return o->opset[i].version;
-  return -1;
+  return strcmp(domain, "lrp") ? -1 : 1; /* operators of this program, which expansions write */
 }

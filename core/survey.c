@@ -29,7 +29,7 @@ static const lrp_layer_type *guess(lrp_ctx *ctx, const lrp_graph *g, const lrp_o
     for (int64_t k = 0; k < lrp_n_layer(ctx); k++) {
       const lrp_layer_type *type = lrp_layer_at(ctx, k);
       for (const lrp_operator *op = type->operators; op && op->name; op++)
-        if (lrp_operator_fits(op, node, opset) &&
+        if (!op->expand && lrp_operator_fits(op, node, opset) &&
             lrp_bind(g, type, op, edge, (uint32_t)node->n_in, b) && (int32_t)b->consts == most)
           return type;
     }

@@ -1,15 +1,25 @@
 /* embedding.c - layer "embedding": y (ids...,D) = a table[ids], table (V,D) (ONNX Gather with a
  * constant table). The carrier a, ones in the shape of the ids, is what relevance flows to: R_t =
- * sum over d of R_td. */
+ * sum over d of R_td.
+ *
+ * "embedding_quantized" is the same with a table of integers that stand for (table - zero) scale:
+ *
+ *     ids -> Gather -> q -> DequantizeLinear -> y    =>    ids -> [embedding_quantized] -> y */
 #include "layer.h"
 #include <stdio.h>
 
 enum { IDS, CARRIER };
+enum { TABLE, SCALE, ZERO };
 static const lrp_port ins[] = {
     {.name = "ids", .role = LRP_PORT_SIDE, .dtype = LRP_INDEX},
     {.name = "carrier", .role = LRP_PORT_CARRIER, .flags = LRP_PORT_OPTIONAL},
     LRP_PORTS_END};
 static const lrp_port params[] = {{.name = "table", .role = LRP_PORT_WEIGHT}, LRP_PORTS_END};
+static const lrp_port quantized_params[] = {
+    {.name = "table", .role = LRP_PORT_BUFFER, .dtype = LRP_INDEX},
+    {.name = "scale", .role = LRP_PORT_BUFFER},
+    {.name = "zero", .role = LRP_PORT_BUFFER, .dtype = LRP_INDEX, .flags = LRP_PORT_OPTIONAL},
+    LRP_PORTS_END};
 static const lrp_port outs[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 
 static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -60,6 +70,19 @@ static lrp_status refuse_id(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *i
                  (long long)lrp_indices(ids)[t], place, (long long)rows - 1);
 }
 
+/* The numbers of a row of the table; integers are turned into reals in room (D). */
+static const lrp_real *row_at(const lrp_call *call, int64_t row, lrp_real *room)
+{
+  const lrp_tensor *table = &call->param[TABLE], *zero = param_of(call, ZERO);
+  const int64_t d = table->shape[1];
+  if (table->dtype == LRP_REAL) return lrp_reals(table) + row * d;
+  const int64_t *v = lrp_indices(table) + row * d, z = zero ? lrp_indices(zero)[0] : 0;
+  const lrp_real scale = lrp_reals(&call->param[SCALE])[0];
+  for (int64_t j = 0; j < d; j++)
+    room[j] = (lrp_real)(v[j] - z) * scale;
+  return room;
+}
+
 /* Row of id number t, or -1.  Negative ids count from the end, as in ONNX. */
 static int64_t row_of(const lrp_tensor *ids, int64_t t, int64_t rows)
 {
@@ -81,12 +104,12 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   }
 #pragma omp parallel for if (n * d > PARALLEL_MIN)
   for (int64_t t = 0; t < n; t++) {
-    const lrp_real *row = lrp_reals(table) + row_of(ids, t, rows) * d;
     lrp_real *y = lrp_reals(&call->out[0]) + t * d;
+    const lrp_real *row = row_at(call, row_of(ids, t, rows), y);
     if (a)
       for (int64_t j = 0; j < d; j++)
         y[j] = a[t] * row[j];
-    else
+    else if (row != y)
       memcpy(y, row, (size_t)d * sizeof *y);
   }
   return LRP_OK;
@@ -98,12 +121,16 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
 {
   const lrp_tensor *ids = &call->in[IDS], *table = param_of(call, 0);
   const int64_t rows = call->param[0].shape[0], d = call->param[0].shape[1], n = lrp_count(ids);
+  const lrp_tensor like = {.dtype = LRP_REAL, .rank = 1, .shape = {d}};
+  lrp_tensor room;
   (void)inst;
   if (call->n_in <= CARRIER || !in_bar[CARRIER].data || !out_bar[0].data || !table) return LRP_OK;
+  const lrp_status st = h->scratch(ctx, &like, &room);
+  if (st) return st;
   for (int64_t t = 0; t < n; t++) {
     const int64_t at = row_of(ids, t, rows);
     if (at < 0) return refuse_id(h, ctx, ids, t, rows);
-    const lrp_real *row = lrp_reals(table) + at * d, *y_bar = lrp_reals(&out_bar[0]) + t * d;
+    const lrp_real *row = row_at(call, at, lrp_reals(&room)), *y_bar = lrp_reals(&out_bar[0]) + t * d;
     double sum = 0;
     for (int64_t j = 0; j < d; j++)
       sum += (double)row[j] * (double)y_bar[j];
@@ -155,6 +182,43 @@ static const lrp_layer_type embedding_type = {
     .forward = forward,
     .vjp = vjp,
     .route = route};
-static const lrp_layer_type *const layers[] = {&embedding_type, NULL};
+
+static lrp_status quantized_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
+{
+  const lrp_tensor *zero = param_of(call, ZERO);
+  if (lrp_count(&call->param[SCALE]) != 1 || (zero && lrp_count(zero) != 1))
+    return h->fail(ctx, LRP_E_UNSUPPORTED, "embedding_quantized: takes one scale and one zero point for the whole table");
+  return infer(h, ctx, inst, call);
+}
+
+/* Node 1 is the Gather. */
+static lrp_status quantized_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *const *nodes, lrp_value *a)
+{
+  const int64_t axis = h->node_int(nodes[1], "axis", 0);
+  (void)a;
+  return axis == 0 || axis == -2
+             ? LRP_OK
+             : h->fail(ctx, LRP_E_UNSUPPORTED, "embedding_quantized: takes Gather of rows only");
+}
+
+static const lrp_pattern quantized_patterns[] = {
+    {.form = "DequantizeLinear(Gather(table, ids), scale, zero)", .args = quantized_args},
+    {.form = "DequantizeLinear(Gather(table, ids), scale)", .args = quantized_args},
+    {0}};
+static const lrp_layer_type quantized_type = {
+    .struct_size = sizeof quantized_type,
+    .kind = LRP_KIND_RESHAPE,
+    .layout = LRP_LAYOUT_MODEL,
+    .name = "embedding_quantized",
+    .doc = "y (ids...,D) = carrier (ids...) ((table (V,D) - zero) scale) [ids], table of integers",
+    .in = ins,
+    .param = quantized_params,
+    .out = outs,
+    .patterns = quantized_patterns,
+    .infer = quantized_infer,
+    .forward = forward,
+    .vjp = vjp,
+    .route = route};
+static const lrp_layer_type *const layers[] = {&embedding_type, &quantized_type, NULL};
 LRP_PLUGIN(layer_embedding, "embedding", "1.0", "MIT", "rows of a table, with relevance to the ids",
            layers, NULL, NULL);

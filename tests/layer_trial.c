@@ -92,7 +92,10 @@ static void make_tensors(trial *t, const layer_sample *s, bool positive)
     const lrp_tensor shape = shape_of(s->param[i], p->dtype == LRP_INDEX ? LRP_INDEX : LRP_REAL);
     t->param[i] = trial_zeros(t, &shape);
     if (t->param[i].dtype == LRP_REAL) trial_fill(&t->param[i], 11 + i);
-    for (int64_t k = 0, n = lrp_count(&t->param[i]); p->role == LRP_PORT_BUFFER && k < n; k++)
+    const int64_t n = lrp_count(&t->param[i]);
+    for (int64_t k = 0; t->param[i].dtype == LRP_INDEX && k < n; k++)
+      lrp_indices(&t->param[i])[k] = (k * 7 + i) % 11 - 4;
+    for (int64_t k = 0; t->param[i].dtype == LRP_REAL && p->role == LRP_PORT_BUFFER && k < n; k++)
       lrp_reals(&t->param[i])[k] = lrp_reals(&t->param[i])[k] / 2 + 1; /* a variance is positive */
   }
 }

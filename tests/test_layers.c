@@ -164,6 +164,11 @@ static const layer_sample samples[] = {
     {"power", NULL, {"3", "2,3"}, {NULL}},
     {"modulo", NULL, {"2,3", "2,1"}, {NULL}},
     {"dequantize", "axis=1", {"2,3,4"}, {"3", "3"}},
+    /* steps so fine that differences see the slope */
+    {"quantize", "scale=1e-5, low=-40000, high=50000", {"2,3,4"}, {NULL}},
+    {"quantize", "scale=1e-5/3e-5/2e-5, zero=10/-7/0, low=-1e6, high=1e6", {"2,3,4"}, {NULL}},
+    {"dynamic_quantize", "levels=1000000", {"2,3,4"}, {NULL}},
+    {"embedding_quantized", NULL, {"2,3", "2,3"}, {"4,5", "", "1"}},
     {"clip_index", NULL, {"2,3", "", ""}, {NULL}},
     {"eye_like", "k=1", {"3,4"}, {NULL}},
     {"constant_of_shape", "shape=2/3, value=1.5", {NULL}, {NULL}},

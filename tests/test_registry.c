@@ -261,6 +261,31 @@ START_TEST(operators_bind_to_ports_that_exist)
 }
 END_TEST
 
+START_TEST(what_an_operator_stands_for_can_be_read)
+{
+  static const struct {
+    const char *text, *fault;
+  } wrong[] = {{"", "a name is missing"},
+               {"y", "a \"=\" is missing"},
+               {"y = Neg", "a \"(\" is missing"},
+               {"y = Neg(x", "a \")\" is missing"},
+               {"y = Neg(x) z", "there is text behind its end"},
+               {"y = Neg(q)", "it reads a name that is neither an input nor written before"},
+               {"q = Neg(x); q = Neg(x); y = Neg(q)", "it writes a name twice"},
+               {"x = Neg(x)", "or one of an input"},
+               {"q = Neg(x)", "it does not write y"},
+               {"y = Neg(x, axis=)", "a number is missing"},
+               {"y = Sum(x, x, x, x, x, x, x, x, x)", "more than 8 inputs"},
+               {"y = Neg(x, a=1, b=1, c=1, d=1, e=1)", "more than 4 attributes"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    const lrp_operator list[] = {{.domain = "", .name = "Odd", .inputs = "x", .expand = wrong[i].text}, {0}};
+    lrp_layer_type t = dense;
+    t.operators = list;
+    refused_layer(&t, wrong[i].fault);
+  }
+}
+END_TEST
+
 START_TEST(arguments_are_well_formed)
 {
   static const struct {
@@ -355,6 +380,7 @@ Suite *suite_registry(void)
   tcase_add_test(t, a_layer_needs_size_kind_ports_and_callbacks);
   tcase_add_test(t, ports_are_looked_at);
   tcase_add_test(t, operators_bind_to_ports_that_exist);
+  tcase_add_test(t, what_an_operator_stands_for_can_be_read);
   tcase_add_test(t, arguments_are_well_formed);
   tcase_add_test(t, a_rule_has_a_table_or_relprop_and_says_what_it_is);
   tcase_add_test(t, a_list_without_its_end_is_noticed);

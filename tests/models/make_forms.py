@@ -35,10 +35,45 @@ FORMS = {
             { d = Identity(c) w = Neg(v) }> }""",
     "custom": """<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
         net (float[2,3] x) => (float[2,3] y) { y = com.microsoft.FusedMatMul(x, x) }""",
+    # 5.04 is the largest number that uint8 tells with this scale and zero point
     "quantised": """<ir_version: 8, opset_import: ["" : 17]>
         net (float[2,3] x) => (float[2,3] y)
-        <float scale = {0.5}, uint8 zero = {3}>
+        <float scale = {0.02}, uint8 zero = {3}>
         { q = QuantizeLinear(x, scale, zero) y = DequantizeLinear(q, scale, zero) }""",
+    "quantised_axis": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[2,3] x) => (float[2,3] y)
+        <float[3] scale = {1, 0.5, 0.02}, int8[3] zero = {0, -128, 127}>
+        { q = QuantizeLinear<axis = 1>(x, scale, zero) y = DequantizeLinear<axis = 1>(q, scale, zero) }""",
+    "quantised_live_scale": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[2,3] x) => (float[2,3] y)
+        <uint8 zero = {3}>
+        { scale = ReduceMax<keepdims = 0>(x) q = QuantizeLinear(x, scale, zero) y = DequantizeLinear(q, scale, zero) }""",
+    "qlinear_matmul": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[2,3] x) => (float[2,2] y)
+        <float one = {1}, float half = {0.5}, uint8 zero = {0}, uint8 ten = {10}, int8 first = {1}, int8[3,2] w = {1, 2, 3, 4, 5, 6}>
+        { q = QuantizeLinear(x, one, zero) r = QLinearMatMul(q, one, zero, w, half, first, half, ten)
+          y = DequantizeLinear(r, half, ten) }""",
+    "qlinear_conv": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[2,3] x) => (float[2,4] y)
+        <float one = {1}, float half = {0.5}, float[2] ws = {0.5, 2}, uint8 zero = {0}, uint8 ten = {10}, int8[2] wz = {1, 0},
+         int8[2,1,2] w = {1, 2, 3, -4}, int32[2] b = {4, 3}, int64[1] at = {1}, int64[2] flat = {0, -1}>
+        { u = Unsqueeze(x, at) q = QuantizeLinear(u, one, zero)
+          r = QLinearConv(q, one, zero, w, ws, wz, half, ten, b) d = DequantizeLinear(r, half, ten) y = Reshape(d, flat) }""",
+    # the same, spelled with real numbers: what uint8 cannot tell is cut off by the Clip
+    "qlinear_conv_real": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[2,3] x) => (float[2,4] y)
+        <float[2,1,2] w = {0, 0.5, 6, -8}, float[2] b = {2, 6}, int64[1] at = {1}, int64[2] flat = {0, -1}, float low = {-5}, float high = {122.5}>
+        { u = Unsqueeze(x, at) r = Conv(u, w, b) d = Clip(r, low, high) y = Reshape(d, flat) }""",
+    # each row is 1, 2, 3: multiples of its scale, 3/255
+    "dynamic": """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[2,3] x) => (float[2,2] y)
+        <float half = {0.5}, int8 first = {1}, int8[3,2] w = {1, 2, 3, 4, 5, 6}, float[2,1] three = {0, 3}>
+        { r = Sub(x, three) q, s, z = DynamicQuantizeLinear(r) i = MatMulInteger(q, w, z, first) c = Cast<to = 1>(i)
+          f = Mul(s, half) y = Mul(c, f) }""",
+    "quantised_embedding": """<ir_version: 8, opset_import: ["" : 17]>
+        net (int64[2,3] x) => (float[2,3,2] y)
+        <float scale = {0.5}, uint8 zero = {3}, uint8[7,2] table = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}>
+        { g = Gather(table, x) y = DequantizeLinear(g, scale, zero) }""",
     "dequantised_weight": """<ir_version: 8, opset_import: ["" : 17]>
         net (float[2,3] x) => (float[2,2] y)
         <float[2] scale = {0.5, 2}, int8[3,2] w = {1, 2, 3, 4, 5, 6}, int8[2] zero = {1, 0}>

@@ -15,6 +15,7 @@
  *          1.1 lrp_rule.note.
  *          1.2 lrp_layer_type.writes, absorb, windows, lrp_pattern.name, lrp_rule.unchanged,
  *              filter, lrp_host.transposed.
+ *          1.3 lrp_operator.expand, lrp_host.node_type.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -26,7 +27,7 @@ extern "C" {
 
 #define LRP_ABI_MAGIC 0x4c525031u /* "LRP1" */
 #define LRP_ABI_MAJOR 1u
-#define LRP_ABI_MINOR 2u
+#define LRP_ABI_MINOR 3u
 #define LRP_MAX_RANK 8
 
 #ifdef LRP_REAL_DOUBLE
@@ -154,7 +155,13 @@ typedef struct lrp_operator {     /* frozen layout */
   const char *inputs;
   /* Fill args[], which hold the defaults; may be NULL.  LRP_E_UNSUPPORTED declines: another layer type may take it. */
   lrp_status (*args)(const lrp_host *, lrp_ctx *, const lrp_node *, lrp_value *args);
-  const void *reserved;
+  /* Since 1.3: the operator is a way to write other nodes, which take its place when a file is read; the layer type that
+   * lists it plays no part.  Lines of the form
+   *   "k = DequantizeLinear(b, 1.0, zero, axis=-1); y = MatMul(a, k)"
+   * read inputs by the names that `inputs` gives them, numbers, and what a line before wrote; y, y2 and y3 are the node's
+   * outputs; "..." among the attributes copies those of the node; DOMAIN.NAME is an operator of another domain than
+   * ONNX's own, "lrp." of none but this program's.  A line whose first input is absent writes nothing: absent in turn. */
+  const char *expand;
 } lrp_operator;
 /* A layer that files also write as several nodes (GELU as Div, Erf, Add, Mul, Mul), told as text:
  *   form = OP(term, ...) with inputs in this order, or OP{term, ...} with inputs in any order
@@ -360,6 +367,8 @@ struct lrp_host {
   /* Since 1.2.  *out (...,K,N): the elements of t (...,N,K) with the last two axes exchanged, for a layer's own loops.  Made once
    * for a parameter; of any other tensor in scratch. */
   lrp_status (*transposed)(lrp_ctx *, const lrp_tensor *t, const lrp_real **out);
+  /* Since 1.3.  The element type that constant input i has in the file, as ONNX numbers them (2 uint8, 3 int8, ...); 0: not known. */
+  int32_t (*node_type)(const lrp_node *, uint32_t i);
 };
 
 /* ---- the exported object ---- */
