@@ -2,7 +2,7 @@
  * the first-level cache: gate, denominator, stabilised quotient and what the ledger books of it are
  * one pass over memory, not five. */
 #include "sweep.h"
-#include <math.h>
+#include "lrp/vector.h"
 #include <string.h>
 
 enum {
@@ -33,7 +33,7 @@ static double total(const double *part, int64_t n)
   return s;
 }
 
-static double sum_piece(const lrp_real *v, int64_t n)
+LRP_LOOP double sum_piece_any(const lrp_real *v, int64_t n)
 {
   double s = 0;
 #pragma omp simd reduction(+ : s)
@@ -41,6 +41,7 @@ static double sum_piece(const lrp_real *v, int64_t n)
     s += (double)v[i];
   return s;
 }
+LRP_TWICE(double, sum_piece, (const lrp_real *v, int64_t n), (v, n))
 
 void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum)
 {
@@ -68,7 +69,7 @@ bool lrp_gate_some(const lrp_group *g, const lrp_real *z, const lrp_real *r, int
   return false;
 }
 
-static void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)
+LRP_LOOP void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)
 {
   const lrp_real *r = q->r + at, *z = q->z + at, coef = (lrp_real)q->group->coef;
   switch (q->group->gate) {
@@ -89,7 +90,7 @@ static void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)
   }
 }
 
-static void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *d)
+LRP_LOOP void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *d)
 {
   if (!q->n_term) memset(d, 0, (size_t)n * sizeof *d);
   for (int32_t t = 0; t < q->n_term; t++) {
@@ -106,7 +107,7 @@ static void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *
 }
 
 /* Two loops: compilers make one with a branch out of it, without vectors. */
-void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s)
+LRP_LOOP void quotient_any(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
@@ -115,33 +116,38 @@ void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps,
   for (int64_t i = 0; i < n; i++)
     s[i] = g[i] == 0 ? 0 : s[i];
 }
+LRP_TWICE(void, quotient, (const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s),
+          (g, d, n, eps, s))
+
+void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s)
+{
+  quotient(g, d, n, eps, s);
+}
 
 /* One block: what is lost and given is added to sum[0] and sum[1]. */
-static void block(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s,
-                  double *sum)
+LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
 {
-  lrp_real g[BLOCK], d[BLOCK];
-  gated(q, at, n, g);
-  denominator(q, at, n, d);
+  lrp_real g_room[BLOCK], d_room[BLOCK];
+  const bool all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1, one = q->n_term == 1 && q->factor[0] == 1;
+  const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
+  if (!all) gated(q, at, n, g_room);
+  if (!one) denominator(q, at, n, d_room);
   if (q->stab == LRP_STAB_ADD)
-    lrp_quotient(g, d, n, (lrp_real)eps, s);
+    quotient_any(g, d, n, (lrp_real)eps, s);
   else
     lrp_the_host.divide(g, d, n, q->stab, eps, s);
-  double lost = 0, given = 0, used[BLOCK];
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++)
-    used[i] = (double)s[i] * (double)d[i];
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) /* d = -inf is a mask */
-    used[i] = s[i] == 0 ? 0 : used[i];
+  double lost = 0, given = 0;
 #pragma omp simd reduction(+ : lost, given)
   for (int64_t i = 0; i < n; i++) {
-    lost += (double)g[i] - used[i];
+    const lrp_real den = lrp_select(s[i] == 0, 0, d[i]); /* d = -inf is a mask */
+    lost += (double)g[i] - (double)s[i] * (double)den;
     given += (double)g[i];
   }
   sum[0] += lost;
   sum[1] += given;
 }
+LRP_TWICE(void, block, (const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum),
+          (q, eps, at, n, s, sum))
 
 void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m, const double *eps,
                      lrp_real *s, double *lost, double *given)
@@ -188,8 +194,8 @@ double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)
 /* ---- what comes back, times the input ---- */
 
 /* Two loops for the same reason as above. */
-static void multiply_block(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n,
-                           bool add, lrp_real *out)
+LRP_LOOP void multiply_block_any(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
+                                 lrp_real *out)
 {
   lrp_real v[BLOCK];
 #pragma omp simd
@@ -204,6 +210,9 @@ static void multiply_block(lrp_real factor, const lrp_real *x, const lrp_real *b
     for (int64_t i = 0; i < n; i++)
       out[i] = bar[i] != 0 ? v[i] : 0;
 }
+LRP_TWICE(void, multiply_block,
+          (lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add, lrp_real *out),
+          (factor, x, bar, n, add, out))
 
 void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
                   lrp_real *out)

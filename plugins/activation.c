@@ -3,7 +3,7 @@
 #include "strided.h"
 #include "unary.h"
 
-#define SIGMOID(v) (1 / (1 + exp(-(v))))
+#define SIGMOID(v) (1 / (1 + lrp_exp(-(v))))
 #define SOFTPLUS(v) (log1p(exp(-fabs(v))) + ((v) > 0 ? (v) : 0)) /* does not overflow */
 
 /* One attribute of the same name and position as the argument; absent: the default stays. */
@@ -169,7 +169,6 @@ UNARY_TYPE(hard_sigmoid, "y = max(0, min(1, alpha x + beta))", .args = hard_sigm
 /* ---- gelu (Hendrycks & Gimpel 2016) ---- */
 
 enum { GELU_NONE, GELU_TANH };
-#define ROOT_HALF R(0.70710678118654752440)    /* sqrt(1/2) */
 #define ROOT_2_PI R(0.79788456080286535588)    /* sqrt(2/pi) */
 #define DENSITY_0 R(0.39894228040143267794)    /* 1/sqrt(2 pi) */
 #define GELU_CUBIC R(0.044715)
@@ -177,16 +176,16 @@ enum { GELU_NONE, GELU_TANH };
 
 static inline lrp_real gelu_exact_slope(lrp_real v)
 {
-  return R(0.5) * (1 + erf(v * ROOT_HALF)) + v * DENSITY_0 * exp(-v * v / 2);
+  return lrp_normal(v) + v * DENSITY_0 * lrp_exp(-v * v / 2);
 }
 
 static inline lrp_real gelu_tanh_slope(lrp_real v)
 {
-  const lrp_real t = tanh(GELU_INNER(v));
-  return R(0.5) * (1 + t) + R(0.5) * v * (1 - t * t) * ROOT_2_PI * (1 + 3 * GELU_CUBIC * v * v);
+  const lrp_real s = SIGMOID(2 * GELU_INNER(v)); /* (1 + tanh g) / 2 */
+  return s + 2 * v * s * (1 - s) * ROOT_2_PI * (1 + 3 * GELU_CUBIC * v * v);
 }
-UNARY_LOOPS(gelu_exact, R(0.5) * v * (1 + erf(v * ROOT_HALF)), gelu_exact_slope(v))
-UNARY_LOOPS(gelu_tanh, R(0.5) * v * (1 + tanh(GELU_INNER(v))), gelu_tanh_slope(v))
+UNARY_LOOPS(gelu_exact, v * lrp_normal(v), gelu_exact_slope(v))
+UNARY_LOOPS(gelu_tanh, v * SIGMOID(2 * GELU_INNER(v)), gelu_tanh_slope(v))
 
 static const lrp_arg gelu_args[] = {{.name = "approximate",
                                      .type = LRP_ARG_CHOICE,

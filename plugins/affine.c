@@ -1,5 +1,6 @@
 /* affine.c - layer "affine": x plus, minus, times or divided by a constant that broadcasts to it (ONNX Add, Sub, Mul, Div
  * with one constant operand).  Where the constant has one value for each channel, the layer before can take it over. */
+#include "lrp/vector.h"
 #include "strided.h"
 #include <stdlib.h>
 
@@ -84,6 +85,29 @@ static void shift_all(const lrp_tensor *x, const lrp_tensor *p, lrp_real sign, l
   }
 }
 
+/* y = x p, or x / p and 0 where p is 0; step is p's.  The quotient of its own: a branch would cost the vectors. */
+LRP_LOOP void scale_any(int op, const lrp_real *x, const lrp_real *p, int64_t step, int64_t n, lrp_real *y)
+{
+  if (op == MUL && step == 0) {
+    const lrp_real by = p[0];
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      y[i] = x[i] * by;
+  } else if (op == MUL) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      y[i] = x[i] * p[i * step];
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      const lrp_real q = x[i] / p[i * step];
+      y[i] = lrp_select(p[i * step] == 0, 0, q);
+    }
+  }
+}
+LRP_TWICE(void, scale, (int op, const lrp_real *x, const lrp_real *p, int64_t step, int64_t n, lrp_real *y),
+          (op, x, p, step, n, y))
+
 /* y = x p or x / p.  A zero is no connection: only a rule that takes a part of p makes one. */
 static void scale_all(int op, const lrp_tensor *x, const lrp_tensor *p, const lrp_tensor *y)
 {
@@ -98,14 +122,7 @@ static void scale_all(int op, const lrp_tensor *x, const lrp_tensor *p, const lr
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
-    lrp_real *to = lrp_reals(y) + at[0];
-    const lrp_real *from = v + at[0], *by = c + at[1];
-    if (op == MUL)
-      for (int64_t i = 0; i < n; i++)
-        to[i] = from[i] * by[i * s];
-    else
-      for (int64_t i = 0; i < n; i++)
-        to[i] = by[i * s] == 0 ? 0 : from[i] / by[i * s];
+    scale(op, v + at[0], c + at[1], s, n, lrp_reals(y) + at[0]);
   }
 }
 

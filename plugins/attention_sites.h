@@ -4,7 +4,7 @@
 #ifndef LRP_PLUGINS_ATTENTION_SITES_H
 #define LRP_PLUGINS_ATTENTION_SITES_H
 #include "layer.h"
-#include <tgmath.h>
+#include "lrp/vector.h"
 
 static const lrp_port outs[] = {{.name = "y", .role = LRP_PORT_DATA}, LRP_PORTS_END};
 static const lrp_port pair[] = {
@@ -67,23 +67,33 @@ static lrp_status product_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   return st;
 }
 
-/* Rows of n numbers: p = e^x / sum; a row that is masked as a whole gives 0, as ONNX says. */
+/* p = e^x / sum; a row that is masked as a whole gives 0, as ONNX says. */
+LRP_LOOP void softmax_row_any(const lrp_real *x, int64_t n, lrp_real *p)
+{
+  lrp_real most = (lrp_real)-INFINITY;
+  double sum = 0;
+#pragma omp simd reduction(max : most)
+  for (int64_t i = 0; i < n; i++)
+    most = x[i] > most ? x[i] : most;
+  const lrp_real from = most == (lrp_real)-INFINITY ? 0 : most;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    p[i] = lrp_exp(x[i] - from);
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++)
+    sum += (double)p[i];
+  const double share = sum == 0 ? 0 : 1 / sum;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    p[i] = (lrp_real)((double)p[i] * share);
+}
+LRP_TWICE(void, softmax_row, (const lrp_real *x, int64_t n, lrp_real *p), (x, n, p))
+
 static void softmax_rows(const lrp_real *x, int64_t rows, int64_t n, lrp_real *p)
 {
 #pragma omp parallel for if (rows * n > PARALLEL_MIN)
-  for (int64_t r = 0; r < rows; r++) {
-    const lrp_real *v = x + r * n;
-    lrp_real most = (lrp_real)-INFINITY;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-      most = v[i] > most ? v[i] : most;
-    for (int64_t i = 0; i < n; i++) {
-      p[r * n + i] = v[i] == (lrp_real)-INFINITY ? 0 : exp(v[i] - most);
-      sum += (double)p[r * n + i];
-    }
-    for (int64_t i = 0; i < n; i++)
-      p[r * n + i] = sum == 0 ? 0 : (lrp_real)((double)p[r * n + i] / sum);
-  }
+  for (int64_t r = 0; r < rows; r++)
+    softmax_row(x + r * n, n, p + r * n);
 }
 
 static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -99,6 +109,23 @@ static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
   return LRP_OK;
 }
 
+/* x_bar = p (y_bar - sum p y_bar); 0 where p is 0. */
+LRP_LOOP void pull_row_any(const lrp_real *p, const lrp_real *y_bar, int64_t n, lrp_real *x_bar)
+{
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++) {
+    const lrp_real bar = lrp_select(p[i] > 0, y_bar[i], 0);
+    sum += (double)p[i] * (double)bar;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const lrp_real bar = lrp_select(p[i] > 0, y_bar[i], 0);
+    x_bar[i] = (lrp_real)((double)p[i] * ((double)bar - sum));
+  }
+}
+LRP_TWICE(void, pull_row, (const lrp_real *p, const lrp_real *y_bar, int64_t n, lrp_real *x_bar), (p, y_bar, n, x_bar))
+
 static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
                               const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
@@ -106,15 +133,8 @@ static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   (void)h, (void)ctx, (void)inst;
   if (!out_bar[0].data || !in_bar[0].data) return LRP_OK;
 #pragma omp parallel for if (rows * n > PARALLEL_MIN)
-  for (int64_t r = 0; r < rows; r++) {
-    const lrp_real *p = lrp_reals(&call->saved[0]) + r * n, *bar = lrp_reals(&out_bar[0]) + r * n;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-      sum += p[i] > 0 ? (double)p[i] * (double)bar[i] : 0;
-    for (int64_t i = 0; i < n; i++)
-      lrp_reals(&in_bar[0])[r * n + i] =
-          p[i] > 0 ? (lrp_real)((double)p[i] * ((double)bar[i] - sum)) : 0;
-  }
+  for (int64_t r = 0; r < rows; r++)
+    pull_row(lrp_reals(&call->saved[0]) + r * n, lrp_reals(&out_bar[0]) + r * n, n, lrp_reals(&in_bar[0]) + r * n);
   return LRP_OK;
 }
 

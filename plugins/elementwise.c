@@ -1,5 +1,6 @@
 /* elementwise.c - layers that join branches element by element, broadcast as in numpy: "add", "sub", "mean" and "where".
  * Each is linear in its branches; going back, a branch gets the sum over the axes along which it was repeated. */
+#include "lrp/vector.h"
 #include "strided.h"
 
 static const lrp_port many[] = {{.name = "x", .role = LRP_PORT_DATA, .flags = LRP_PORT_MANY}, LRP_PORTS_END};
@@ -57,6 +58,15 @@ static lrp_status mean_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, 
   return sum_infer(h, ctx, "mean", 1, call);
 }
 
+LRP_LOOP void add_row_any(const lrp_real *a, const lrp_real *b, lrp_real factor, int64_t n, lrp_real *y)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] = a[i] + factor * b[i];
+}
+LRP_TWICE(void, add_row, (const lrp_real *a, const lrp_real *b, lrp_real factor, int64_t n, lrp_real *y),
+          (a, b, factor, n, y))
+
 /* y = a + factor b; an operand without data is zero.  a may be y itself. */
 static void add_two(const lrp_tensor *y, const lrp_tensor *a, const lrp_tensor *b, lrp_real factor)
 {
@@ -68,9 +78,8 @@ static void add_two(const lrp_tensor *y, const lrp_tensor *a, const lrp_tensor *
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
     lrp_real *to = lrp_reals(y) + at[0];
     const lrp_real *from_a = lrp_reals(a) + at[1], *from_b = lrp_reals(b) + at[2];
-    if (sa && sb)
-      for (int64_t i = 0; i < n; i++)
-        to[i] = from_a[i] + factor * from_b[i];
+    if (sa == 1 && sb == 1)
+      add_row(from_a, from_b, factor, n, to);
     else
       for (int64_t i = 0; i < n; i++)
         to[i] = from_a[i * sa] + factor * from_b[i * sb];
@@ -107,6 +116,10 @@ static void sum_all(lrp_call *call, double factor)
 static void scale_copy(const lrp_tensor *from, double factor, const lrp_tensor *to)
 {
   const int64_t n = lrp_count(to);
+  if (factor == 1) {
+    memcpy(to->data, from->data, (size_t)n * sizeof(lrp_real));
+    return;
+  }
   const lrp_real *v = lrp_reals(from);
   lrp_real *out = lrp_reals(to);
 #pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)

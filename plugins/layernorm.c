@@ -9,6 +9,7 @@
  * With std frozen the layer is affine in x, so that epsilon shares relevance as LXT does it
  * (Achtibat et al. 2024) and the bias keeps its part; rule "pass" is the other usual choice. */
 #include "layer.h"
+#include "lrp/vector.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -114,47 +115,111 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
   return LRP_OK;
 }
 
-/* Mean and std of one row, as far as they are not frozen. */
-static void statistics(const norm *m, uint32_t freeze, const lrp_real *x, int64_t n, double *mean,
-                       double *std)
+/* ---- rows ---- */
+
+/* The numbers of t, or a row of `otherwise` where it is absent: rows have one loop. */
+static lrp_status row_of(const lrp_host *h, lrp_ctx *ctx, const lrp_tensor *t, int64_t width, lrp_real otherwise,
+                         const lrp_real **out)
 {
-  double sum = 0, square = 0;
-  for (int64_t i = 0; m->centred && !(freeze >> MEAN & 1) && i < n; i++)
-    sum += x ? (double)x[i] : 0;
-  if (m->centred && !(freeze >> MEAN & 1)) *mean = sum / (double)n;
-  if (freeze >> STD & 1) return;
-  for (int64_t i = 0; i < n; i++) {
-    const double d = (x ? (double)x[i] : 0) - *mean;
-    square += d * d;
-  }
-  *std = 1 / sqrt(square / (double)n + m->epsilon);
+  lrp_tensor row;
+  *out = t && t->data ? lrp_reals(t) : NULL;
+  if (*out) return LRP_OK;
+  const lrp_tensor like = {.dtype = LRP_REAL, .rank = 1, .shape = {width}};
+  const lrp_status st = h->scratch(ctx, &like, &row);
+  for (int64_t i = 0; !st && otherwise != 0 && i < width; i++)
+    lrp_reals(&row)[i] = otherwise;
+  *out = st ? NULL : lrp_reals(&row);
+  return st;
 }
+
+LRP_LOOP double sum_any(const lrp_real *x, int64_t n)
+{
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++)
+    sum += (double)x[i];
+  return sum;
+}
+LRP_TWICE(double, sum, (const lrp_real *x, int64_t n), (x, n))
+
+LRP_LOOP double squares_any(const lrp_real *x, int64_t n, double mean)
+{
+  double square = 0;
+#pragma omp simd reduction(+ : square)
+  for (int64_t i = 0; i < n; i++)
+    square += ((double)x[i] - mean) * ((double)x[i] - mean);
+  return square;
+}
+LRP_TWICE(double, squares, (const lrp_real *x, int64_t n, double mean), (x, n, mean))
+
+LRP_LOOP void normalise_any(const lrp_real *x, const lrp_real *scale, const lrp_real *bias, int64_t n, double mean,
+                            double std, lrp_real *y)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] = (lrp_real)(((double)x[i] - mean) * std * (double)scale[i] + (double)bias[i]);
+}
+LRP_TWICE(void, normalise,
+          (const lrp_real *x, const lrp_real *scale, const lrp_real *bias, int64_t n, double mean, double std,
+           lrp_real *y),
+          (x, scale, bias, n, mean, std, y))
 
 static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
 {
   const norm *m = inst;
   const rows r = rows_of(m, &call->in[0]);
-  const lrp_tensor *scale = param_of(call, SCALE), *bias = m->centred ? param_of(call, BIAS) : NULL;
   lrp_real *std_all = lrp_reals(&call->saved[STD]),
            *mean_all = m->centred ? lrp_reals(&call->saved[MEAN]) : NULL;
-  (void)h, (void)ctx;
+  const int of_mean = m->centred && !(call->freeze >> MEAN & 1), of_std = !(call->freeze >> STD & 1),
+            zero = !call->in[0].data;
+  const lrp_real *scale, *bias, *x;
+  lrp_status st = row_of(h, ctx, param_of(call, SCALE), r.width, 1, &scale);
+  if (!st) st = row_of(h, ctx, m->centred ? param_of(call, BIAS) : NULL, r.width, 0, &bias);
+  if (!st) st = row_of(h, ctx, &call->in[0], r.width, 0, &x);
+  if (st) return st;
 #pragma omp parallel for if (r.n * r.width > PARALLEL_MIN)
   for (int64_t k = 0; k < r.n; k++) {
-    const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + k * r.width : NULL;
-    lrp_real *y = lrp_reals(&call->out[0]) + k * r.width;
-    double mean = mean_all && (call->freeze >> MEAN & 1) ? (double)mean_all[k] : 0;
-    double std = call->freeze >> STD & 1 ? (double)std_all[k] : 0;
-    statistics(m, call->freeze, x, r.width, &mean, &std);
+    const lrp_real *row = zero ? x : x + k * r.width;
+    const double mean = of_mean ? sum(row, r.width) / (double)r.width : mean_all ? (double)mean_all[k] : 0;
+    const double std = of_std ? 1 / sqrt(squares(row, r.width, mean) / (double)r.width + m->epsilon)
+                              : (double)std_all[k];
     std_all[k] = (lrp_real)std;
     if (mean_all) mean_all[k] = (lrp_real)mean;
-    for (int64_t i = 0; i < r.width; i++) {
-      const double v =
-          ((x ? (double)x[i] : 0) - mean) * std * (scale ? (double)lrp_reals(scale)[i] : 1);
-      y[i] = (lrp_real)(v + (bias ? (double)lrp_reals(bias)[i] : 0));
-    }
+    normalise(row, scale, bias, r.width, mean, std, lrp_reals(&call->out[0]) + k * r.width);
   }
   return LRP_OK;
 }
+
+/* Sums of u = y_bar scale and of u (x - mean). */
+LRP_LOOP void shares_any(const lrp_real *y_bar, const lrp_real *scale, const lrp_real *x, int64_t n, double mean,
+                         double *all, double *along)
+{
+  double a = 0, b = 0;
+#pragma omp simd reduction(+ : a, b)
+  for (int64_t i = 0; i < n; i++) {
+    const double u = (double)y_bar[i] * (double)scale[i];
+    a += u;
+    b += u * ((double)x[i] - mean);
+  }
+  *all = a;
+  *along = b;
+}
+LRP_TWICE(void, shares,
+          (const lrp_real *y_bar, const lrp_real *scale, const lrp_real *x, int64_t n, double mean, double *all,
+           double *along),
+          (y_bar, scale, x, n, mean, all, along))
+
+LRP_LOOP void pull_any(const lrp_real *y_bar, const lrp_real *scale, const lrp_real *x, int64_t n, double mean,
+                       double std, double all, double along, lrp_real *x_bar)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    x_bar[i] = (lrp_real)(std * ((double)y_bar[i] * (double)scale[i] - all - ((double)x[i] - mean) * along));
+}
+LRP_TWICE(void, pull,
+          (const lrp_real *y_bar, const lrp_real *scale, const lrp_real *x, int64_t n, double mean, double std,
+           double all, double along, lrp_real *x_bar),
+          (y_bar, scale, x, n, mean, std, all, along, x_bar))
 
 /* With u = y_bar scale and n = (x - mean) std: x_bar = std (u - mean(u) - n mean(u n)), where
  * the second term is that of the mean and the third that of std; a frozen one leaves its term
@@ -164,30 +229,23 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
 {
   const norm *m = inst;
   const rows r = rows_of(m, &call->in[0]);
-  const lrp_tensor *scale = param_of(call, SCALE);
-  const int of_mean = m->centred && !(call->freeze >> MEAN & 1),
-            of_std = !(call->freeze >> STD & 1);
-  (void)h, (void)ctx;
+  const int of_mean = m->centred && !(call->freeze >> MEAN & 1), of_std = !(call->freeze >> STD & 1),
+            zero = !call->in[0].data;
+  const lrp_real *scale, *x;
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
+  lrp_status st = row_of(h, ctx, param_of(call, SCALE), r.width, 1, &scale);
+  if (!st) st = row_of(h, ctx, &call->in[0], r.width, 0, &x);
+  if (st) return st;
 #pragma omp parallel for if (r.n * r.width > PARALLEL_MIN)
   for (int64_t k = 0; k < r.n; k++) {
-    const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + k * r.width : NULL;
-    const lrp_real *y_bar = lrp_reals(&out_bar[0]) + k * r.width;
-    lrp_real *x_bar = lrp_reals(&in_bar[0]) + k * r.width;
+    const lrp_real *row = zero ? x : x + k * r.width, *y_bar = lrp_reals(&out_bar[0]) + k * r.width;
     const double std = (double)lrp_reals(&call->saved[STD])[k];
     const double mean = m->centred ? (double)lrp_reals(&call->saved[MEAN])[k] : 0;
-    double sum = 0, along = 0;
-    for (int64_t i = 0; i < r.width; i++) {
-      const double u = (double)y_bar[i] * (scale ? (double)lrp_reals(scale)[i] : 1);
-      sum += u;
-      along += u * ((x ? (double)x[i] : 0) - mean) * std;
-    }
-    sum = of_mean ? sum / (double)r.width : 0;
-    along = of_std ? along / (double)r.width : 0;
-    for (int64_t i = 0; i < r.width; i++) {
-      const double u = (double)y_bar[i] * (scale ? (double)lrp_reals(scale)[i] : 1);
-      x_bar[i] = (lrp_real)(std * (u - sum - ((x ? (double)x[i] : 0) - mean) * std * along));
-    }
+    double all = 0, along = 0;
+    if (of_mean || of_std) shares(y_bar, scale, row, r.width, mean, &all, &along);
+    all = of_mean ? all / (double)r.width : 0;
+    along = of_std ? along * std * std / (double)r.width : 0;
+    pull(y_bar, scale, row, r.width, mean, std, all, along, lrp_reals(&in_bar[0]) + k * r.width);
   }
   return LRP_OK;
 }

@@ -2,9 +2,8 @@
  * together, which is what ONNX before opset 13 means by "axis and all that follow". Masked inputs
  * are -inf.  Where a whole row is masked, y is NaN, as in PyTorch; its pulled-back values are 0. */
 #include "layer.h"
-#include <math.h>
+#include "lrp/vector.h"
 #include <stdlib.h>
-#include <tgmath.h>
 
 typedef struct softmax {
   lrp_value axes; /* the array belongs to the host */
@@ -85,20 +84,64 @@ static lrp_status softmax_infer(const lrp_host *h, lrp_ctx *ctx, const void *ins
 }
 
 /* One row of e^(x - max) into p; returns the sum, *max the maximum. */
-static double exponentials(const lrp_real *x, int64_t n, int64_t stride, lrp_real *p, lrp_real *max)
+LRP_LOOP double exponentials_any(const lrp_real *x, int64_t n, int64_t stride, lrp_real *p, lrp_real *max)
 {
   lrp_real m = (lrp_real)-INFINITY;
   double sum = 0;
+#pragma omp simd reduction(max : m)
   for (int64_t i = 0; i < n; i++)
     m = x[i * stride] > m ? x[i * stride] : m; /* NaN makes the sum NaN by itself */
-  for (int64_t i = 0; i < n; i++) {
-    const lrp_real e = exp(x[i * stride] - m);
-    p[i * stride] = e;
-    sum += (double)e;
-  }
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    p[i * stride] = lrp_exp(x[i * stride] - m);
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++)
+    sum += (double)p[i * stride];
   *max = m;
   return sum;
 }
+LRP_LOOP double exponentials_row_any(const lrp_real *x, int64_t n, lrp_real *p, lrp_real *max)
+{
+  return exponentials_any(x, n, 1, p, max);
+}
+LRP_TWICE(double, exponentials_row, (const lrp_real *x, int64_t n, lrp_real *p, lrp_real *max), (x, n, p, max))
+
+static double exponentials(const lrp_real *x, int64_t n, int64_t stride, lrp_real *p, lrp_real *max)
+{
+  return stride == 1 ? exponentials_row(x, n, p, max) : exponentials_any(x, n, stride, p, max);
+}
+
+/* y[i] = share y[i] of a row. */
+LRP_LOOP void scale_row_any(double share, int64_t n, lrp_real *y)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] = (lrp_real)((double)y[i] * share);
+}
+LRP_TWICE(void, scale_row, (double share, int64_t n, lrp_real *y), (share, n, y))
+
+/* x_bar = p (y_bar - sum p y_bar) of a row; 0 where p is 0 or NaN. */
+LRP_LOOP void pull_row_any(const lrp_real *p, const lrp_real *y_bar, int64_t n, int64_t stride, lrp_real *x_bar)
+{
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++) {
+    const lrp_real some = lrp_select(p[i * stride] > 0, p[i * stride], 0),
+                   bar = lrp_select(p[i * stride] > 0, y_bar[i * stride], 0);
+    sum += (double)some * (double)bar;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const lrp_real some = lrp_select(p[i * stride] > 0, p[i * stride], 0),
+                   bar = lrp_select(p[i * stride] > 0, y_bar[i * stride], 0);
+    x_bar[i * stride] = (lrp_real)((double)some * ((double)bar - sum));
+  }
+}
+LRP_LOOP void pull_near_any(const lrp_real *p, const lrp_real *y_bar, int64_t n, lrp_real *x_bar)
+{
+  pull_row_any(p, y_bar, n, 1, x_bar);
+}
+LRP_TWICE(void, pull_near, (const lrp_real *p, const lrp_real *y_bar, int64_t n, lrp_real *x_bar), (p, y_bar, n, x_bar))
 
 static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
 {
@@ -119,6 +162,10 @@ static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
       const double sum =
           x->data ? exponentials(lrp_reals(x) + at, r.n, r.stride, y + at, &max) : (double)r.n;
       const double share = 1 / sum;
+      if (x->data && r.stride == 1) {
+        scale_row(share, r.n, y + at);
+        continue;
+      }
       for (int64_t k = at; k < at + r.n * r.stride; k += r.stride)
         y[k] = (lrp_real)((x->data ? (double)y[k] : 1) * share);
     }
@@ -137,14 +184,12 @@ static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
 #pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
   for (int64_t o = 0; o < r.outer; o++)
     for (int64_t i = 0; i < r.stride; i++) {
-      const int64_t at = o * r.n * r.stride + i, end = at + r.n * r.stride;
-      const lrp_real *p = lrp_reals(&call->saved[0]), *y_bar = lrp_reals(&out_bar[0]);
-      double sum = 0;
-      for (int64_t k = at; k < end; k += r.stride)
-        sum += p[k] > 0 ? (double)p[k] * (double)y_bar[k] : 0;
-      for (int64_t k = at; k < end; k += r.stride)
-        lrp_reals(&in_bar[0])[k] =
-            p[k] > 0 ? (lrp_real)((double)p[k] * ((double)y_bar[k] - sum)) : 0;
+      const int64_t at = o * r.n * r.stride + i;
+      const lrp_real *p = lrp_reals(&call->saved[0]) + at, *y_bar = lrp_reals(&out_bar[0]) + at;
+      if (r.stride == 1)
+        pull_near(p, y_bar, r.n, lrp_reals(&in_bar[0]) + at);
+      else
+        pull_row_any(p, y_bar, r.n, r.stride, lrp_reals(&in_bar[0]) + at);
     }
   return LRP_OK;
 }

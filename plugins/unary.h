@@ -3,11 +3,18 @@
 #ifndef LRP_PLUGINS_UNARY_H
 #define LRP_PLUGINS_UNARY_H
 #include "layer.h"
+#include "lrp/vector.h"
 #include <stdlib.h>
 #include <tgmath.h>
 
 #define R(constant) ((lrp_real)(constant))
-enum { UNARY_ARGS = 3 };
+enum { UNARY_ARGS = 3, UNARY_BLOCK = 512 };
+
+/* Blocks of M = up to UNARY_BLOCK elements from AT on, of n. */
+#define UNARY_FOR(AT, M, n)                                                                                   \
+  _Pragma("omp parallel for if (n > PARALLEL_MIN)") for (int64_t AT = 0; AT < n; AT += UNARY_BLOCK)           \
+      for (int64_t M = n - AT < UNARY_BLOCK ? n - AT : UNARY_BLOCK; M; M = 0)
+
 typedef struct unary {
   lrp_real p[UNARY_ARGS];
 } unary;
@@ -52,18 +59,35 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
   }                                                                                                           \
   UNARY_LOOPS(NAME, F, DF)
 
-/* x without data is zero.  f' is multiplied only where the pulled-back value is not 0: it may be infinite. */
+/* x without data is zero.  f' is multiplied only where the pulled-back value is not 0: it may be infinite.  Two loops for
+ * that: one with a branch in it gets no vectors. */
 #define UNARY_LOOPS(NAME, F, DF)                                                                              \
-  static inline lrp_real NAME##_f(lrp_real v, const lrp_real *p)                                              \
+  LRP_LOOP lrp_real NAME##_f(lrp_real v, const lrp_real *p)                                                   \
   {                                                                                                           \
     (void)p;                                                                                                  \
     return F;                                                                                                 \
   }                                                                                                           \
-  static inline lrp_real NAME##_df(lrp_real v, const lrp_real *p)                                             \
+  LRP_LOOP lrp_real NAME##_df(lrp_real v, const lrp_real *p)                                                  \
   {                                                                                                           \
     (void)v, (void)p;                                                                                         \
     return DF;                                                                                                \
   }                                                                                                           \
+  LRP_LOOP void NAME##_values_any(const lrp_real *x, const lrp_real *p, int64_t n, lrp_real *y)               \
+  {                                                                                                           \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = NAME##_f(x[i], p);                             \
+  }                                                                                                           \
+  LRP_TWICE(void, NAME##_values, (const lrp_real *x, const lrp_real *p, int64_t n, lrp_real *y),             \
+            (x, p, n, y))                                                                                     \
+  LRP_LOOP void NAME##_slopes_any(const lrp_real *x, const lrp_real *p, const lrp_real *y_bar, int64_t n,     \
+                                  lrp_real *x_bar)                                                            \
+  {                                                                                                           \
+    lrp_real slope[UNARY_BLOCK];                                                                              \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) slope[i] = NAME##_df(x ? x[i] : 0, p) * y_bar[i];     \
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) x_bar[i] = y_bar[i] == 0 ? 0 : slope[i];              \
+  }                                                                                                           \
+  LRP_TWICE(void, NAME##_slopes,                                                                              \
+            (const lrp_real *x, const lrp_real *p, const lrp_real *y_bar, int64_t n, lrp_real *x_bar),        \
+            (x, p, y_bar, n, x_bar))                                                                          \
   static lrp_status NAME##_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)         \
   {                                                                                                           \
     const lrp_real *x = lrp_reals(&call->in[0]), *p = inst ? ((const unary *)inst)->p : NULL;                 \
@@ -71,8 +95,7 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     const int64_t n = lrp_count(&call->out[0]);                                                               \
     (void)h, (void)ctx;                                                                                       \
     if (x)                                                                                                    \
-      _Pragma("omp parallel for simd if (parallel : n > PARALLEL_MIN)") for (int64_t i = 0; i < n; i++)                  \
-          y[i] = NAME##_f(x[i], p);                                                                           \
+      UNARY_FOR(at, m, n) NAME##_values(x + at, p, m, y + at);                                                \
     else                                                                                                      \
       for (int64_t i = 0; i < n; i++)                                                                         \
         y[i] = NAME##_f(0, p);                                                                                \
@@ -86,8 +109,7 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     lrp_real *x_bar = lrp_reals(&in_bar[0]);                                                                  \
     const int64_t n = x_bar && y_bar ? lrp_count(&in_bar[0]) : 0;                                             \
     (void)h, (void)ctx;                                                                                       \
-    _Pragma("omp parallel for simd if (parallel : n > PARALLEL_MIN)") for (int64_t i = 0; i < n; i++)                    \
-        x_bar[i] = y_bar[i] == 0 ? 0 : NAME##_df(x ? x[i] : 0, p) * y_bar[i];                                 \
+    UNARY_FOR(at, m, n) NAME##_slopes(x ? x + at : NULL, p, y_bar + at, m, x_bar + at);                       \
     return LRP_OK;                                                                                            \
   }
 
