@@ -21,7 +21,8 @@ lrp_status lrp_merge_room(lrp_ctx *, lrp_graph *, int64_t n, lrp_tensor *out); /
 lrp_status lrp_merge_params(lrp_ctx *, lrp_graph *, const lrp_step *, int64_t c, lrp_tensor *out);
 /* What s does to each of c channels; LRP_E_UNSUPPORTED: not one value for each. */
 lrp_status lrp_merge_scale(lrp_ctx *, lrp_graph *, lrp_step *s, int64_t c, lrp_tensor *scale, lrp_tensor *shift);
-lrp_status lrp_merge_install(lrp_ctx *, lrp_step *, const lrp_tensor *param); /* in place of the step's own */
+/* In place of the step's own, copied; those that are equal stay. */
+lrp_status lrp_merge_install(lrp_ctx *, lrp_graph *, lrp_step *, const lrp_tensor *param);
 /* s dies: canonizer `by` put it into b. */
 void lrp_merge_note(lrp_graph *, lrp_step *b, lrp_step *s, const char *by);
 #endif

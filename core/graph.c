@@ -127,7 +127,7 @@ lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
     }
   }
   for (uint32_t i = 0; !st && i < s->n_saved; i++)
-    if (!s->saved[i].data) st = buffer_for(ctx, g, &s->saved[i]);
+    if (!s->saved[i].data && lrp_saves(s->type, s->freeze, i)) st = buffer_for(ctx, g, &s->saved[i]);
   if (st) return st;
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   st = s->type->forward(&lrp_the_host, ctx, s->inst, &s->call);
@@ -138,6 +138,20 @@ lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
       s->out_t[i].data = NULL;
     }
   return st ? lrp_fail_at(ctx, st, "node \"%s\" (%s): ", s->name, s->op) : LRP_OK;
+}
+
+lrp_status lrp_step_save(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
+{
+  bool missing = false;
+  lrp_status st = LRP_OK;
+  for (uint32_t i = 0; !st && i < s->n_saved; i++)
+    if (!s->saved[i].data && lrp_saves(s->type, s->freeze, i)) {
+      missing = true;
+      st = buffer_for(ctx, g, &s->saved[i]);
+    }
+  if (st || !missing) return st;
+  s->call.freeze = 0;
+  return s->type->forward(&lrp_the_host, ctx, s->inst, &s->call); /* the same output again */
 }
 
 void lrp_edge_release(lrp_graph *g, int32_t e)

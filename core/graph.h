@@ -156,5 +156,12 @@ static inline bool lrp_writes_bar(const lrp_layer_type *t)
 {
   return LRP_HAS(lrp_layer_type, t, writes) && (t->writes & LRP_WRITES_BAR);
 }
+/* Does the layer need room for saved[i]?  Copies are for freezing only. */
+static inline bool lrp_saves(const lrp_layer_type *t, uint32_t freeze, uint32_t i)
+{
+  return (freeze >> i & 1) || !LRP_HAS(lrp_layer_type, t, writes) || !(t->writes & LRP_SAVES_COPIES);
+}
+/* Fills what the step's freezing needs and a forward pass before it did not keep. */
+lrp_status lrp_step_save(lrp_ctx *, lrp_graph *, lrp_step *);
 void lrp_sum_samples(const lrp_tensor *shape, const lrp_real *v, int64_t n, double *sum); /* adds to sum[n] */
 #endif

@@ -61,9 +61,8 @@ static lrp_status fresh_call(lrp_ctx *ctx, const lrp_site *site, lrp_call **out)
     st = lrp_scratch_raw(ctx, &genuine->out[i], &o[i]); /* forward writes all of it */
   for (uint32_t i = 0; !st && i < c->n_saved; i++) {
     const bool frozen = c->freeze >> i & 1;
-    if (frozen)
-      s[i] = genuine->saved[i];
-    else
+    s[i] = genuine->saved[i];
+    if (!frozen && lrp_saves(site->type, c->freeze, i))
       st = lrp_scratch_raw(ctx, &genuine->saved[i], &s[i]);
   }
   *out = c;

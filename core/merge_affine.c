@@ -32,7 +32,7 @@ lrp_status lrp_merge_room(lrp_ctx *ctx, lrp_graph *g, int64_t n, lrp_tensor *out
   return out->data ? LRP_OK : lrp_nomem(ctx, "merged parameters");
 }
 
-/* Room for the new parameters: as the old ones, a missing BIAS as (C). */
+/* Room for the new parameters, in scratch: as the old ones, a missing BIAS as (C). */
 lrp_status lrp_merge_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int64_t c,
                             lrp_tensor *out)
 {
@@ -46,7 +46,7 @@ lrp_status lrp_merge_params(lrp_ctx *ctx, lrp_graph *g, const lrp_step *s, int64
       continue;
     }
     st = lrp_tensor_bytes(ctx, &out[i], &bytes);
-    if (!st && !(out[i].data = lrp_arena_alloc(&g->arena, bytes + 1)))
+    if (!st && !(out[i].data = lrp_arena_raw(&ctx->scratch, bytes + 1)))
       st = lrp_nomem(ctx, "merged parameters");
   }
   return st;
@@ -62,13 +62,28 @@ lrp_status lrp_merge_scale(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, int64_t c, l
   return s->type->affine(&lrp_the_host, ctx, s->inst, &s->call, scale, shift);
 }
 
-lrp_status lrp_merge_install(lrp_ctx *ctx, lrp_step *s, const lrp_tensor *param)
+/* A shift alone leaves the weights as they are: then the file's own stay, which take no memory. */
+static bool is_kept(const lrp_tensor *old, const lrp_tensor *made, size_t bytes)
+{
+  return old->data && made->data && old->rank == made->rank &&
+         !memcmp(old->shape, made->shape, (size_t)old->rank * sizeof *old->shape) &&
+         !memcmp(old->data, made->data, bytes);
+}
+
+lrp_status lrp_merge_install(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, const lrp_tensor *param)
 {
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && i < s->n_param; i++) {
+    size_t bytes;
+    st = lrp_tensor_bytes(ctx, &param[i], &bytes);
+    if (st || is_kept(&s->param[i], &param[i], bytes)) continue;
     lrp_pack_free(&s->param[i]);
     s->param[i] = param[i];
-    if (param[i].data) st = lrp_pack_attach(ctx, &s->param[i]);
+    if (!param[i].data) continue;
+    if (!(s->param[i].data = lrp_arena_raw(&g->arena, bytes + 1)))
+      return lrp_nomem(ctx, "merged parameters");
+    memcpy(s->param[i].data, param[i].data, bytes);
+    st = lrp_pack_attach(ctx, &s->param[i]);
   }
   return st;
 }
@@ -87,7 +102,7 @@ static lrp_status fold_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *before, lrp_st
     st = before->type->fold(&lrp_the_host, ctx, before->inst, &before->call, &scale, &shift, param);
   }
   if (st) return st == LRP_E_UNSUPPORTED ? LRP_OK : st;
-  st = lrp_merge_install(ctx, before, param);
+  st = lrp_merge_install(ctx, g, before, param);
   *done = !st;
   return st;
 }
@@ -125,7 +140,9 @@ lrp_status lrp_merge_affine(lrp_ctx *ctx, lrp_graph *g)
         lrp_readers(g, s->in[0]) != 1)
       continue;
     bool done = false;
+    const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
     st = fold_into(ctx, g, &g->step[before], s, &done);
+    lrp_arena_release(&ctx->scratch, mark);
     if (st)
       lrp_fail_at(ctx, st, "merging node \"%s\" into \"%s\": ", s->name, g->step[before].name);
     else if (done)

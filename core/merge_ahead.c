@@ -65,7 +65,7 @@ static lrp_status absorb_into(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, lrp_step 
   if (st) return st == LRP_E_UNSUPPORTED ? LRP_OK : st;
   for (uint32_t i = 0; i < next->n_param; i++)
     if (next->type->param[i].role == LRP_PORT_BIAS) param[i] = bias;
-  st = lrp_merge_install(ctx, next, param);
+  st = lrp_merge_install(ctx, g, next, param);
   *done = !st;
   return st;
 }

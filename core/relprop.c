@@ -57,9 +57,11 @@ typedef struct walk {
   double *in, *stab, *gate, *part;
 } walk;
 
-/* Does the rule write every element of r_in, whatever it held? */
+/* Does the rule write every element of r_in, whatever it held?  Without a rule the layer's vjp stands for it. */
 static bool writes_all(const walk *w, const lrp_step *s)
 {
+  if (s->type->vjp && (w->g->plain || (!s->rule && !s->type->route && !s->type->relprop)))
+    return lrp_writes_bar(s->type);
   return !w->g->plain && s->rule && s->rule->table && !s->rule->relprop && !s->type->relprop;
 }
 
@@ -165,6 +167,8 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
                          .rule_args = s->rule_args,
                          .host = s};
   lrp_loss loss = {.n = w->g->batch, .stab = w->stab, .gate = w->gate};
+  const lrp_status st = w->g->plain ? LRP_OK : lrp_step_save(w->ctx, w->g, s);
+  if (st) return st;
   s->call.freeze = w->g->plain ? 0 : s->freeze;
   if (w->g->plain && s->type->vjp)
     return s->type->vjp(&lrp_the_host, w->ctx, s->inst, &s->call, r_out, r_in);

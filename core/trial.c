@@ -1,6 +1,7 @@
 /* trial.c - finds arguments and shapes on which a layer can be tried, knowing nothing but its
  * ports: infer() is asked about many small ones, and the first that it accepts is run on random
  * numbers. */
+#include "graph.h"
 #include "story.h"
 #include <math.h>
 #include <stdio.h>
@@ -464,9 +465,12 @@ lrp_status lrp_trial_forward(lrp_trial *t, const lrp_tensor *in, uint32_t freeze
   if (!out->out || !out->saved) return lrp_nomem(t->ctx, "the trial of a layer");
   for (uint32_t i = 0; !status && i < t->call.n_out; i++)
     status = litter(t, &t->call.out[i], &out->out[i]);
-  for (uint32_t i = 0; !status && i < t->call.n_saved; i++)
-    status = freeze >> i & 1 ? lrp_trial_copy(t, &t->call.saved[i], &out->saved[i])
-                             : litter(t, &t->call.saved[i], &out->saved[i]);
+  for (uint32_t i = 0; !status && i < t->call.n_saved; i++) {
+    out->saved[i] = t->call.saved[i];
+    out->saved[i].data = NULL;
+    if (lrp_saves(t->type, freeze, i))
+      status = (freeze >> i & 1 ? lrp_trial_copy : litter)(t, &t->call.saved[i], &out->saved[i]);
+  }
   lrp_mark mark = lrp_arena_mark(&t->ctx->scratch);
   if (!status) status = t->type->forward(&lrp_the_host, t->ctx, t->inst, out);
   lrp_arena_release(&t->ctx->scratch, mark);
@@ -480,7 +484,8 @@ lrp_status lrp_trial_vjp(lrp_trial *t, const lrp_call *call, const lrp_tensor *o
   for (uint32_t i = 0; !status && i < call->n_in; i++) {
     in_bar[i] = call->in[i];
     in_bar[i].data = NULL;
-    if (lrp_trial_carries(t, i)) status = lrp_trial_zeros(t, &call->in[i], &in_bar[i]);
+    if (lrp_trial_carries(t, i))
+      status = (lrp_writes_bar(t->type) ? litter : lrp_trial_zeros)(t, &call->in[i], &in_bar[i]);
   }
   lrp_mark mark = lrp_arena_mark(&t->ctx->scratch);
   if (!status) status = t->type->vjp(&lrp_the_host, t->ctx, t->inst, call, out_bar, in_bar);

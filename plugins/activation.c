@@ -307,6 +307,8 @@ static lrp_status prelu_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, c
   const strided w = strided_over(&call->in[0], &call->in[0], &call->param[0], NULL);
   const int64_t s = strided_last(&w, 1);
   (void)h, (void)ctx, (void)inst;
+  if (!y_bar)
+    tensor_zero(&in_bar[0]);
   if (!x_bar || !y_bar)
     return LRP_OK;
   STRIDED_FOR(&w, k, pieces)

@@ -144,8 +144,12 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   const affine *f = inst;
   const lrp_tensor none = {.data = NULL};
   (void)h, (void)ctx;
-  if (!in_bar[0].data || !out_bar[0].data)
+  if (!in_bar[0].data)
     return LRP_OK;
+  if (!out_bar[0].data) {
+    tensor_zero(&in_bar[0]);
+    return LRP_OK;
+  }
   if (used(f) == SCALE)
     scale_all(f->op, &out_bar[0], &call->param[SCALE], &in_bar[0]);
   else
@@ -217,6 +221,7 @@ static const lrp_layer_type affine_type = {.struct_size = sizeof affine_type,
                                            .infer = infer,
                                            .forward = forward,
                                            .vjp = vjp,
+                                           .writes = LRP_WRITES_BAR,
                                            .affine = as_affine};
 static const lrp_layer_type *const layers[] = {&affine_type, NULL};
 LRP_PLUGIN(layer_affine, "affine", "1.0", "MIT", "constant scales and shifts", layers, NULL, NULL);

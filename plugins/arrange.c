@@ -234,6 +234,8 @@ static strided walk(int what, const arrange *r, const lrp_tensor *x, const lrp_t
 
 static lrp_status pull(int what, const arrange *r, const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
+  if (!out_bar[0].data || what == EXPAND || what == TILE)
+    tensor_zero(&in_bar[0]);
   if (out_bar[0].data && in_bar[0].data) {
     const strided w = strided_back(walk(what, r, &call->in[0], &call->out[0]));
     if (what == EXPAND || what == TILE)
@@ -275,7 +277,8 @@ static lrp_status pull(int what, const arrange *r, const lrp_call *call, const l
                                              .destroy = free,                                                 \
                                              .infer = NAME##_infer,                                           \
                                              .forward = NAME##_forward,                                       \
-                                             .vjp = NAME##_vjp};
+                                             .vjp = NAME##_vjp,                                               \
+                                             .writes = LRP_WRITES_BAR};
 TYPE(transpose, TRANSPOSE, "Transpose", 1, "x", transpose_read, list_create, "y = x with its axes in another order")
 TYPE(expand, EXPAND, "Expand", 8, "x -", input_list_read, list_create, "y = x broadcast to a shape")
 TYPE(tile, TILE, "Tile", 6, "x -", input_list_read, list_create, "y = x repeated along its axes")

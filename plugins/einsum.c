@@ -369,6 +369,7 @@ static const lrp_layer_type einsum_type = {
     .in = pair,
     .freezable = freezable,
     .operators = pair_operators,
+    .writes = LRP_SAVES_COPIES,
     .degree = pair_degree};
 static const lrp_layer_type dense_type = {COMMON,
                                           .kind = LRP_KIND_LINEAR,

@@ -232,6 +232,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   const int of_mean = m->centred && !(call->freeze >> MEAN & 1), of_std = !(call->freeze >> STD & 1),
             zero = !call->in[0].data;
   const lrp_real *scale, *x;
+  if (!out_bar[0].data) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
   lrp_status st = row_of(h, ctx, param_of(call, SCALE), r.width, 1, &scale);
   if (!st) st = row_of(h, ctx, &call->in[0], r.width, 0, &x);
@@ -398,6 +399,7 @@ static const lrp_operator rmsnorm_operators[] = {
                                              .infer = infer,                                       \
                                              .forward = forward,                                   \
                                              .vjp = vjp,                                           \
+                                             .writes = LRP_WRITES_BAR,                             \
                                              .degree = degree,                                     \
                                              .patterns = NAME##_patterns};
 NORM(layernorm, 2, params,

@@ -83,8 +83,10 @@ static lrp_status pow_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
 static lrp_status pow_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
                           const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
-  if (exponent(inst) == 0) /* exactly: x^0 is constant, and 0 * 0^-1 is no number */
+  if (exponent(inst) == 0) { /* exactly: x^0 is constant, and 0 * 0^-1 is no number */
+    tensor_zero(&in_bar[0]);
     return LRP_OK;
+  }
   return (is_square(inst) ? pow_two_vjp : pow_any_vjp)(h, ctx, inst, call, out_bar, in_bar);
 }
 

@@ -104,11 +104,12 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   return LRP_OK;
 }
 
-/* Leading axes of from that to lacks, or has with size 1, are summed; to is zeroed. */
-static void add_broadcast(const lrp_tensor *from, const lrp_tensor *to)
+/* Leading axes of from that to lacks, or has with size 1, are summed. */
+static void sum_broadcast(const lrp_tensor *from, const lrp_tensor *to)
 {
   const int64_t tile = axis_from_end(to, 0) * axis_from_end(to, 1),
                 tiles = tile ? lrp_count(from) / tile : 0;
+  tensor_zero(to);
   for (int64_t i = 0; i < tiles; i++) {
     int64_t rest = i, at = 0, step = 1;
     for (int32_t k = 2; k < from->rank; k++) {
@@ -137,14 +138,13 @@ static lrp_status pull(const lrp_host *h, lrp_ctx *ctx, const lrp_call *call, in
   full.shape[full.rank - 1] = axis_from_end(&to, 0);
   full.data = full.host = NULL;
   const int direct = lrp_count(&full) == lrp_count(&to);
-  if (!other.data) return LRP_OK;
   if (direct) full.data = to.data;
   const lrp_tensor shape = full;
   lrp_status st = direct ? LRP_OK : h->scratch(ctx, &shape, &full);
   if (!st)
     st = i == A ? h->matmul(ctx, y_bar, 0, &other, 1, NULL, &full)
                 : h->matmul(ctx, &other, 1, y_bar, 0, NULL, &full);
-  if (!st && !direct) add_broadcast(&full, &to);
+  if (!st && !direct) sum_broadcast(&full, &to);
   return st;
 }
 
@@ -153,10 +153,14 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
 {
   lrp_status st = LRP_OK;
   (void)inst;
-  if (!out_bar[0].data) return LRP_OK;
   const lrp_tensor y_bar = as_product(&out_bar[0], &call->in[A], &call->in[B]);
-  for (int i = A; !st && i <= B; i++)
-    if (in_bar[i].data && !(call->freeze >> i & 1)) st = pull(h, ctx, call, i, &y_bar, &in_bar[i]);
+  for (int i = A; !st && i <= B; i++) {
+    if (!in_bar[i].data) continue;
+    if (y_bar.data && operand(call, !i)->data && !(call->freeze >> i & 1))
+      st = pull(h, ctx, call, i, &y_bar, &in_bar[i]);
+    else
+      tensor_zero(&in_bar[i]);
+  }
   return st;
 }
 
@@ -182,6 +186,7 @@ static const lrp_layer_type matmul_type = {
     .infer = infer,
     .forward = forward,
     .vjp = vjp,
+    .writes = LRP_SAVES_COPIES | LRP_WRITES_BAR,
     .degree = degree};
 static const lrp_layer_type *const layers[] = {&matmul_type, NULL};
 LRP_PLUGIN(layer_matmul, "matmul", "1.0", "MIT", "products of two live operands", layers, NULL,

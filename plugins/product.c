@@ -185,6 +185,7 @@ static const lrp_layer_type mul_type = {.struct_size = sizeof mul_type,
                                         .infer = infer,
                                         .forward = mul_forward,
                                         .vjp = mul_vjp,
+                                        .writes = LRP_SAVES_COPIES,
                                         .degree = mul_degree};
 static const lrp_layer_type div_type = {.struct_size = sizeof div_type,
                                         .kind = LRP_KIND_BILINEAR,
@@ -199,6 +200,7 @@ static const lrp_layer_type div_type = {.struct_size = sizeof div_type,
                                         .infer = infer,
                                         .forward = div_forward,
                                         .vjp = div_vjp,
+                                        .writes = LRP_SAVES_COPIES,
                                         .degree = div_degree};
 static const lrp_layer_type *const layers[] = {&mul_type, &div_type, NULL};
 LRP_PLUGIN(layer_product, "product", "1.0", "MIT", "element-wise products and quotients", layers, NULL, NULL);

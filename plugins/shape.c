@@ -20,6 +20,8 @@ static lrp_status copy_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, co
                            const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   (void)h, (void)ctx, (void)inst;
+  if (!out_bar[0].data)
+    tensor_zero(&in_bar[0]);
   if (in_bar[0].data && out_bar[0].data)
     memcpy(in_bar[0].data, out_bar[0].data, (size_t)lrp_count(&call->in[0]) * sizeof(lrp_real));
   return LRP_OK;
@@ -301,6 +303,7 @@ OPERATOR(cast, "Cast", 6, "x", cast_read)
                                              .out = OUT,                                                      \
                                              .operators = NAME##_operators,                                   \
                                              .vjp = copy_vjp,                                                 \
+                                             .writes = LRP_WRITES_BAR,                                        \
                                              __VA_ARGS__};
 #define FORM(NAME, CREATE)                                                                                    \
   .args = NAME##_args, .create = CREATE, .destroy = free, .infer = NAME##_infer, .forward = copy_forward

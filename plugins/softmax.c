@@ -180,6 +180,7 @@ static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
 {
   const rows r = rows_of(inst, &call->in[0]);
   (void)h, (void)ctx;
+  if (!out_bar[0].data || (call->freeze & 1)) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data || (call->freeze & 1)) return LRP_OK;
 #pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
   for (int64_t o = 0; o < r.outer; o++)
@@ -223,6 +224,7 @@ static lrp_status log_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
   const rows r = rows_of(inst, &call->in[0]);
   const lrp_real *x = lrp_reals(&call->in[0]);
   (void)h, (void)ctx;
+  if (!out_bar[0].data) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
 #pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
   for (int64_t o = 0; o < r.outer; o++)
@@ -296,6 +298,7 @@ static const lrp_layer_type softmax_type = {.struct_size = sizeof softmax_type,
                                             .infer = softmax_infer,
                                             .forward = softmax_forward,
                                             .vjp = softmax_vjp,
+                                            .writes = LRP_WRITES_BAR,
                                             .degree = degree};
 static const lrp_layer_type log_type = {.struct_size = sizeof log_type,
                                         .kind = LRP_KIND_SOFTMAX,
@@ -312,6 +315,7 @@ static const lrp_layer_type log_type = {.struct_size = sizeof log_type,
                                         .infer = infer,
                                         .forward = log_forward,
                                         .vjp = log_vjp,
+                                        .writes = LRP_WRITES_BAR,
                                         .degree = degree,
                                         .patterns = log_patterns};
 static const lrp_layer_type *const layers[] = {&softmax_type, &log_type, NULL};

@@ -109,6 +109,8 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     lrp_real *x_bar = lrp_reals(&in_bar[0]);                                                                  \
     const int64_t n = x_bar && y_bar ? lrp_count(&in_bar[0]) : 0;                                             \
     (void)h, (void)ctx;                                                                                       \
+    if (!y_bar)                                                                                               \
+      tensor_zero(&in_bar[0]);                                                                                \
     UNARY_FOR(at, m, n) NAME##_slopes(x ? x + at : NULL, p, y_bar + at, m, x_bar + at);                       \
     return LRP_OK;                                                                                            \
   }
@@ -145,5 +147,6 @@ static inline uint32_t unary_degree(const void *inst, uint32_t freeze)
                                              .infer = NAME##_infer,                                           \
                                              .forward = NAME##_forward,                                       \
                                              .vjp = NAME##_vjp,                                               \
+                                             .writes = LRP_WRITES_BAR,                                        \
                                              __VA_ARGS__};
 #endif

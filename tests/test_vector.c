@@ -1,5 +1,5 @@
-/* test_vector.c - e^x and P(Z < x) beside the C library's, at ordinary and at odd places, and loops that are compiled twice
- * beside their plain form. */
+/* test_vector.c - e^x and P(Z < x) beside the C library's, at ordinary and at odd places, and loops that are compiled
+ * twice beside their plain form. */
 #include "lrp/vector.h"
 #include "test.h"
 

@@ -76,11 +76,12 @@ LRP_LOOP float lrp_two_to(int32_t n) /* -126 to 127 */
 }
 
 /* x = n ln 2 + r with |r| <= ln 2 / 2, e^x = 2^n e^r, ln 2 in two parts (Cody & Waite 1980, "Software Manual for the
- * Elementary Functions"), e^r by a polynomial fitted for the least largest error; within 1 ulp.  Adding 1.5 * 2^23 rounds
- * to a whole number and leaves it in the low bits.  From -104 on it is 0; too large is infinite; NaN stays. */
+ * Elementary Functions"), e^r by a polynomial fitted for the least largest error; within 1 ulp.  Adding 1.5 * 2^23
+ * rounds to a whole number and leaves it in the low bits.  From -104 on it is 0; too large is infinite; NaN stays. */
 LRP_LOOP float lrp_exp(float x)
 {
-  const float round = 12582912.0f, low = lrp_select(x < -104, -104, x), c = lrp_select(low > 89, 89, low);
+  const float round = 12582912.0f, low = lrp_select(x < -104, -104, x);
+  const float c = lrp_select(low > 89, 89, low);
   const float t = c * 1.44269504f + round, whole = t - round;
   const float r = (c - whole * 0.693359375f) + whole * 2.12194440e-4f;
   const float p = 0.49999994f + r * (0.1666652f + r * (0.041668393f + r * (0.008368781f + r * 0.0013814467f)));
@@ -91,8 +92,8 @@ LRP_LOOP float lrp_exp(float x)
 }
 
 /* P(Z < -v) = e^(-v^2/2) g(1 / (1 + 0.3 v)) for v >= 0, where g is a polynomial fitted for the least largest relative
- * error, 6e-8: the form of Hastings 1955, "Approximations for Digital Computers".  Within 1e-6 of the value itself down to
- * x = -5, where 1 + erf(x / sqrt 2) has lost all its digits. */
+ * error, 6e-8: the form of Hastings 1955, "Approximations for Digital Computers".  Within 1e-6 of the value itself down
+ * to x = -5, where 1 + erf(x / sqrt 2) has lost all its digits. */
 LRP_LOOP float lrp_normal(float x)
 {
   const float v = fabsf(x), t = 1 / (1 + 0.3f * v);
