@@ -16,6 +16,8 @@
 #define PRODUCT_WORK 4e7
 #define CONV_WORK    2e7
 #define NARROW_WORK  2e6 /* convolutions with few channels in a group */
+/* Multiply-adds from which rows of zeros are looked for. */
+#define ROWS_WORK 1e6
 /* Multiply-adds up to which sums in double cost next to nothing. */
 #define EXACT_WORK 131072
 
@@ -272,6 +274,12 @@ lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)
   return lrp_plain_matmul(ctx, p);
 }
 
+static lrp_status product_any(lrp_ctx *ctx, int which, const lrp_product *p)
+{
+  if (which == LRP_KERNEL_AUTO && product_work(p) <= EXACT_WORK) return lrp_exact_matmul(ctx, p);
+  return ctx->precision ? lrp_bf16_matmul(ctx, which, p, product_is_large(p)) : lrp_product_run(ctx, which, p);
+}
+
 lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
                       const lrp_tensor *b, int trans_b, const lrp_tensor *bias, lrp_tensor *out)
 {
@@ -284,9 +292,9 @@ lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
   }
   const double work = product_work(&p);
   count_product(ctx, work, a, b, out);
-  if (which == LRP_KERNEL_AUTO && work <= EXACT_WORK) return lrp_exact_matmul(ctx, &p);
-  return ctx->precision ? lrp_bf16_matmul(ctx, which, &p, product_is_large(&p))
-                        : lrp_product_run(ctx, which, &p);
+  bool done = false;
+  if (work > ROWS_WORK) st = lrp_rows_matmul(ctx, &p, product_any, which, &done);
+  return st || done ? st : product_any(ctx, which, &p);
 }
 
 /* ---- convolutions ---- */

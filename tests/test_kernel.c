@@ -230,6 +230,38 @@ START_TEST(large_matmul_agrees_in_all_kernels)
 }
 END_TEST
 
+/* Which rows of a hold only zeros: none, all, all but one, the first or the last half, every third, few. */
+static bool is_blank(int pattern, int64_t row, int64_t m)
+{
+  const bool blank[] = {false, true, row != 7, row < m / 2, row >= m / 2, row % 3 == 0, row % 20 == 0};
+  return blank[pattern];
+}
+
+START_TEST(rows_of_zeros_give_the_bias_and_leave_others_as_they_are)
+{
+  enum { M = 43, N = 70, K = 500 };
+  const int64_t n = N;
+  for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_DNNL; which++) {
+    lrp_ctx *ctx = context(7);
+    chance c = chance_of(_i);
+    product p = {.m = M, .n = N, .k = K, .trans_b = which % 2, .with_bias = _i % 2};
+    p.a = tensor(&c, 2, (int64_t[]){M, K});
+    p.b = tensor(&c, 2, (int64_t[]){p.trans_b ? N : K, p.trans_b ? K : N});
+    p.bias = tensor(&c, 1, &n);
+    p.out = tensor(&c, 2, (int64_t[]){M, N});
+    for (int64_t i = 0; i < M; i++)
+      if (is_blank(_i / 2, i, M)) memset(lrp_reals(&p.a) + i * K, 0, K * sizeof(lrp_real));
+    double *want = product_naive(&p);
+    spoil(&p.out);
+    lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, 0, &p.b, p.trans_b, p.with_bias ? &p.bias : NULL, &p.out));
+    close_to(&c, "rows of zeros", &p.out, want, K);
+    free(want);
+    product_free(&p);
+    lrp_ctx_free(ctx);
+  }
+}
+END_TEST
+
 START_TEST(matmul_of_shapes_that_do_not_fit_is_refused)
 {
   lrp_ctx *ctx = context(7);
@@ -547,6 +579,7 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, matmul_by_choice_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, matmul_in_onednn_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, large_matmul_agrees_in_all_kernels, 0, 6);
+  tcase_add_loop_test(t, rows_of_zeros_give_the_bias_and_leave_others_as_they_are, 0, 14);
   tcase_add_test(t, matmul_of_shapes_that_do_not_fit_is_refused);
   tcase_add_test(t, a_pack_serves_only_its_own_tensor);
   tcase_add_loop_test(t, conv_in_plain_c_is_its_definition_and_its_adjoint, 0, TRIALS);
