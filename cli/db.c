@@ -40,7 +40,7 @@ const cli_command CLI_DB = {
     "path     the file in use\n"
     "check    is it whole, and do its parts fit together?  exit status 5 if not\n"
     "backup   a copy, also while others write\n"
-    "migrate  bring an older format up to date\n"
+    "migrate  bring an older format, and an older lrp's views, up to date\n"
     "expand   make the rows of tokens anew from the relevance\n"
     "compact  drop them (expand brings them back) and give unused room back\n"
     "merge    add the runs of other files; merging twice adds nothing\n"
@@ -57,6 +57,7 @@ const cli_command CLI_DB = {
     run_db};
 
 static const char SQL_FORMAT[] = "PRAGMA user_version";
+static const char SQL_CHANGES[] = "PRAGMA schema_version"; /* of tables and views, counted */
 static const char SQL_SIZE[] =
     "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
 static const char SQL_EXPAND[] =
@@ -181,11 +182,13 @@ static int migrate(const char *option)
   cli_db d = {0};
   int status = cli_db_open(&d, option, LRP_STORE_READ);
   const int64_t before = status ? 0 : cli_db_int(&d, &status, SQL_FORMAT);
+  const int64_t changes = status ? 0 : cli_db_int(&d, &status, SQL_CHANGES);
   cli_db_close(&d);
   if (!status) status = cli_db_open(&d, option, LRP_STORE_WRITE); /* this does it */
   const int64_t after = status ? 0 : cli_db_int(&d, &status, SQL_FORMAT);
+  const bool views = !status && changes != cli_db_int(&d, &status, SQL_CHANGES);
   if (!status && before == after)
-    printf("%s: format %lld, up to date\n", d.path, (long long)after);
+    printf("%s: format %lld, up to date%s\n", d.path, (long long)after, views ? "; views laid anew" : "");
   else if (!status)
     printf("%s: format %lld became %lld\n", d.path, (long long)before, (long long)after);
   cli_db_close(&d);

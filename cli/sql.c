@@ -60,12 +60,17 @@ static const struct {
      "ORDER BY m.name, t.target_class, composite, t.relevance DESC"},
     {"shortcut-words",
      "words that are the strongest ones in wrong predictions, where true labels are known",
-     "WITH t AS (\n"
+     "WITH x AS ( -- a text counts once under the same model and rules, by the latest run\n"
+     "  SELECT x.explanation_id, row_number() OVER (PARTITION BY x.input_id, x.target_class, "
+     "r.model_id,\n"
+     "    r.composite_id, r.method ORDER BY x.run_id DESC) AS age\n"
+     "  FROM explanation x JOIN run r USING (run_id) JOIN input i USING (input_id)\n"
+     "  WHERE x.layer_id IS NULL AND x.contrast_class IS NULL AND i.true_label IS NOT NULL),\n"
+     "t AS (\n"
      "  SELECT v.explanation_id, v.run_id, v.input_id, v.composite, v.target_class, v.word, "
      "v.relevance,\n"
      "    row_number() OVER (PARTITION BY v.explanation_id ORDER BY v.relevance DESC) AS place\n"
-     "  FROM v_word v JOIN input i USING (input_id)\n"
-     "  WHERE v.contrast_class IS NULL AND i.true_label IS NOT NULL)\n"
+     "  FROM v_word v JOIN x USING (explanation_id) WHERE x.age = 1)\n"
      "SELECT coalesce(k.label, CAST(t.target_class AS TEXT)) AS predicted, t.composite, "
      "lower(t.word) AS word,\n"
      "  sum(i.true_label <> coalesce(k.label, CAST(t.target_class AS TEXT))) AS wrong, count(*) AS "

@@ -297,7 +297,8 @@ static lrp_status set_up(lrp_store *s, int busy_ms)
   if (st || s->mode == LRP_STORE_READ) return st;
   st = execute(s, SQL_SETUP_WRITE);
   if (!st) st = use_wal(s, busy_ms);
-  return st ? st : lrp_store_migrate(s, STEPS, FORMAT);
+  if (!st) st = lrp_store_migrate(s, STEPS, FORMAT);
+  return st ? st : lrp_store_views(s, lrp_schema_sql);
 }
 
 lrp_status lrp_store_open_within(lrp_ctx *ctx, const char *path, int32_t mode, int busy_ms,

@@ -45,6 +45,9 @@ lrp_status lrp_store_open_within(lrp_ctx *, const char *path, int32_t mode, int 
 /* Steps from format i to i + 1, each in a transaction of its own; n of them lead to format n. */
 lrp_status lrp_store_migrate(lrp_store *, const char *const *step, int n);
 
+/* store_views.c: those of the schema's text that are not there, or others by that name, are made. */
+lrp_status lrp_store_views(lrp_store *, const char *schema);
+
 /* store_sql.c */
 lrp_status lrp_db_fail(lrp_ctx *, sqlite3 *, const char *path,
                        const char *doing);                /* a sentence for db's last error */

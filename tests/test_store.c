@@ -69,6 +69,31 @@ START_TEST(fresh_file_says_that_it_is_ours)
 }
 END_TEST
 
+START_TEST(views_of_an_older_lrp_are_laid_anew)
+{
+  const char *path = facts_fresh("views.db");
+  lrp_store *s = facts_create(ctx, path);
+  char *kept = strdup(facts_text(s, "SELECT sql FROM sqlite_schema WHERE name = 'v_word'"));
+  ck_assert_ptr_nonnull(kept);
+  lrp_store_close(s);
+  change(path, "DROP VIEW v_word; CREATE VIEW v_word AS SELECT 1 AS old; DROP VIEW v_run; "
+               "CREATE VIEW mine AS SELECT 2 AS two");
+  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_READ, &s));
+  ck_assert_int_eq(facts_int(s, "SELECT old FROM v_word"), 1); /* who reads changes nothing */
+  lrp_store_close(s);
+  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_WRITE, &s));
+  ck_assert_str_eq(facts_text(s, "SELECT sql FROM sqlite_schema WHERE name = 'v_word'"), kept);
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM v_run"), 0);
+  ck_assert_int_eq(facts_int(s, "SELECT two FROM mine"), 2);
+  const int64_t cookie = facts_int(s, "PRAGMA schema_version");
+  lrp_store_close(s);
+  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_WRITE, &s)); /* nothing is left to do */
+  ck_assert_int_eq(facts_int(s, "PRAGMA schema_version"), cookie);
+  lrp_store_close(s);
+  free(kept);
+}
+END_TEST
+
 START_TEST(every_table_and_view_explains_itself)
 {
   lrp_store *s = facts_create(ctx, facts_fresh("comments.db"));
@@ -361,6 +386,7 @@ Suite *suite_store(void)
   TCase *t = tcase_create("store");
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_add_test(t, fresh_file_says_that_it_is_ours);
+  tcase_add_test(t, views_of_an_older_lrp_are_laid_anew);
   tcase_add_test(t, every_table_and_view_explains_itself);
   tcase_add_test(t, file_of_a_newer_lrp_is_read_but_not_written);
   tcase_add_test(t, files_that_are_no_store_are_refused_and_left_alone);

@@ -19,7 +19,8 @@ enum {
   LRP_STORE_CREATE /* made where there is none */
 };
 /* Refused: files that are no SQLite database, that another program made, that a newer lrp made, damaged ones.  An older
- * format is brought up to date (not under LRP_STORE_READ), after a copy was made beside it.  Waits at most 10 s for a
+ * format is brought up to date (not under LRP_STORE_READ), after a copy was made beside it; views of an older lrp are laid
+ * anew.  Waits at most 10 s for a
  * lock. */
 LRP_API lrp_status lrp_store_open(lrp_ctx *, const char *path, int32_t mode, lrp_store **out);
 LRP_API void lrp_store_close(lrp_store *); /* runs still open are marked interrupted; NULL is fine */
