@@ -1,6 +1,6 @@
 /* explain.c - what is explained (targets, seeds) and by which method; LRP itself is in
  * relprop.c. */
-#include "graph.h"
+#include "samples.h"
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -119,7 +119,7 @@ static void times_input(lrp_graph *g, const lrp_input *input)
     const lrp_real *x = input->tensor[i].dtype == LRP_REAL ? lrp_reals(&input->tensor[i]) : NULL;
     for (int64_t k = 0, n = lrp_count(r); r->data && x && k < n; k++)
       lrp_reals(r)[k] *= x[k];
-    if (r->data) lrp_sum_samples(r, lrp_reals(r), g->batch, g->sum);
+    if (r->data) lrp_sum_samples(r, g->edge[g->input[i]].run, lrp_reals(r), g->batch, g->sum);
   }
 }
 

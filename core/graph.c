@@ -2,6 +2,7 @@
 #include "graph.h"
 #include "kernel.h"
 #include "params.h"
+#include "samples.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -341,6 +342,7 @@ lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input
   if (!st) st = lrp_graph_sort(ctx, g);
   if (!st) st = lrp_canonize(ctx, g, canonize);
   if (!st) st = lrp_graph_sort(ctx, g);
+  if (!st) st = lrp_graph_samples(ctx, g);
   if (!st) st = lrp_graph_results(ctx, g);
   if (!st) lrp_graph_view_scores(g);
   ctx->keep = keep;

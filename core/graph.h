@@ -11,6 +11,7 @@ typedef struct lrp_edge {
   lrp_tensor t;          /* shape as the engine keeps it; data: a constant's, or the buffer of the running pass */
   lrp_real *r;           /* relevance during relprop, lrp_count(&t) of them; NULL: none yet */
   double *sum;           /* of r, for each sample */
+  int64_t run;           /* elements of one sample that lie together, see samples.c */
   int32_t step, port;    /* who writes it; step -1: an input of the model or a constant */
   int32_t type;          /* of a constant's elements in the file, lrp_onnx_tensor.type; 0: not known */
   int32_t twin;          /* the same tensor in the other axis order, -1: none made yet */
@@ -163,5 +164,4 @@ static inline bool lrp_saves(const lrp_layer_type *t, uint32_t freeze, uint32_t 
 }
 /* Fills what the step's freezing needs and a forward pass before it did not keep. */
 lrp_status lrp_step_save(lrp_ctx *, lrp_graph *, lrp_step *);
-void lrp_sum_samples(const lrp_tensor *shape, const lrp_real *v, int64_t n, double *sum); /* adds to sum[n] */
 #endif

@@ -1,20 +1,19 @@
 /* relprop.c - walks a graph back: relevance of the scores to the inputs, and the ledger of where it
  * went on the way. */
 #include "profile.h"
+#include "samples.h"
 #include "sweep.h"
 #include "table.h"
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-/* Sum v over all axes but the first, for n samples; where the first axis is not the batch, samples
- * share blocks. */
-void lrp_sum_samples(const lrp_tensor *t, const lrp_real *v, int64_t n, double *sum)
+void lrp_sum_samples(const lrp_tensor *t, int64_t run, const lrp_real *v, int64_t batch, double *sum)
 {
   const int64_t all = lrp_count(t);
-  const bool split = t->rank > 0 && n > 0 && all % n == 0 && t->shape[0] % n == 0;
-  const int64_t m = split ? all / n : all;
-  lrp_sum_each(v, split ? n : 1, m, sum);
+  const bool blocks = lrp_samples_are_blocks(t, run, batch);
+  for (int64_t at = 0; at < all; at += run * batch) /* blocks: once */
+    lrp_sum_each(v + at, blocks ? all / run : batch, run, sum);
 }
 
 /* ---- one site ---- */
@@ -106,18 +105,23 @@ static void deliver(lrp_graph *g, int32_t e, const lrp_tensor *r, const double *
   lrp_pool_put(g->pool, r->data);
 }
 
+/* Where relevance of input i goes. */
+static int32_t edge_below(const lrp_step *s, uint32_t i)
+{
+  return s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i];
+}
+
 static lrp_status collect(walk *w, lrp_step *s, lrp_tensor *r_in, double *sum)
 {
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; i < s->n_in; i++) {
     if (!r_in[i].data) continue;
     memset(w->part, 0, (size_t)w->g->batch * sizeof *w->part);
-    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), w->g->batch, w->part);
+    const int32_t e = edge_below(s, i);
+    lrp_sum_samples(&r_in[i], w->g->edge[e].run, lrp_reals(&r_in[i]), w->g->batch, w->part);
     for (int64_t k = 0; k < w->g->batch; k++)
       sum[k] += w->part[k];
-    deliver(w->g,
-            s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i],
-            &r_in[i], w->part);
+    deliver(w->g, e, &r_in[i], w->part);
   }
   for (int64_t k = 0; !st && k < w->g->batch; k++)
     if (!isfinite(sum[k]))
@@ -166,7 +170,10 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
                          .rule = s->rule,
                          .rule_args = s->rule_args,
                          .host = s};
-  lrp_loss loss = {.n = w->g->batch, .stab = w->stab, .gate = w->gate};
+  lrp_loss loss = {.n = w->g->batch,
+                   .run = s->out[0] >= 0 ? w->g->edge[s->out[0]].run : 0,
+                   .stab = w->stab,
+                   .gate = w->gate};
   const lrp_status st = w->g->plain ? LRP_OK : lrp_step_save(w->ctx, w->g, s);
   if (st) return st;
   s->call.freeze = w->g->plain ? 0 : s->freeze;
@@ -207,6 +214,31 @@ static bool hand_on(walk *w, const lrp_step *s, lrp_ledger *l)
   return true;
 }
 
+/* Samples that are no blocks become blocks, in the order of the samples; or back. */
+static void to_blocks(const lrp_tensor *t, int64_t run, int64_t n, lrp_real *blocks, bool back)
+{
+  lrp_real *v = lrp_reals(t);
+  const int64_t all = lrp_count(t), rounds = all / (run * n);
+  for (int64_t i = 0; i * run < all; i++) {
+    lrp_real *block = blocks + (i % n * rounds + i / n) * run;
+    memcpy(back ? v + i * run : block, back ? block : v + i * run, (size_t)run * sizeof *v);
+  }
+}
+
+static lrp_status filter_samples(const walk *w, const lrp_step *s, int64_t run, lrp_tensor *r)
+{
+  const int64_t n = w->g->batch, all = lrp_count(r);
+  if (lrp_samples_are_blocks(r, run, n))
+    return s->filter->filter(&lrp_the_host, w->ctx, s->filter_args, run ? all / run : 1, r);
+  lrp_tensor blocks = {.dtype = LRP_REAL, .rank = 2, .shape = {n, all / n}};
+  lrp_status st = lrp_scratch_raw(w->ctx, &blocks, &blocks);
+  if (st) return st;
+  to_blocks(r, run, n, lrp_reals(&blocks), false);
+  st = s->filter->filter(&lrp_the_host, w->ctx, s->filter_args, n, &blocks);
+  to_blocks(r, run, n, lrp_reals(&blocks), true);
+  return st;
+}
+
 /* What the filter cuts off is booked as dropped.  Relevance that is not finite is left to collect(). */
 static lrp_status apply_filter(walk *w, const lrp_step *s, lrp_tensor *r_in)
 {
@@ -214,19 +246,19 @@ static lrp_status apply_filter(walk *w, const lrp_step *s, lrp_tensor *r_in)
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; !st && s->filter && !w->g->plain && i < s->n_in; i++) {
     if (!r_in[i].data) continue;
-    const int64_t samples = n > 0 && r_in[i].rank > 0 && r_in[i].shape[0] % n == 0 ? n : 1;
+    const int64_t run = w->g->edge[edge_below(s, i)].run;
     double *cut = w->part;
     memset(cut, 0, (size_t)n * sizeof *cut);
-    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), n, cut);
+    lrp_sum_samples(&r_in[i], run, lrp_reals(&r_in[i]), n, cut);
     bool finite = true;
     for (int64_t k = 0; k < n; k++)
       finite = finite && isfinite(cut[k]);
     if (!finite) continue;
-    st = s->filter->filter(&lrp_the_host, w->ctx, s->filter_args, samples, &r_in[i]);
+    st = filter_samples(w, s, run, &r_in[i]);
     for (int64_t k = 0; k < n; k++)
       w->gate[k] += cut[k];
     memset(cut, 0, (size_t)n * sizeof *cut);
-    lrp_sum_samples(&r_in[i], lrp_reals(&r_in[i]), n, cut);
+    lrp_sum_samples(&r_in[i], run, lrp_reals(&r_in[i]), n, cut);
     for (int64_t k = 0; k < n; k++)
       w->gate[k] -= cut[k];
   }
@@ -317,7 +349,7 @@ static lrp_status place_seed(walk *w, const lrp_tensor *seed)
   if (!e->r) return LRP_E_NOMEM;
   memcpy(e->r, seed->data, bytes);
   memset(g->value, 0, (size_t)g->batch * sizeof *g->value);
-  lrp_sum_samples(&e->t, e->r, g->batch, g->value);
+  lrp_sum_samples(&e->t, e->run, e->r, g->batch, g->value);
   memcpy(e->sum, g->value, (size_t)g->batch * sizeof *e->sum);
   return LRP_OK;
 }

@@ -5,6 +5,7 @@
  * with its two parts. */
 #include "table.h"
 #include "params.h"
+#include "samples.h"
 #include "sweep.h"
 #include <math.h>
 #include <string.h>
@@ -257,7 +258,9 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_divisi
                         lrp_loss *loss)
 {
   const lrp_tensor *out = &site->call->out[0];
-  const int64_t n = out->rank ? out->shape[0] : 1, m = n ? lrp_count(out) / n : 0;
+  const bool apart = loss && loss->run && !lrp_samples_are_blocks(out, loss->run, loss->n);
+  const int64_t n = apart ? lrp_count(out) / loss->run : out->rank ? out->shape[0] : 1,
+                m = n ? lrp_count(out) / n : 0;
   q->z = lrp_reals(out);
   q->r = lrp_reals(&site->r_out[0]);
   q->stab = table->stab;
@@ -271,7 +274,7 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_divisi
                    : table->eps;
     lrp_divide_each(q, first, count, m, eps, s, lost, given);
     for (int64_t k = 0; loss && k < count; k++) {
-      const int64_t sample = (first + k) * loss->n / n;
+      const int64_t sample = apart ? (first + k) % loss->n : (first + k) * loss->n / n;
       loss->stab[sample] += lost[k];
       loss->gate[sample] -= given[k];
     }

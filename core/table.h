@@ -6,7 +6,7 @@
 
 /* What a site lost, for each of n samples.  gate starts as the relevance given; a table takes off what its groups pass on. */
 typedef struct lrp_loss {
-  int64_t n;
+  int64_t n, run; /* run: of the output, see samples.c */
   double *stab, *gate;
 } lrp_loss;
 /* r_in is written as a whole, whatever it held.  loss may be NULL. */

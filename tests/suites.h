@@ -1,6 +1,7 @@
 /* suites.h - every suite once: SUITE(name) stands for `Suite *suite_name(void)` in test_name.c. */
 SUITE(abi)
 SUITE(args)
+SUITE(batch)
 SUITE(bf16)
 SUITE(bytes)
 SUITE(canonize)
