@@ -1,6 +1,7 @@
 /* bind.c - which layer type takes a node: its inputs are bound to the type's ports, constants to
  * parameters. */
 #include "bind.h"
+#include "registry.h"
 #include <string.h>
 
 /* Position of the port named by the next word of text, counting inputs, then parameters; -1: "-",
@@ -111,9 +112,10 @@ bool lrp_operator_fits(const lrp_operator *op, const lrp_onnx_node *node, int32_
 /* Some layer type lists the operator, at whatever opset. */
 bool lrp_operator_known(lrp_ctx *ctx, const lrp_onnx_node *node)
 {
-  for (int64_t k = 0; k < lrp_n_layer(ctx); k++)
-    for (const lrp_operator *op = lrp_layer_at(ctx, k)->operators; op && op->name; op++)
-      if (lrp_operator_fits(op, node, op->since)) return true;
+  int64_t n;
+  const lrp_offer *offer = lrp_offers(ctx, node->op, &n);
+  for (int64_t k = 0; k < n; k++)
+    if (lrp_operator_fits(offer[k].op, node, offer[k].op->since)) return true;
   return false;
 }
 

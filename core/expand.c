@@ -6,6 +6,7 @@
  *                                             a, k -> MatMul -> y */
 #include "expand.h"
 #include "bind.h"
+#include "registry.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,9 +189,10 @@ const char *lrp_expand_fault(const lrp_operator *op)
 
 const lrp_operator *lrp_expand_find(lrp_ctx *ctx, const lrp_onnx_node *node, int32_t opset)
 {
-  for (int64_t k = 0; k < lrp_n_layer(ctx); k++)
-    for (const lrp_operator *op = lrp_layer_at(ctx, k)->operators; op && op->name; op++)
-      if (op->expand && lrp_operator_fits(op, node, opset)) return op;
+  int64_t n;
+  const lrp_offer *offer = lrp_offers(ctx, node->op, &n);
+  for (int64_t k = 0; k < n; k++)
+    if (offer[k].op->expand && lrp_operator_fits(offer[k].op, node, opset)) return offer[k].op;
   return NULL;
 }
 

@@ -385,21 +385,58 @@ static int n_form_of(const char *text)
   return n;
 }
 
+typedef struct candidate {
+  const lrp_layer_type *type;
+  const lrp_pattern *p;
+  int size;
+} candidate;
+
+/* A node of the graph is the operator with which the form begins. */
+static bool begins_somewhere(const lrp_graph *g, const char *text)
+{
+  text += strspn(text, " ");
+  const size_t n = strspn(text, WORD);
+  for (int32_t k = 0; k < g->n_order; k++) {
+    const lrp_step *s = &g->step[g->order[k]];
+    if (s->node && !strncmp(s->node->onnx->op, text, n) && !s->node->onnx->op[n]) return true;
+  }
+  return false;
+}
+
+/* Forms that may be in the graph, as the layer types come; NULL: no memory. */
+static candidate *candidates(lrp_ctx *ctx, const lrp_graph *g, int64_t *n)
+{
+  const int64_t types = lrp_n_layer(ctx);
+  int64_t room = 1;
+  candidate *c = NULL;
+  for (int pass = 0; pass < 2; pass++) { /* counted, then filled in */
+    for (int64_t i = 0; i < types; i++) {
+      const lrp_layer_type *type = lrp_layer_at(ctx, i);
+      const lrp_pattern *p = LRP_HAS(lrp_layer_type, type, patterns) ? type->patterns : NULL;
+      for (; p && p->form; p++)
+        if (!pass)
+          room++;
+        else if (begins_somewhere(g, p->form))
+          c[(*n)++] = (candidate){type, p, n_form_of(p->form)};
+    }
+    if (!pass && !(c = lrp_arena_alloc(&ctx->scratch, (size_t)room * sizeof *c))) return NULL;
+  }
+  return c;
+}
+
 lrp_status lrp_fuse(lrp_ctx *ctx, lrp_graph *g, const char *list)
 {
   lrp_status st = LRP_OK;
   bool done = false;
   form *f = lrp_arena_alloc(&ctx->scratch, sizeof *f);
-  if (!f) return lrp_nomem(ctx, "the graph");
+  candidate *c = NULL;
+  int64_t n = 0;
+  if (!f || !(c = candidates(ctx, g, &n))) return lrp_nomem(ctx, "the graph");
   for (int size = MAX_TERM; !st && size > 0; size--)
-    for (int64_t i = 0; !st && i < lrp_n_layer(ctx); i++) {
-      const lrp_layer_type *type = lrp_layer_at(ctx, i);
-      const lrp_pattern *p = LRP_HAS(lrp_layer_type, type, patterns) ? type->patterns : NULL;
-      for (; !st && p && p->form; p++)
-        if (n_form_of(p->form) == size &&
-            lrp_canonizer_wanted(list, p->name ? p->name : type->name, true) &&
-            !read_form(type, p, f))
-          st = fuse_one(ctx, g, f, &done);
-    }
+    for (int64_t i = 0; !st && i < n; i++)
+      if (c[i].size == size &&
+          lrp_canonizer_wanted(list, c[i].p->name ? c[i].p->name : c[i].type->name, true) &&
+          !read_form(c[i].type, c[i].p, f))
+        st = fuse_one(ctx, g, f, &done);
   return st || !done ? st : lrp_graph_sort(ctx, g);
 }

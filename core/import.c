@@ -5,6 +5,7 @@
 #include "expand.h"
 #include "kernel.h"
 #include "names.h"
+#include "registry.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -263,21 +264,25 @@ static lrp_status find_inputs(importer *im, const lrp_onnx_node *node, int32_t *
 static lrp_status choose(importer *im, lrp_candidate *c, bool *known)
 {
   lrp_status st = LRP_E_UNSUPPORTED;
+  int64_t n;
+  const lrp_offer *offer = lrp_offers(im->ctx, c->node->op, &n);
+  int32_t next = LRP_BIND_PARAM; /* constants bound by the types that are tried next */
   *known = false;
   im->ctx->message[0] = 0;
-  for (int32_t most = LRP_BIND_PARAM; most >= 0 && st == LRP_E_UNSUPPORTED; most--)
-    for (int64_t k = 0; k < lrp_n_layer(im->ctx) && st == LRP_E_UNSUPPORTED; k++) {
-      c->type = lrp_layer_at(im->ctx, k);
-      for (c->op = c->type->operators; c->op && c->op->name && st == LRP_E_UNSUPPORTED; c->op++) {
-        if (c->op->expand || !lrp_operator_fits(c->op, c->node, c->opset)) continue;
-        *known = true;
-        if (lrp_bind(im->g, c->type, c->op, c->edge, (uint32_t)c->node->n_in, &c->bound) &&
-            (int32_t)c->bound.consts == most) {
-          st = lrp_import_try(im->ctx, im->g, c, node_name(c->node));
-          if (st != LRP_E_UNSUPPORTED) return st;
-        }
-      }
+  while (next >= 0 && st == LRP_E_UNSUPPORTED) {
+    const int32_t most = next;
+    next = -1;
+    for (int64_t k = 0; k < n && st == LRP_E_UNSUPPORTED; k++) {
+      c->type = offer[k].type;
+      c->op = offer[k].op;
+      if (c->op->expand || !lrp_operator_fits(c->op, c->node, c->opset)) continue;
+      *known = true;
+      if (!lrp_bind(im->g, c->type, c->op, c->edge, (uint32_t)c->node->n_in, &c->bound)) continue;
+      const int32_t consts = (int32_t)c->bound.consts;
+      if (consts == most) st = lrp_import_try(im->ctx, im->g, c, node_name(c->node));
+      if (consts < most && consts > next) next = consts;
     }
+  }
   return st;
 }
 

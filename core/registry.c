@@ -18,6 +18,8 @@ struct lrp_registry {
   lrp_owned **plugin; /* in the order they came; each stays where it is, its info is handed out */
   size_t n, room;
   table layer, rule;
+  lrp_offer *offer; /* sorted by the operator's name, then by the layer type's */
+  size_t n_offer, room_offer;
 };
 
 lrp_registry *lrp_registry_new(void)
@@ -38,6 +40,7 @@ void lrp_registry_free(lrp_registry *r)
   for (size_t i = 0; i < r->n; i++)
     owned_free(r->plugin[i]);
   free(r->plugin);
+  free(r->offer);
   free(r->layer.v);
   free(r->rule.v);
   free(r);
@@ -99,6 +102,56 @@ static bool reserve_plugin(lrp_registry *r)
   lrp_owned **v = reserve(r->plugin, &r->room, r->n, 1, sizeof *v);
   if (v) r->plugin = v;
   return v != NULL;
+}
+
+/* ---- operators ---- */
+
+static size_t count_operators(const lrp_layer_type *type)
+{
+  size_t n = 0;
+  while (type->operators && type->operators[n].name)
+    n++;
+  return n;
+}
+
+static int compare_offers(const lrp_offer *a, const char *operator_name, const char *layer_name)
+{
+  const int c = strcmp(a->op->name, operator_name);
+  return c || !layer_name ? c : strcmp(a->type->name, layer_name);
+}
+
+/* The first offer that is not before (after: that is behind) these names. */
+static size_t offer_place(const lrp_registry *r, const char *op, const char *layer, bool after)
+{
+  size_t low = 0, high = r->n_offer;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (compare_offers(&r->offer[middle], op, layer) < after)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static void insert_offers(lrp_registry *r, const lrp_layer_type *type)
+{
+  for (size_t k = 0, n = count_operators(type); k < n; k++) {
+    const lrp_operator *op = &type->operators[k];
+    const size_t i = offer_place(r, op->name, type->name, true);
+    memmove(&r->offer[i + 1], &r->offer[i], (r->n_offer - i) * sizeof *r->offer);
+    r->offer[i] = (lrp_offer){op, type};
+    r->n_offer++;
+  }
+}
+
+const lrp_offer *lrp_offers(const lrp_ctx *ctx, const char *operator_name, int64_t *n)
+{
+  const lrp_registry *r = ctx->registry;
+  const size_t begin = offer_place(r, operator_name, NULL, false),
+               end = offer_place(r, operator_name, NULL, true);
+  *n = (int64_t)(end - begin);
+  return r->offer + begin;
 }
 
 /* ---- adding a plugin ---- */
@@ -177,15 +230,22 @@ lrp_status lrp_registry_add(lrp_ctx *ctx, const lrp_plugin *plugin, const char *
     n_layer++;
   while (plugin->rules && plugin->rules[n_rule])
     n_rule++;
+  size_t n_offer = 0;
+  for (size_t i = 0; i < n_layer; i++)
+    n_offer += count_operators(plugin->layers[i]);
   lrp_owned *owned = owned_new(plugin, path);
-  if (!owned || !reserve_plugin(r) || !reserve_entries(&r->layer, n_layer) ||
+  lrp_offer *offer = reserve(r->offer, &r->room_offer, r->n_offer, n_offer, sizeof *offer);
+  if (offer) r->offer = offer;
+  if (!owned || !offer || !reserve_plugin(r) || !reserve_entries(&r->layer, n_layer) ||
       !reserve_entries(&r->rule, n_rule)) {
     owned_free(owned);
     return lrp_nomem(ctx, "the list of plugins");
   }
   r->plugin[r->n++] = owned;
-  for (size_t i = 0; i < n_layer; i++)
+  for (size_t i = 0; i < n_layer; i++) {
     insert(&r->layer, plugin->layers[i]->name, plugin->layers[i], owned);
+    insert_offers(r, plugin->layers[i]);
+  }
   for (size_t i = 0; i < n_rule; i++)
     insert(&r->rule, plugin->rules[i]->name, plugin->rules[i], owned);
   if (out) *out = &owned->info;

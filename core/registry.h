@@ -21,6 +21,13 @@ lrp_status lrp_registry_check(lrp_ctx *, const lrp_plugin *, const char *path);
 const lrp_plugin_info *lrp_registry_of(const lrp_registry *,
                                        const lrp_plugin *); /* NULL: not there */
 
+/* Who implements the operators of this name, by the names of the layer types; n of them. */
+typedef struct lrp_offer {
+  const lrp_operator *op;
+  const lrp_layer_type *type;
+} lrp_offer;
+const lrp_offer *lrp_offers(const lrp_ctx *, const char *operator_name, int64_t *n);
+
 /* descriptor.c: a plugin's own records, without any code of it being run.  LRP_E_ABI with a
  * sentence that names the plugin, the layer or rule, the field and what was expected. */
 lrp_status lrp_check_plugin(lrp_ctx *, const lrp_plugin *, const char *path);
