@@ -82,12 +82,14 @@ lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
   }
   for (int32_t i = 0; i < g->n_edge; i++)
     lrp_edge_release(g, i);
+  ctx->samples = g->batch;
   for (int32_t k = 0; !st && k < g->n_order; k++) {
     lrp_meter meter;
     lrp_meter_begin(ctx, g, &meter);
     st = lrp_step_run(ctx, g, &g->step[g->order[k]]);
     lrp_meter_end(ctx, g, &meter, k, false);
   }
+  ctx->samples = 0;
   if (!st) st = check_scores(ctx, g);
   g->ran = !st;
   if (!st) bind_outputs(g);

@@ -150,6 +150,12 @@ lrp_status lrp_transposed(lrp_ctx *ctx, const lrp_tensor *t, const lrp_real **ou
                         out);
 }
 
+/* Judged by a sample's share of it, so that a sample in a batch is summed as alone. */
+static bool is_tiny(const lrp_ctx *ctx, double work)
+{
+  return work <= EXACT_WORK * (double)(ctx->samples > 1 ? ctx->samples : 1);
+}
+
 /* ---- products ---- */
 
 static void count_product(lrp_ctx *ctx, double work, const lrp_tensor *a, const lrp_tensor *b,
@@ -276,7 +282,7 @@ lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)
 
 static lrp_status product_any(lrp_ctx *ctx, int which, const lrp_product *p)
 {
-  if (which == LRP_KERNEL_AUTO && product_work(p) <= EXACT_WORK) return lrp_exact_matmul(ctx, p);
+  if (which == LRP_KERNEL_AUTO && is_tiny(ctx, product_work(p))) return lrp_exact_matmul(ctx, p);
   return ctx->precision ? lrp_bf16_matmul(ctx, which, p, product_is_large(p)) : lrp_product_run(ctx, which, p);
 }
 
@@ -379,7 +385,7 @@ lrp_status lrp_conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool tra
 
 static lrp_status conv_any(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
 {
-  if (which == LRP_KERNEL_AUTO && conv_work(j) <= EXACT_WORK)
+  if (which == LRP_KERNEL_AUTO && is_tiny(ctx, conv_work(j)))
     return lrp_exact_conv(ctx, j, transposed);
   return ctx->precision ? lrp_bf16_conv(ctx, which, j, transposed, conv_is_large(j))
                         : lrp_conv_run(ctx, which, j, transposed);
