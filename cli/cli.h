@@ -153,6 +153,9 @@ void cli_rank_sort(cli_rank *, int64_t n); /* largest first; equal ones as they 
 /* keep.c: in one block, to be freed; without what belongs to r->at.  batch samples, n_node rows of the
  * ledger.  NULL: no memory. */
 lrp_relevance *cli_keep(const lrp_relevance *r, int64_t batch, int64_t n_node);
+/* Of one sample, in the shape that the input has alone: what stands behind its end is left out. */
+lrp_relevance *cli_keep_sample(const lrp_relevance *r, int64_t which, int64_t batch, int64_t n_node,
+                               const lrp_input *own);
 size_t cli_keep_bytes(const lrp_relevance *r, int64_t batch, int64_t n_node); /* the block's size */
 
 /* options.c: cuts text at its commas; the pieces, which lie in text, into piece.  How many. */

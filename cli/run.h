@@ -17,7 +17,9 @@ typedef struct rule_run {   /* a model under one composite or method: a run of t
   /* of this process */
   lrp_run *run;
   lrp_run *known; /* for --resume's questions */
-  int64_t logged; /* the graph whose layers the run knows; see part.generation */
+  int64_t logged;  /* the graph whose layers the run knows; see part.generation */
+  uint64_t layers; /* a hash of them */
+  int batches;     /* 1: a batch of texts gives what each gives alone; -1: it does not; 0: not tried yet */
   int64_t wall_ns, cpu_ns;
   int64_t first_ns;    /* --dry-run: time of one explanation */
   int64_t first_bytes; /* --dry-run: its size in the database */
@@ -35,6 +37,7 @@ typedef struct part { /* a model with all that is done with it */
   /* of this process */
   lrp_graph *graph;
   bool assigned;      /* it has rules */
+  bool alone;         /* one input at a time */
   lrp_tensor *shape;  /* of the inputs that the graph was built for; no data */
   int64_t generation; /* counts graphs */
 } part;
@@ -105,8 +108,8 @@ void run_tell(shared *, const char *message); /* of a failure: the first ones ar
 /* run_write.c */
 typedef struct writer writer;
 lrp_status writer_open(run_job *);
-lrp_status writer_put(run_job *, lrp_run *,
-                      const lrp_record *); /* copies the relevance, not the input */
+/* Copies the scores and the sample's part of a batch's relevance, not the input. */
+lrp_status writer_put(run_job *, lrp_run *, const lrp_record *, int64_t which, int64_t batch);
 /* Calls then(data) in the writer's thread, after what was put before is stored. */
 void writer_later(run_job *, void (*then)(void *), void *data);
 lrp_status

@@ -170,14 +170,27 @@ static lrp_status open_set(run_job *j, int at)
 
 /* ---- units ---- */
 
-/* Texts are sorted by length within a unit, so that graphs are used again: the longer a unit, the
- * better.  With several processes units are small enough to be shared out evenly. */
+enum { TEXTS = 4096, TEXT_BYTES = 1 << 20 }; /* of a unit, at most: all its texts are in memory, cut into tokens */
+
+/* Texts are sorted by length within a unit, so that they come together in batches: the longer a
+ * unit, the better.  With several processes units are small enough to be shared out evenly. */
 static int64_t unit_size(const run_job *j, const dataset *d)
 {
   const bool text = d->kind == INPUT_LINES || d->kind == INPUT_TABLE;
   const int64_t n = j->n_rank > 1 ? j->n_rank : j->jobs;
-  const int64_t most = text ? 512 : 32, fair = d->n / (n * 4) + 1;
+  const int64_t most = text ? TEXTS : 32, fair = d->n / (n * 4) + 1;
   return n > 1 && fair < most ? fair : most;
+}
+
+/* Where the unit ends that begins here. */
+static int64_t unit_end(const dataset *d, int64_t begin, int64_t size)
+{
+  const bool text = d->kind == INPUT_LINES || d->kind == INPUT_TABLE;
+  int64_t end = begin;
+  size_t bytes = 0;
+  while (end < d->n && end < begin + size && (!text || end == begin || bytes < TEXT_BYTES))
+    bytes += text ? d->item[d->order[end]].n_text : 0, end++;
+  return end;
 }
 
 static lrp_status cut(run_job *j)
@@ -185,13 +198,15 @@ static lrp_status cut(run_job *j)
   for (int p = 0; p < j->e->n_model; p++)
     for (int s = 0; s < j->e->n_input; s++) {
       const dataset *d = j->set[s];
-      const int64_t size = unit_size(j, d), n = run_n_input(j, p, s) ? (d->n + size - 1) / size : 0;
-      unit *grown = realloc(j->unit, (size_t)(j->n_unit + n + 1) * sizeof *grown);
-      if (!grown) return no_memory(j);
-      j->unit = grown;
-      for (int64_t i = 0; i < n; i++)
-        j->unit[j->n_unit++] =
-            (unit){p, s, i * size, i * size + size < d->n ? i * size + size : d->n};
+      const int64_t size = unit_size(j, d);
+      for (int64_t i = 0; i < d->n && run_n_input(j, p, s);) {
+        const int64_t end = unit_end(d, i, size);
+        unit *grown = realloc(j->unit, (size_t)(j->n_unit + 1) * sizeof *grown);
+        if (!grown) return no_memory(j);
+        j->unit = grown;
+        j->unit[j->n_unit++] = (unit){p, s, i, end};
+        i = end;
+      }
     }
   for (int p = 0; p < j->e->n_model; p++)
     j->n_total += j->part[p].n_input * j->part[p].n_rule *

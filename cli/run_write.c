@@ -48,16 +48,16 @@ static void entry_free(entry *e)
   free(e);
 }
 
-static entry *copy_of(lrp_run *run, const lrp_record *r)
+static entry *copy_of(lrp_run *run, const lrp_record *r, int64_t which, int64_t batch)
 {
   const size_t scores = (size_t)r->n_class * sizeof(lrp_real);
   entry *e = malloc(sizeof *e + scores);
   if (!e) return NULL;
   *e = (entry){.run = run,
                .record = *r,
-               .relevance = cli_keep(r->relevance, 1, r->n_node),
-               .bytes = sizeof *e + scores + cli_keep_bytes(r->relevance, 1, r->n_node)};
+               .relevance = cli_keep_sample(r->relevance, which, batch, r->n_node, r->input)};
   e->record.relevance = e->relevance;
+  e->bytes = sizeof *e + scores + (e->relevance ? cli_keep_bytes(e->relevance, 1, r->n_node) : 0);
   if (r->scores) e->record.scores = memcpy(e->scores, r->scores, scores);
   if (e->relevance) return e;
   entry_free(e);
@@ -213,9 +213,10 @@ static lrp_status append(writer *w, entry *e)
   return st;
 }
 
-lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record)
+lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record, int64_t which,
+                      int64_t batch)
 {
-  entry *e = copy_of(run, record);
+  entry *e = copy_of(run, record, which, batch);
   if (!e) return lrp_host_table()->fail(j->ctx, LRP_E_NOMEM, "no memory for an explanation");
   return writer_fail(j, append(j->writer, e));
 }

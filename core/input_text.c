@@ -6,26 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IDS, MASK, TYPES, POSITIONS, NOTHING };
-
-/* What an input of this name takes; a single input of whole numbers takes ids whatever its name. */
-static int role_of(const lrp_model *model, int32_t i)
+/* A single input of whole numbers takes ids whatever its name. */
+int lrp_text_role(const lrp_model *model, int32_t i)
 {
   static const struct {
     const char *name;
     int role;
-  } names[] = {{"input_ids", IDS},
-               {"ids", IDS},
-               {"attention_mask", MASK},
-               {"token_type_ids", TYPES},
-               {"position_ids", POSITIONS}};
+  } names[] = {{"input_ids", LRP_TEXT_IDS},
+               {"ids", LRP_TEXT_IDS},
+               {"attention_mask", LRP_TEXT_MASK},
+               {"token_type_ids", LRP_TEXT_TYPES},
+               {"position_ids", LRP_TEXT_POSITIONS}};
   const lrp_signature *sig = lrp_model_input(model, i);
   for (size_t k = 0; k < sizeof names / sizeof *names; k++)
     if (!strcmp(sig->name, names[k].name)) return names[k].role;
   int32_t whole = 0;
   for (int32_t k = 0; k < lrp_model_about(model)->n_input; k++)
     whole += lrp_model_input(model, k)->dtype == LRP_INDEX;
-  return whole == 1 && sig->dtype == LRP_INDEX ? IDS : NOTHING;
+  return whole == 1 && sig->dtype == LRP_INDEX ? LRP_TEXT_IDS : LRP_TEXT_NOTHING;
 }
 
 /* Roles of all inputs are known, ids are among them, and fixed lengths agree; *length -1: any. */
@@ -37,14 +35,14 @@ static lrp_status check_inputs(lrp_ctx *ctx, const lrp_model *model, int64_t *le
   for (int32_t i = 0; i < info->n_input; i++) {
     const lrp_signature *sig = lrp_model_input(model, i);
     char shape[200];
-    int role = role_of(model, i);
-    if (role == NOTHING)
+    const int role = lrp_text_role(model, i);
+    if (role == LRP_TEXT_NOTHING)
       return lrp_fail(ctx, LRP_E_UNSUPPORTED,
                       "input \"%s\" of the model %s cannot be made from a text; lrp knows "
                       "input_ids, attention_mask, "
                       "token_type_ids and position_ids",
                       sig->name, info->name);
-    ids = ids || role == IDS;
+    ids = ids || role == LRP_TEXT_IDS;
     if (sig->rank != 2 && sig->rank != -1)
       return lrp_fail(ctx, LRP_E_UNSUPPORTED,
                       "input \"%s\" of the model %s has the shape %s; (1,T) was expected",
@@ -91,6 +89,14 @@ static int64_t pad_id(const lrp_model_info *info, bool *left)
   if (json_is_integer(pad) && json_integer_value(pad) >= 0) id = json_integer_value(pad);
   json_decref(config);
   return id;
+}
+
+int64_t lrp_text_filler(const lrp_model *model, int32_t i, int64_t position)
+{
+  bool left;
+  const int role = lrp_text_role(model, i);
+  const int64_t pad = role == LRP_TEXT_IDS ? pad_id(lrp_model_about(model), &left) : 0;
+  return role == LRP_TEXT_POSITIONS ? position : pad > 0 ? pad : 0;
 }
 
 /* One block with n tokens: padding at one side, then all texts. */
@@ -150,12 +156,12 @@ static lrp_status fill(lrp_ctx *ctx, const lrp_model *model, lrp_input *input, i
     lrp_status status = lrp_input_check(ctx, "a text", sig, 2, shape);
     if (!status) status = lrp_input_tensor(ctx, input, i, sig, 2, shape);
     if (status) return status;
-    int role = role_of(model, i);
+    const int role = lrp_text_role(model, i);
     for (int64_t k = 0; k < input->n_token; k++) {
       bool real = k >= begin && k < end;
-      int64_t value = role == IDS         ? input->token[k].id
-                      : role == MASK      ? real
-                      : role == POSITIONS ? k
+      int64_t value = role == LRP_TEXT_IDS         ? input->token[k].id
+                      : role == LRP_TEXT_MASK      ? real
+                      : role == LRP_TEXT_POSITIONS ? k
                                           : 0;
       put(&input->tensor[i], k, value);
     }

@@ -247,3 +247,15 @@ lrp_status lrp_graph_samples(lrp_ctx *ctx, lrp_graph *g)
     if (!g->edge[i].run) g->edge[i].run = lrp_count(&g->edge[i].t);
   return st;
 }
+
+void lrp_sample_shape(const lrp_graph *g, int64_t i, lrp_tensor *t)
+{
+  const lrp_step *s = &g->step[g->order[i]];
+  place at;
+  *t = *lrp_graph_node(g, i).out;
+  for (uint32_t k = 0; g->batch > 1 && k < s->n_out; k++)
+    if (s->out[k] >= 0 && g->edge[s->out[k]].t.rank == t->rank) {
+      if (place_of(t, g->edge[s->out[k]].run, g->batch, &at)) t->shape[at.axis] /= g->batch;
+      return;
+    }
+}

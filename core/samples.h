@@ -5,6 +5,9 @@
 
 lrp_status lrp_graph_samples(lrp_ctx *, lrp_graph *); /* fills edge.run, once order[] and shapes are known */
 
+/* The shape of node i's first output for one sample of it: the axis that holds the samples has 1. */
+void lrp_sample_shape(const lrp_graph *, int64_t i, lrp_tensor *);
+
 /* Are the samples of an edge blocks, one behind the other? */
 static inline bool lrp_samples_are_blocks(const lrp_tensor *t, int64_t run, int64_t batch)
 {

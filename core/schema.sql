@@ -328,14 +328,15 @@ CREATE VIEW v_run AS
     LEFT JOIN composite c USING (composite_id);
 
 CREATE VIEW v_explanation AS
-  -- One readable row an explanation.  input: the text, else the path, else the start of the hash.
+  -- One readable row an explanation.  input: the text, else the path, else the start of the hash.  line: of its file.
   SELECT x.explanation_id, x.run_id, e.name AS experiment, m.name AS model, x.input_id,
          coalesce(i.text, i.path || CASE WHEN i.sample > 0 THEN '[' || i.sample || ']' ELSE '' END,
                   i.kind || ' ' || substr(i.sha256, 1, 12)) AS input,
          i.true_label AS label, coalesce(kp.label, CAST(p.predicted AS TEXT)) AS predicted, p.prob AS probability,
          CASE WHEN x.target_class < 0 THEN 'all' ELSE coalesce(kt.label, CAST(x.target_class AS TEXT)) END
            || coalesce(' - ' || coalesce(kc.label, CAST(x.contrast_class AS TEXT)), '') AS target,
-         coalesce(c.name, r.method) AS composite, l.name AS layer, x.target_value AS value, x.r_sum AS sum, x.residual
+         coalesce(c.name, r.method) AS composite, l.name AS layer, x.target_value AS value, x.r_sum AS sum, x.residual,
+         i.ordinal AS line
   FROM explanation x JOIN run r USING (run_id) JOIN experiment e USING (experiment_id) JOIN model m USING (model_id)
     JOIN input i ON i.input_id = x.input_id
     LEFT JOIN composite c USING (composite_id) LEFT JOIN layer l ON l.layer_id = x.layer_id

@@ -1,4 +1,5 @@
 /* store_spec.c - the plain facts of a run, collected from a model, its graph and a composite. */
+#include "samples.h"
 #include "store_db.h"
 #include "text/tokenizer.h"
 #include <stdlib.h>
@@ -52,9 +53,11 @@ static lrp_status collect_layers(const collect *c, const lrp_graph *graph)
                                .matcher = v.matcher,
                                .note = v.note,
                                .n_param = v.n_param};
+    lrp_tensor one;
     if (!v.out) continue;
-    layer[i].rank = v.out->rank;
-    memcpy(layer[i].shape, v.out->shape, sizeof layer[i].shape);
+    lrp_sample_shape(graph, i, &one);
+    layer[i].rank = one.rank;
+    memcpy(layer[i].shape, one.shape, sizeof layer[i].shape);
   }
   c->spec->layer = layer;
   c->spec->n_layer = n;

@@ -184,6 +184,11 @@ LRP_API lrp_status lrp_input_pixels(lrp_ctx *, const lrp_model *, const char *na
                                     int64_t channels, const uint8_t *pixels, lrp_input **out);
 LRP_API lrp_status lrp_input_arrays(lrp_ctx *, const lrp_model *, const char *name, const lrp_tensor *, int32_t n,
                                     lrp_input **out);
+/* n inputs of one sample each as one of n samples, without their texts, tokens and pixels.  All have one shape; texts may
+ * differ in length where lrp_input_pads(): the model has an attention_mask and takes any length.  They are filled up
+ * behind their ends then. */
+LRP_API lrp_status lrp_input_stack(lrp_ctx *, const lrp_model *, const lrp_input *const *, int64_t n, lrp_input **out);
+LRP_API int lrp_input_pads(const lrp_model *);
 LRP_API void lrp_input_free(lrp_input *);
 
 /* Arrays as numpy writes them; t->data is malloc'ed.  Floating types become LRP_REAL, integer types LRP_INDEX. */
