@@ -6,7 +6,7 @@
 #include "core.h"
 
 /* Which implementation: AUTO chooses by size; the others are for tests. */
-enum { LRP_KERNEL_AUTO, LRP_KERNEL_PLAIN, LRP_KERNEL_DNNL };
+enum { LRP_KERNEL_AUTO, LRP_KERNEL_PLAIN, LRP_KERNEL_DNNL, LRP_KERNEL_WINOGRAD };
 
 /* See lrp_host.matmul, conv, conv_vjp for the shapes. */
 lrp_status lrp_matmul(lrp_ctx *, int which, const lrp_tensor *a, int trans_a, const lrp_tensor *b, int trans_b,

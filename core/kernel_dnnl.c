@@ -387,7 +387,7 @@ lrp_status lrp_dnnl_matmul(lrp_ctx *ctx, const lrp_product *p, bool *done)
                .w = p->b,
                .bias_data = p->bias,
                .to_data = p->out,
-               .pack = p->n_axis ? NULL : p->pack};
+               .pack = p->n_axis > 1 ? NULL : p->pack};
   pthread_once(&once, engine_make);
   *done = false;
   if (!engine) return LRP_OK;
@@ -400,12 +400,13 @@ lrp_status lrp_dnnl_matmul(lrp_ctx *ctx, const lrp_product *p, bool *done)
   if (s == dnnl_success) s = operand_desc(p, out_step, p->m, p->n, p->n, 1, dnnl_f32, &q.to);
   if (s == dnnl_success && p->bias) s = operand_desc(p, none, 1, p->n, p->n, 1, dnnl_f32, &q.bias);
   q.weights = q.plain;
-  if (s == dnnl_success && q.pack)
+  if (s == dnnl_success && q.pack && !p->n_axis) /* several matrices are read as they are */
     s = dnnl_memory_desc_init_by_tag(&q.weights, 2, q.plain.dims, type, dnnl_format_tag_any);
   if (s != dnnl_success) return LRP_OK;
   const int64_t key[] = {PRODUCT,  lrp_threads(),   p->m,     p->n,
                          p->k,     p->a_row,        p->a_col, p->b_row,
-                         p->b_col, p->bias != NULL, p->narrow};
+                         p->b_col, p->bias != NULL, p->narrow,  p->n_axis ? p->axis[0] : 0,
+                         p->n_axis ? p->a_step[0] : 0, p->n_axis ? p->b_step[0] : 0};
   memcpy(q.key, key, sizeof key);
   return solve(ctx, &q, done);
 }

@@ -10,7 +10,7 @@
 enum { FORM_CHANNELS_LAST = 8 }; /* those of kernel_plain.c are below, of kernel_bf16.c above */
 enum {
   LEAST_IN = 2, MOST_IN = 4, /* input channels */
-  WINDOW = 64,         /* elements of a window, at most */
+  WINDOW = 256,        /* elements of a window, at most: 7 x 7 taps */
   LEAST_OUT = 8,       /* output channels: the product must be worth it */
   MOST = 1 << 24,      /* elements that one image's windows may take */
   AT_ONCE = 1 << 22    /* elements of windows made together: they stay in the last cache */

@@ -560,6 +560,134 @@ START_TEST(equal_problems_give_equal_bits)
 }
 END_TEST
 
+/* ---- Winograd's form of 3 x 3 kernels ---- */
+
+typedef struct winograd { /* a problem and both its results, in plain C */
+  lrp_conv g;
+  lrp_tensor x, w, bias, y, x_bar;
+  double *want_y, *want_x;
+} winograd;
+
+static double *copy_of(const lrp_tensor *t)
+{
+  double *v = doubles(t);
+  for (int64_t i = 0, n = lrp_count(t); i < n; i++)
+    v[i] = (double)lrp_reals(t)[i];
+  return v;
+}
+
+static winograd winograd_make(lrp_ctx *ctx, chance *c, int form)
+{
+  static const int64_t size[][2] = {{14, 14}, {17, 30}, {37, 15}, {16, 24}},
+                       lo[][2] = {{1, 1}, {0, 2}, {2, 1}, {0, 0}}, hi[][2] = {{1, 1}, {1, 0}, {2, 3}, {0, 0}};
+  winograd v = {.g = {.struct_size = sizeof v.g, .n_spatial = 2, .group = 1, .stride = {1, 1}, .dilation = {1, 1}}};
+  int64_t in[] = {3, size[form][0], size[form][1], 48}, out[] = {3, 0, 0, 32};
+  for (int a = 0; a < 2; a++) {
+    v.g.pad_lo[a] = lo[form][a];
+    v.g.pad_hi[a] = hi[form][a];
+    out[1 + a] = in[1 + a] + lo[form][a] + hi[form][a] - 2;
+  }
+  v.x = tensor(c, 4, in);
+  v.w = tensor(c, 4, (int64_t[]){32, 48, 3, 3});
+  v.bias = tensor(c, 1, (int64_t[]){32});
+  v.y = tensor(c, 4, out);
+  v.x_bar = tensor(c, 4, in);
+  lrp_tensor y = tensor(c, 4, out);
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_PLAIN, &v.g, &v.x, &v.w, &v.bias, &y));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_PLAIN, &v.g, &v.w, &v.y, &v.x_bar));
+  v.want_y = copy_of(&y);
+  v.want_x = copy_of(&v.x_bar);
+  free(y.data);
+  lrp_ck_ok(ctx, lrp_pack_attach(ctx, &v.w));
+  return v;
+}
+
+static void winograd_free(winograd *v)
+{
+  lrp_pack_free(&v->w);
+  free(v->x.data), free(v->w.data), free(v->bias.data), free(v->y.data), free(v->x_bar.data);
+  free(v->want_y), free(v->want_x);
+}
+
+/* Root mean square of the difference, in units of what is wanted. */
+static double difference(const lrp_tensor *got, const double *want)
+{
+  double d = 0, s = 0;
+  for (int64_t i = 0, n = lrp_count(got); i < n; i++) {
+    const double e = (double)lrp_reals(got)[i] - want[i];
+    d += e * e;
+    s += want[i] * want[i];
+  }
+  return sqrt(d / s);
+}
+
+START_TEST(winograd_gives_what_sums_give_both_ways)
+{
+  chance c = chance_of(_i);
+  lrp_ctx *ctx = context(_i % 2 ? 7 : 0);
+  winograd v = winograd_make(ctx, &c, _i);
+  lrp_tensor y = tensor(&c, 4, v.y.shape), x_bar = tensor(&c, 4, v.x.shape);
+  for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_WINOGRAD; which += LRP_KERNEL_WINOGRAD - LRP_KERNEL_AUTO) {
+    spoil(&y);
+    spoil(&x_bar);
+    lrp_ck_ok(ctx, lrp_conv_forward(ctx, which, &v.g, &v.x, &v.w, &v.bias, &y));
+    lrp_ck_ok(ctx, lrp_conv_backward(ctx, which, &v.g, &v.w, &v.y, &x_bar));
+    ck_assert_double_lt(difference(&y, v.want_y), 3e-6);
+    ck_assert_double_lt(difference(&x_bar, v.want_x), 3e-6);
+  }
+  free(y.data), free(x_bar.data);
+  winograd_free(&v);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+/* A number that towers above all others would leave its rounding errors around it. */
+START_TEST(winograd_leaves_a_picture_with_a_tower_to_sums)
+{
+  chance c = chance_of(1);
+  lrp_ctx *ctx = context(0);
+  winograd v = winograd_make(ctx, &c, 0);
+  lrp_tensor tall = tensor(&c, 4, v.y.shape), sums = tensor(&c, 4, v.x.shape), got = tensor(&c, 4, v.x.shape);
+  const int64_t picture = lrp_count(&v.x) / 3, outputs = lrp_count(&v.y) / 3;
+  memcpy(tall.data, v.y.data, (size_t)lrp_count(&tall) * sizeof(lrp_real));
+  lrp_reals(&tall)[outputs + 99] = (lrp_real)1e8;
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_DNNL, &v.g, &v.w, &tall, &sums));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.w, &tall, &got));
+  for (int64_t i = 0; i < lrp_count(&got); i++) {
+    const double w = i / picture == 1 ? (double)lrp_reals(&sums)[i] : v.want_x[i], d = (double)lrp_reals(&got)[i] - w;
+    ck_assert_msg(fabs(d) <= 2e-6 * fabs(w) + 1e-4, "element %lld: %g, not %g", (long long)i, w + d, w);
+  }
+  lrp_reals(&tall)[5] = (lrp_real)INFINITY;
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.w, &tall, &got));
+  ck_assert(isfinite(lrp_reals(&got)[picture - 1]));
+  free(tall.data), free(sums.data), free(got.data);
+  winograd_free(&v);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+START_TEST(winograd_gives_equal_bits_with_threads_and_equal_pictures_in_batches)
+{
+  chance c = chance_of(2);
+  lrp_ctx *ctx = context(0);
+  winograd v = winograd_make(ctx, &c, 1);
+  lrp_tensor one = tensor(&c, 4, v.y.shape), two = tensor(&c, 4, v.y.shape), x = v.x, y = two;
+  const int64_t outputs = lrp_count(&one) / 3;
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.x, &v.w, &v.bias, &one));
+  lrp_set_threads(2);
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.x, &v.w, &v.bias, &two));
+  ck_assert_mem_eq(one.data, two.data, (size_t)lrp_count(&one) * sizeof(lrp_real));
+  x.shape[0] = y.shape[0] = 1;
+  x.data = lrp_reals(&v.x) + lrp_count(&x);
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &x, &v.w, &v.bias, &y));
+  for (int64_t i = 0; i < outputs; i++)
+    ck_assert_double_lt(fabs((double)lrp_reals(&y)[i] - (double)lrp_reals(&one)[outputs + i]), 1e-5);
+  free(one.data), free(two.data);
+  winograd_free(&v);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
 START_TEST(the_kernels_have_a_name)
 {
   lrp_set_threads(1);
@@ -589,6 +717,9 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, transposed_conv_to_few_channels_agrees_with_plain_c, 0, 4);
   tcase_add_test(t, conv_of_shapes_that_do_not_fit_is_refused);
   tcase_add_test(t, equal_problems_give_equal_bits);
+  tcase_add_loop_test(t, winograd_gives_what_sums_give_both_ways, 0, 4);
+  tcase_add_test(t, winograd_leaves_a_picture_with_a_tower_to_sums);
+  tcase_add_test(t, winograd_gives_equal_bits_with_threads_and_equal_pictures_in_batches);
   tcase_add_test(t, the_kernels_have_a_name);
   suite_add_tcase(s, t);
   return s;
