@@ -390,6 +390,8 @@ static lrp_status conv_any(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool 
   if (!ctx->precision && (which == LRP_KERNEL_WINOGRAD || (which == LRP_KERNEL_AUTO && conv_is_large(j))) &&
       lrp_conv_is_winograd(j))
     return lrp_winograd_conv(ctx, j, transposed);
+  if (!ctx->precision && which == LRP_KERNEL_AUTO && conv_is_large(j) && lrp_conv_is_point(j))
+    return lrp_point_conv(ctx, LRP_KERNEL_DNNL, j, transposed);
   return ctx->precision ? lrp_bf16_conv(ctx, which, j, transposed, conv_is_large(j))
                         : lrp_conv_run(ctx, which, j, transposed);
 }

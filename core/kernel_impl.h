@@ -112,6 +112,10 @@ lrp_status lrp_narrow_conv(lrp_ctx *, int which, const lrp_conv_job *);
 bool lrp_conv_is_winograd(const lrp_conv_job *);
 lrp_status lrp_winograd_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 
+/* Kernels of one place: a product. */
+bool lrp_conv_is_point(const lrp_conv_job *);
+lrp_status lrp_point_conv(lrp_ctx *, int which, const lrp_conv_job *, bool transposed);
+
 /* oneDNN.  *done = false: it has no fast form of this problem, nothing was written. */
 lrp_status lrp_dnnl_matmul(lrp_ctx *, const lrp_product *, bool *done);
 lrp_status lrp_dnnl_conv(lrp_ctx *, const lrp_conv_job *, bool transposed, bool *done);

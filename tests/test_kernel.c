@@ -688,6 +688,36 @@ START_TEST(winograd_gives_equal_bits_with_threads_and_equal_pictures_in_batches)
 }
 END_TEST
 
+/* Kernels of one place are products, under a stride too; large enough that AUTO takes them. */
+START_TEST(conv_of_one_place_agrees_with_plain_c)
+{
+  static const int64_t stride[][2] = {{1, 1}, {2, 2}, {3, 1}};
+  chance c = chance_of(_i);
+  lrp_ctx *ctx = context(7);
+  lrp_conv g = {.struct_size = sizeof g, .n_spatial = 2, .group = 1, .dilation = {1, 1},
+                .stride = {stride[_i][0], stride[_i][1]}};
+  const int64_t in[] = {3, 40, 61, 96}, o = 112;
+  int64_t out[] = {3, (in[1] - 1) / g.stride[0] + 1, (in[2] - 1) / g.stride[1] + 1, o};
+  lrp_tensor x = tensor(&c, 4, in), w = tensor(&c, 4, (int64_t[]){o, in[3], 1, 1}),
+             bias = tensor(&c, 1, (int64_t[]){o}), y = tensor(&c, 4, out), got = tensor(&c, 4, out),
+             x_bar = tensor(&c, 4, in), back = tensor(&c, 4, in);
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_PLAIN, &g, &x, &w, &bias, &y));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_PLAIN, &g, &w, &y, &x_bar));
+  double *want = copy_of(&y), *want_back = copy_of(&x_bar);
+  lrp_ck_ok(ctx, lrp_pack_attach(ctx, &w));
+  spoil(&got);
+  spoil(&back);
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_AUTO, &g, &x, &w, &bias, &got));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_AUTO, &g, &w, &y, &back));
+  close_to(&c, "conv", &got, want, (double)in[3]);
+  close_to(&c, "transposed conv", &back, want_back, 16 * (double)o); /* y is no longer within -1..1 */
+  lrp_pack_free(&w);
+  free(want), free(want_back), free(x.data), free(w.data), free(bias.data), free(y.data), free(got.data);
+  free(x_bar.data), free(back.data);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
 START_TEST(the_kernels_have_a_name)
 {
   lrp_set_threads(1);
@@ -720,6 +750,7 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, winograd_gives_what_sums_give_both_ways, 0, 4);
   tcase_add_test(t, winograd_leaves_a_picture_with_a_tower_to_sums);
   tcase_add_test(t, winograd_gives_equal_bits_with_threads_and_equal_pictures_in_batches);
+  tcase_add_loop_test(t, conv_of_one_place_agrees_with_plain_c, 0, 3);
   tcase_add_test(t, the_kernels_have_a_name);
   suite_add_tcase(s, t);
   return s;

@@ -1,0 +1,75 @@
+/* kernel_point.c - a convolution whose kernel is one place is a product of pixels and weights.
+ *
+ *     y (pixels,O) = x (pixels,C) w (O,C)^T + bias          x_bar (pixels,C) = y_bar (pixels,O) w (O,C)
+ *
+ * Both read the weights as they are, so there is no packed copy.  Measured on one AVX-512 core:
+ * oneDNN's convolutions of this form do 60 GFLOP/s on channels-last tensors, its products 100.  Under
+ * a stride the pixels that are met are copied together first. */
+#include "kernel_impl.h"
+#include <string.h>
+
+bool lrp_conv_is_point(const lrp_conv_job *j)
+{
+  bool ok = j->taps == 1 && j->group == 1 && j->pack && !j->narrow;
+  for (int i = 0; i < 3; i++)
+    ok = ok && j->lo[i] == 0 && j->hi[i] == 0 && j->out[i] == (j->in[i] - 1) / j->stride[i] + 1;
+  return ok;
+}
+
+/* Where pixel i of the output meets the input, in pixels. */
+static int64_t met(const lrp_conv_job *j, int64_t i)
+{
+  const int64_t i2 = i % j->out[2], i1 = i / j->out[2] % j->out[1],
+                i0 = i / j->out[2] / j->out[1] % j->out[0],
+                n = i / j->out[2] / j->out[1] / j->out[0];
+  return ((n * j->in[0] + i0 * j->stride[0]) * j->in[1] + i1 * j->stride[1]) * j->in[2] +
+         i2 * j->stride[2];
+}
+
+static void gather(const lrp_conv_job *j, int64_t pixels, lrp_real *to)
+{
+#pragma omp parallel for if (pixels * j->c > LRP_PARALLEL_WORK / 16)
+  for (int64_t i = 0; i < pixels; i++)
+    memcpy(to + i * j->c, j->from + met(j, i) * j->c, (size_t)j->c * sizeof *to);
+}
+
+/* What no output meets gets nothing. */
+static void scatter(const lrp_conv_job *j, int64_t pixels, const lrp_real *from)
+{
+  memset(j->to, 0, (size_t)(j->batch * j->in[0] * j->in[1] * j->in[2] * j->c) * sizeof *from);
+#pragma omp parallel for if (pixels * j->c > LRP_PARALLEL_WORK / 16)
+  for (int64_t i = 0; i < pixels; i++)
+    memcpy(j->to + met(j, i) * j->c, from + i * j->c, (size_t)j->c * sizeof *from);
+}
+
+lrp_status lrp_point_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
+{
+  const int64_t pixels = j->batch * j->out[0] * j->out[1] * j->out[2];
+  const bool all = j->stride[0] == 1 && j->stride[1] == 1 && j->stride[2] == 1;
+  const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
+  lrp_real *some =
+      all ? NULL : lrp_arena_raw(&ctx->scratch, (size_t)(pixels * j->c) * sizeof *some);
+  lrp_product p = {.m = pixels,
+                   .n = transposed ? j->c : j->o,
+                   .k = transposed ? j->o : j->c,
+                   .n_batch = 1,
+                   .a = j->from,
+                   .b = j->w,
+                   .bias = transposed ? NULL : j->bias,
+                   .a_row = transposed ? j->o : j->c,
+                   .a_col = 1,
+                   .b_row = transposed ? j->c : 1,
+                   .b_col = transposed ? 1 : j->c,
+                   .a_count = pixels * (transposed ? j->o : j->c),
+                   .b_count = j->o * j->c,
+                   .out = j->to,
+                   .pack = j->pack};
+  lrp_status st = all || some ? LRP_OK : lrp_nomem(ctx, "conv");
+  if (!st && !all && !transposed) gather(j, pixels, some);
+  if (!all && !transposed) p.a = some;
+  if (!all && transposed) p.out = some;
+  if (!st) st = lrp_product_run(ctx, which, &p);
+  if (!st && !all && transposed) scatter(j, pixels, some);
+  lrp_arena_release(&ctx->scratch, mark);
+  return st;
+}
