@@ -61,12 +61,37 @@ void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum)
 
 /* ---- a group's quotient ---- */
 
+/* No way out in the middle: a block is one loop of vectors. */
+LRP_LOOP bool some_in_any(uint32_t gate, const lrp_real *z, const lrp_real *r, int64_t n)
+{
+  int some = 0;
+  switch (gate) {
+  case LRP_GATE_ALL:
+#pragma omp simd reduction(| : some)
+    for (int64_t i = 0; i < n; i++)
+      some |= r[i] != 0;
+    break;
+  case LRP_GATE_POS:
+#pragma omp simd reduction(| : some)
+    for (int64_t i = 0; i < n; i++)
+      some |= (r[i] != 0) & (z[i] > 0);
+    break;
+  default:
+#pragma omp simd reduction(| : some)
+    for (int64_t i = 0; i < n; i++)
+      some |= (r[i] != 0) & (z[i] < 0);
+  }
+  return some;
+}
+
+LRP_TWICE(bool, some_in, (uint32_t gate, const lrp_real *z, const lrp_real *r, int64_t n), (gate, z, r, n))
+
 bool lrp_gate_some(const lrp_group *g, const lrp_real *z, const lrp_real *r, int64_t n)
 {
-  for (int64_t i = 0; g->coef != 0 && i < n; i++)
-    if (r[i] != 0 && (g->gate == LRP_GATE_ALL || (g->gate == LRP_GATE_POS ? z[i] > 0 : z[i] < 0)))
-      return true;
-  return false;
+  bool some = false;
+  for (int64_t at = 0; g->coef != 0 && !some && at < n; at += BLOCK)
+    some = some_in(g->gate, z + at, r + at, least(BLOCK, n - at));
+  return some;
 }
 
 LRP_LOOP void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)

@@ -1,5 +1,5 @@
-/* table_paired.c - tables whose passes come in pairs (LRP-gamma), on inputs of any sign, by half
- * the products.
+/* table_paired.c - tables whose passes come in pairs (LRP-gamma), by half the products; on inputs that
+ * are not negative by three of four, where outputs of both signs have relevance.
  *
  * With x+ = max(x,0), x- = min(x,0), likewise W+, W-:
  *
@@ -10,11 +10,13 @@
  * forward and two transposed ones, instead of two and two for each group.  Safe in floats only
  * where the sum cannot cancel: the group's gate must fix the sign of z to that of the second term,
  * and a must not be 0.  LRP-z+ and alpha-beta (a = 0) would lose digits. */
+#include "lrp/vector.h"
 #include "params.h"
 #include "table.h"
 #include <math.h>
 #include <string.h>
 
+enum { BLOCK = 4096 }; /* elements worked on at once */
 typedef struct pair { /* of a group */
   const lrp_pass *pos, *neg;
   double alpha, beta; /* factors of x W and |x| |W| */
@@ -45,13 +47,25 @@ static bool pair_of(const lrp_table *t, uint32_t group, pair *p)
          ((up && gate == LRP_GATE_POS) || (down && gate == LRP_GATE_NEG));
 }
 
-/* A linear layer with one input of either sign whose bias, if any, is added over the last axis. */
+/* Where the input is not negative half of the passes are empty: then it pays only if two groups get
+ * relevance. */
+static bool pays(const lrp_site *site, const lrp_table *t)
+{
+  uint32_t some = 0;
+  if (!(site->call->in[0].flags & LRP_NONNEG)) return true;
+  for (uint32_t g = 0; g < t->n_group; g++)
+    some += lrp_gate_some(&t->group[g], lrp_reals(&site->call->out[0]), lrp_reals(&site->r_out[0]),
+                          lrp_count(&site->call->out[0]));
+  return some > 1;
+}
+
+/* A linear layer with one input whose bias, if any, is added over the last axis. */
 bool lrp_table_is_paired(const lrp_site *site, const lrp_table *table)
 {
   pair p;
   const lrp_call *c = site->call;
   if (site->type->kind != LRP_KIND_LINEAR || c->n_in != 1 || c->n_out != 1 || site->degree != 1 ||
-      site->type->n_saved || !site->type->vjp || (c->in[0].flags & LRP_NONNEG) || !c->out[0].rank)
+      site->type->n_saved || !site->type->vjp || !c->in[0].data || !c->out[0].rank)
     return false;
   for (uint32_t i = 0; i < c->n_param; i++)
     if (site->type->param[i].role == LRP_PORT_BIAS && c->param[i].data &&
@@ -59,7 +73,7 @@ bool lrp_table_is_paired(const lrp_site *site, const lrp_table *table)
       return false;
   for (uint32_t g = 0; g < table->n_group; g++)
     if (!pair_of(table, g, &p)) return false;
-  return table->n_group > 0;
+  return table->n_group > 0 && pays(site, table);
 }
 
 static lrp_status step_params(lrp_ctx *ctx, const lrp_site *site, const lrp_pass *form,
@@ -71,32 +85,50 @@ static lrp_status step_params(lrp_ctx *ctx, const lrp_site *site, const lrp_pass
                     : lrp_params_scratch(ctx, site, form, *out);
 }
 
+/* Rows of c elements: d = alpha z + beta A + bias. */
+LRP_LOOP void rows_of_any(int64_t rows, int64_t c, lrp_real alpha, const lrp_real *z, lrp_real beta,
+                          const lrp_real *a, const lrp_real *bias, lrp_real *restrict d)
+{
+  for (int64_t r = 0; r < rows; r++, z += c, a += c, d += c)
+#pragma omp simd
+    for (int64_t i = 0; i < c; i++)
+      d[i] = alpha * z[i] + beta * a[i] + bias[i];
+}
+LRP_TWICE(void, rows_of,
+          (int64_t rows, int64_t c, lrp_real alpha, const lrp_real *z, lrp_real beta, const lrp_real *a,
+           const lrp_real *bias, lrp_real *restrict d),
+          (rows, c, alpha, z, beta, a, bias, d))
+
 /* d = alpha (z - b) + beta A + the biases of both passes. */
 static lrp_status denominator(lrp_ctx *ctx, const lrp_site *site, const pair *p, const lrp_real *a,
                               lrp_real *d)
 {
   const lrp_tensor *out = &site->call->out[0];
   const lrp_real *z = lrp_reals(out), alpha = (lrp_real)p->alpha, beta = (lrp_real)p->beta;
-  const int64_t n = lrp_count(out), c = out->shape[out->rank - 1];
+  const int64_t n = lrp_count(out), c = out->shape[out->rank - 1], rows = c ? n / c : 0;
   lrp_tensor *pos, *neg;
-  lrp_status st = step_params(ctx, site, p->pos, &pos);
+  lrp_real *bias = lrp_arena_alloc(&ctx->scratch, (size_t)c * sizeof *bias);
+  lrp_status st = bias ? step_params(ctx, site, p->pos, &pos) : lrp_nomem(ctx, "a rule");
   if (!st) st = step_params(ctx, site, p->neg, &neg);
   if (st) return st;
-#pragma omp parallel for simd if (parallel : n > 65536)
-  for (int64_t i = 0; i < n; i++)
-    d[i] = alpha * z[i] + beta * a[i];
   for (uint32_t k = 0; k < site->call->n_param; k++) {
     const lrp_real *b = lrp_reals(&site->call->param[k]), *bp = lrp_reals(&pos[k]),
                    *bn = lrp_reals(&neg[k]);
     if (site->type->param[k].role != LRP_PORT_BIAS || !b) continue;
-    for (int64_t i = 0; i < n; i++)
-      d[i] += (bp ? bp[i % c] : 0) + (bn ? bn[i % c] : 0) - alpha * b[i % c];
+    for (int64_t i = 0; i < c; i++)
+      bias[i] += (bp ? bp[i] : 0) + (bn ? bn[i] : 0) - alpha * b[i];
   }
+  const int64_t together = c < BLOCK ? BLOCK / (c ? c : 1) : 1;
+#pragma omp parallel for if (n > 65536)
+  for (int64_t r = 0; r < rows; r += together)
+    rows_of(rows - r < together ? rows - r : together, c, alpha, z + r * c, beta, a + r * c, bias, d + r * c);
   return LRP_OK;
 }
 
 static lrp_status absolute_input(lrp_ctx *ctx, const lrp_tensor *x, lrp_tensor *out)
 {
+  *out = *x;
+  if (x->flags & LRP_NONNEG) return LRP_OK;
   const lrp_status st = lrp_scratch_raw(ctx, x, out);
   const int64_t n = lrp_count(x);
   const lrp_real *v = lrp_reals(x);
@@ -121,11 +153,32 @@ static lrp_status give(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
   return st;
 }
 
-typedef struct sums { /* over the groups: alpha s, beta s */
+typedef struct sums { /* over the groups: alpha s, beta s; of any content before the first */
   lrp_tensor u, v, s;
   lrp_real *d;
   bool some;
 } sums;
+
+LRP_LOOP void add_block_any(const lrp_real *s, lrp_real alpha, lrp_real beta, bool add, int64_t n,
+                            lrp_real *restrict u, lrp_real *restrict v)
+{
+  if (add)
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      u[i] += alpha * s[i];
+      v[i] += beta * s[i];
+    }
+  else
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      u[i] = alpha * s[i];
+      v[i] = beta * s[i];
+    }
+}
+LRP_TWICE(void, add_block,
+          (const lrp_real *s, lrp_real alpha, lrp_real beta, bool add, int64_t n, lrp_real *restrict u,
+           lrp_real *restrict v),
+          (s, alpha, beta, add, n, u, v))
 
 static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, uint32_t g,
                             const lrp_real *a, sums *q, lrp_loss *loss)
@@ -142,11 +195,9 @@ static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
   lrp_real *u = lrp_reals(&q->u), *v = lrp_reals(&q->v);
   const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
   const int64_t n = lrp_count(&q->s);
-#pragma omp parallel for simd if (parallel : n > 65536)
-  for (int64_t i = 0; i < n; i++) {
-    u[i] += alpha * s[i];
-    v[i] += beta * s[i];
-  }
+#pragma omp parallel for if (n > 65536)
+  for (int64_t at = 0; at < n; at += BLOCK)
+    add_block(s + at, alpha, beta, q->some, n - at < BLOCK ? n - at : BLOCK, u + at, v + at);
   q->some = true;
   return LRP_OK;
 }
@@ -163,8 +214,8 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   lrp_status st = absolute_input(ctx, &site->call->in[0], &x);
   if (!st) st = step_params(ctx, site, &ABSOLUTE, &param);
   if (!st) st = lrp_the_host.forward(ctx, site, &x, param, &a);
-  if (!st) st = lrp_the_host.scratch(ctx, out, &q.u);
-  if (!st) st = lrp_the_host.scratch(ctx, out, &q.v);
+  if (!st) st = lrp_scratch_raw(ctx, out, &q.u);
+  if (!st) st = lrp_scratch_raw(ctx, out, &q.v);
   if (!st) st = lrp_scratch_raw(ctx, out, &q.s);
   if (!st) st = lrp_scratch_raw(ctx, out, &tmp);
   q.d = st ? NULL : lrp_reals(&tmp);
