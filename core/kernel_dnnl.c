@@ -26,8 +26,8 @@ enum {
   MAX_PRIMITIVES = 32
 }; /* kept for each weight; more shapes than that are made anew */
 
-typedef struct weight { /* the weights in another layout */
-  dnnl_memory_desc_t desc;
+typedef struct weight { /* the weights in another layout; plain: how they were read, which transposed is another matrix */
+  dnnl_memory_desc_t plain, desc;
   void *data;
   struct weight *next;
 } weight;
@@ -157,7 +157,7 @@ static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memo
   *out = data;
   if (dnnl_memory_desc_equal(plain, wanted)) return LRP_OK;
   for (const weight *w = pack ? pack->weight : NULL; w; w = w->next)
-    if (dnnl_memory_desc_equal(&w->desc, wanted)) {
+    if (dnnl_memory_desc_equal(&w->plain, plain) && dnnl_memory_desc_equal(&w->desc, wanted)) {
       *out = w->data;
       return LRP_OK;
     }
@@ -175,7 +175,7 @@ static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memo
     free(copy);
     free(w);
   } else if (pack) {
-    *w = (weight){.desc = *wanted, .data = copy, .next = pack->weight};
+    *w = (weight){.plain = *plain, .desc = *wanted, .data = copy, .next = pack->weight};
     pack->weight = w;
   }
   if (!st) *out = copy;

@@ -262,6 +262,33 @@ START_TEST(rows_of_zeros_give_the_bias_and_leave_others_as_they_are)
 }
 END_TEST
 
+/* A square matrix has the same layout transposed: its packed forms must not be taken for each other. */
+START_TEST(a_pack_serves_a_square_matrix_both_ways)
+{
+  enum { M = 64, N = 256 };
+  for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_DNNL; which++) {
+    lrp_ctx *ctx = context(7);
+    chance c = chance_of(_i);
+    product p = {.m = M, .n = N, .k = N};
+    p.a = tensor(&c, 2, (int64_t[]){M, N});
+    p.b = tensor(&c, 2, (int64_t[]){N, N});
+    p.out = tensor(&c, 2, (int64_t[]){M, N});
+    lrp_ck_ok(ctx, lrp_pack_attach(ctx, &p.b));
+    for (int round = 0; round < 4; round++) {
+      p.trans_b = (round + _i) % 2;
+      double *want = product_naive(&p);
+      spoil(&p.out);
+      lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, 0, &p.b, p.trans_b, NULL, &p.out));
+      close_to(&c, "square", &p.out, want, N);
+      free(want);
+    }
+    lrp_pack_free(&p.b);
+    product_free(&p);
+    lrp_ctx_free(ctx);
+  }
+}
+END_TEST
+
 START_TEST(matmul_of_shapes_that_do_not_fit_is_refused)
 {
   lrp_ctx *ctx = context(7);
@@ -737,6 +764,7 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, matmul_by_choice_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, matmul_in_onednn_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, large_matmul_agrees_in_all_kernels, 0, 6);
+  tcase_add_loop_test(t, a_pack_serves_a_square_matrix_both_ways, 0, 2);
   tcase_add_loop_test(t, rows_of_zeros_give_the_bias_and_leave_others_as_they_are, 0, 14);
   tcase_add_test(t, matmul_of_shapes_that_do_not_fit_is_refused);
   tcase_add_test(t, a_pack_serves_only_its_own_tensor);
