@@ -94,7 +94,7 @@ lrp_status lrp_packed_get(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64_t g
   if (n < 0 || !lrp_mul_size((size_t)n, sizeof **out, &bytes) || bytes > LRP_MAX_BYTES)
     return lrp_nomem(ctx, "packed weights");
   if (!pack) {
-    lrp_real *data = lrp_arena_alloc(&ctx->scratch, bytes);
+    lrp_real *data = lrp_arena_raw(&ctx->scratch, bytes);
     if (!data) return lrp_nomem(ctx, "packed weights");
     fill(job, data);
     *out = data;

@@ -10,6 +10,7 @@
  * numbers that bf16 can hold: the same products and sums by the f32 kernels, at their speed at
  * best. */
 #include "kernel_impl.h"
+#include "lrp/vector.h"
 #include <math.h>
 #include <string.h>
 
@@ -24,15 +25,16 @@ typedef struct split { /* (n,length) to (n,pieces,length) */
 } split;
 
 /* To nearest, ties to even; what is too large becomes infinite, NaN stays. */
-static inline uint16_t bits_of(float v)
+LRP_LOOP uint16_t bits_of(float v)
 {
   uint32_t u;
   memcpy(&u, &v, sizeof u);
   const uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16, quiet = u >> 16 | 0x40;
-  return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+  const uint32_t nan = -(uint32_t)((u & 0x7fffffff) > 0x7f800000); /* no branch: it would cost the vectors */
+  return (uint16_t)((quiet & nan) | (rounded & ~nan));
 }
 
-static inline float value_of(uint16_t bits)
+LRP_LOOP float value_of(uint16_t bits)
 {
   const uint32_t u = (uint32_t)bits << 16;
   float v;
@@ -40,16 +42,21 @@ static inline float value_of(uint16_t bits)
   return v;
 }
 
-static inline float high(lrp_real v)
+LRP_LOOP float high(lrp_real v)
 {
   return value_of(bits_of((float)v));
 }
 
 /* What the high half leaves; nothing of infinities. */
-static inline float rest(lrp_real v)
+LRP_LOOP float rest(lrp_real v)
 {
   const float hi = high(v), d = (float)v - hi;
-  return fabsf(hi) <= 3.4e38f ? d : 0;
+  uint32_t bits;
+  memcpy(&bits, &d, sizeof bits);
+  bits &= -(uint32_t)(fabsf(hi) <= 3.4e38f);
+  float left;
+  memcpy(&left, &bits, sizeof left);
+  return left;
 }
 
 static int64_t pieces_of(const split *s)
@@ -57,25 +64,31 @@ static int64_t pieces_of(const split *s)
   return s->three ? 3 : 1;
 }
 
-static void put_narrow(const lrp_real *v, int64_t n, bool low, uint16_t *restrict to)
+LRP_LOOP void put_narrow_any(const lrp_real *v, int64_t n, bool low, uint16_t *restrict to)
 {
   if (low)
+#pragma omp simd
     for (int64_t j = 0; j < n; j++)
       to[j] = bits_of(rest(v[j]));
   else
+#pragma omp simd
     for (int64_t j = 0; j < n; j++)
       to[j] = bits_of((float)v[j]);
 }
+LRP_TWICE(void, put_narrow, (const lrp_real *v, int64_t n, bool low, uint16_t *restrict to), (v, n, low, to))
 
-static void put_wide(const lrp_real *v, int64_t n, bool low, lrp_real *restrict to)
+LRP_LOOP void put_wide_any(const lrp_real *v, int64_t n, bool low, lrp_real *restrict to)
 {
   if (low)
+#pragma omp simd
     for (int64_t j = 0; j < n; j++)
       to[j] = (lrp_real)value_of(bits_of(rest(v[j])));
   else
+#pragma omp simd
     for (int64_t j = 0; j < n; j++)
       to[j] = (lrp_real)high(v[j]);
 }
+LRP_TWICE(void, put_wide, (const lrp_real *v, int64_t n, bool low, lrp_real *restrict to), (v, n, low, to))
 
 static void split_fill(const void *job, lrp_real *out)
 {

@@ -26,7 +26,7 @@ enum {
   MAX_PRIMITIVES = 32
 }; /* kept for each weight; more shapes than that are made anew */
 
-typedef struct weight { /* the weights in another layout; plain: how they were read, which transposed is another matrix */
+typedef struct weight { /* the weights in another layout; plain: how they were read, for transposed they are others */
   dnnl_memory_desc_t plain, desc;
   void *data;
   struct weight *next;
@@ -163,7 +163,7 @@ static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memo
     }
   const size_t bytes = dnnl_memory_desc_get_size(wanted);
   weight *w = pack ? calloc(1, sizeof *w) : NULL;
-  void *copy = !pack ? lrp_arena_alloc(&ctx->scratch, bytes)
+  void *copy = !pack ? lrp_arena_raw(&ctx->scratch, bytes)
                : w   ? aligned_alloc(64, bytes / 64 * 64 + 64)
                      : NULL;
   if (!copy) {
@@ -310,7 +310,7 @@ static lrp_status primitive_run(lrp_ctx *ctx, const problem *p, const primitive 
   memory_list l = {.n = 0};
   dnnl_memory_desc_t pad;
   const dnnl_dims_t size = {(dnnl_dim_t)q->scratch};
-  void *scratch = q->scratch ? lrp_arena_alloc(&ctx->scratch, q->scratch) : NULL;
+  void *scratch = q->scratch ? lrp_arena_raw(&ctx->scratch, q->scratch) : NULL;
   if (q->scratch && !scratch) return lrp_nomem(ctx, "oneDNN");
   dnnl_status_t s =
       memory_add(&l, p->transposed ? DNNL_ARG_DIFF_DST : DNNL_ARG_SRC, &q->from, p->from_data);

@@ -33,8 +33,8 @@ static lrp_status rows_with_numbers(lrp_ctx *ctx, const lrp_product *p, int64_t 
   return LRP_OK;
 }
 
-/* The first n rows of the result to their places, which are not before them, from the last on; the bias, or zeros, to the
- * others. */
+/* The first n rows of the result to their places, which are not before them, from the last on; the bias, or zeros, to
+ * the others. */
 static void spread(const lrp_product *p, const int64_t *row, int64_t n)
 {
   const size_t bytes = (size_t)p->n * sizeof *p->out;
