@@ -173,20 +173,35 @@ static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
   return LRP_OK;
 }
 
+/* The probabilities: what is frozen, or the output; computed again where a host has dropped that. */
+static lrp_status probs_of(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call, const lrp_real **out)
+{
+  *out = call->saved[0].data ? lrp_reals(&call->saved[0]) : lrp_reals(&call->out[0]);
+  if (*out) return LRP_OK;
+  lrp_tensor p;
+  lrp_call again = *call;
+  const lrp_status st = h->scratch(ctx, &call->out[0], &p);
+  again.out = &p;
+  *out = st ? NULL : lrp_reals(&p);
+  return st ? st : softmax_forward(h, ctx, inst, &again);
+}
+
 /* x_bar = p (y_bar - sum p y_bar), from which epsilon makes AttnLRP's Proposition 3.1 (Achtibat et
  * al. 2024); 0 where p is 0, or NaN because all of the row is masked. */
 static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
                               const lrp_call *call, const lrp_tensor *out_bar, lrp_tensor *in_bar)
 {
   const rows r = rows_of(inst, &call->in[0]);
-  (void)h, (void)ctx;
   if (!out_bar[0].data || (call->freeze & 1)) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data || (call->freeze & 1)) return LRP_OK;
+  const lrp_real *probs;
+  const lrp_status st = probs_of(h, ctx, inst, call, &probs);
+  if (st) return st;
 #pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
   for (int64_t o = 0; o < r.outer; o++)
     for (int64_t i = 0; i < r.stride; i++) {
       const int64_t at = o * r.n * r.stride + i;
-      const lrp_real *p = lrp_reals(&call->saved[0]) + at, *y_bar = lrp_reals(&out_bar[0]) + at;
+      const lrp_real *p = probs + at, *y_bar = lrp_reals(&out_bar[0]) + at;
       if (r.stride == 1)
         pull_near(p, y_bar, r.n, lrp_reals(&in_bar[0]) + at);
       else
@@ -298,7 +313,7 @@ static const lrp_layer_type softmax_type = {.struct_size = sizeof softmax_type,
                                             .infer = softmax_infer,
                                             .forward = softmax_forward,
                                             .vjp = softmax_vjp,
-                                            .writes = LRP_WRITES_BAR,
+                                            .writes = LRP_WRITES_BAR | LRP_SAVES_COPIES,
                                             .degree = degree};
 static const lrp_layer_type log_type = {.struct_size = sizeof log_type,
                                         .kind = LRP_KIND_SOFTMAX,

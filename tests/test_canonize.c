@@ -149,6 +149,25 @@ static int64_t gone(const run *r, const char *canonizer)
   return count;
 }
 
+/* Operands and probabilities are kept only where a rule freezes them: one that comes after the forward pass gets them, too. */
+START_TEST(a_rule_that_freezes_may_come_after_the_forward_pass)
+{
+  run late, early;
+  lrp_composite *first;
+  begin(&late, "attention", _i ? "-direct" : "", NULL);
+  explain(&late, "cp_lrp");
+  begin(&early, "attention", _i ? "-direct" : "", NULL);
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, "cp_lrp", early.model, &first));
+  lrp_ck_ok(ctx, lrp_graph_assign(ctx, early.graph, first));
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, early.graph, &early.in));
+  explain(&early, "cp_lrp");
+  near("relevance", &late.r->tensor[0], &early.r->tensor[0], 0);
+  end(&late);
+  end(&early);
+  lrp_composite_free(first);
+}
+END_TEST
+
 START_TEST(each_canonizer_is_switched_on_and_off_by_its_name)
 {
   const struct form *f = &FORM[_i];
@@ -215,6 +234,7 @@ Suite *suite_canonize(void)
   Suite *s = suite_create("canonize");
   TCase *t = tcase_create("forms");
   tcase_add_checked_fixture(t, setup, teardown);
+  tcase_add_loop_test(t, a_rule_that_freezes_may_come_after_the_forward_pass, 0, 2);
   tcase_add_loop_test(t, a_form_gives_the_output_and_the_relevance_of_the_layer_written_directly, 0,
                       (int)(sizeof FORM / sizeof FORM[0]));
   tcase_add_loop_test(t, each_canonizer_is_switched_on_and_off_by_its_name, 0,
