@@ -151,8 +151,16 @@ lrp_status lrp_step_save(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
       st = buffer_for(ctx, g, &s->saved[i]);
     }
   if (st || !missing) return st;
-  s->call.freeze = 0;
-  return s->type->forward(&lrp_the_host, ctx, s->inst, &s->call); /* the same output again */
+  const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
+  lrp_call again = s->call; /* its output once more, which nobody reads */
+  again.freeze = 0;
+  again.out = lrp_arena_alloc(&ctx->scratch, (s->n_out + 1) * sizeof *again.out);
+  if (!again.out) return lrp_nomem(ctx, "operands that are frozen");
+  for (uint32_t i = 0; !st && i < s->n_out; i++)
+    st = lrp_scratch_raw(ctx, &s->out_t[i], &again.out[i]);
+  if (!st) st = s->type->forward(&lrp_the_host, ctx, s->inst, &again);
+  lrp_arena_release(&ctx->scratch, mark);
+  return st;
 }
 
 void lrp_edge_release(lrp_graph *g, int32_t e)

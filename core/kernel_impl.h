@@ -90,7 +90,7 @@ typedef struct lrp_conv_job {
 /* By one of those below, in f32 (kernel.c). */
 lrp_status lrp_product_run(lrp_ctx *, int which, const lrp_product *);
 lrp_status lrp_conv_run(lrp_ctx *, int which, const lrp_conv_job *, bool transposed);
-/* Without the rows of a that hold only zeros, by run() (kernel_rows.c).  *done = false: there are too few of them. */
+/* Without the rows of a, or of b, that hold only zeros, by run() (kernel_rows.c).  *done = false: there are too few of them. */
 typedef lrp_status lrp_product_fn(lrp_ctx *, int which, const lrp_product *);
 lrp_status lrp_rows_matmul(lrp_ctx *, const lrp_product *, lrp_product_fn *run, int which, bool *done);
 /* In ctx->precision, bf16x3 or bf16 (kernel_bf16.c).  large: worth oneDNN's start. */

@@ -174,7 +174,8 @@ static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
 }
 
 /* The probabilities: what is frozen, or the output; computed again where a host has dropped that. */
-static lrp_status probs_of(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call, const lrp_real **out)
+static lrp_status probs_of(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
+                           const lrp_real **out)
 {
   *out = call->saved[0].data ? lrp_reals(&call->saved[0]) : lrp_reals(&call->out[0]);
   if (*out) return LRP_OK;

@@ -149,7 +149,8 @@ static int64_t gone(const run *r, const char *canonizer)
   return count;
 }
 
-/* Operands and probabilities are kept only where a rule freezes them: one that comes after the forward pass gets them, too. */
+/* Operands and probabilities are kept only where a rule freezes them: one that comes after the forward pass gets them,
+ * too. */
 START_TEST(a_rule_that_freezes_may_come_after_the_forward_pass)
 {
   run late, early;

@@ -262,6 +262,33 @@ START_TEST(rows_of_zeros_give_the_bias_and_leave_others_as_they_are)
 }
 END_TEST
 
+/* Many matrices, as attention has them: y_bar b^T, and a^T y_bar, where y_bar has such rows in all of them; one row has
+ * a number in the last only. */
+START_TEST(rows_of_zeros_in_all_of_many_matrices)
+{
+  enum { B = 3, M = 50, N = 40, K = 300 };
+  for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_DNNL; which++) {
+    lrp_ctx *ctx = context(7);
+    chance c = chance_of(_i);
+    const bool depth = _i % 2;
+    product p = {.m = depth ? N : M, .n = depth ? K : N, .k = depth ? M : K, .trans_a = depth, .trans_b = !depth};
+    p.a = tensor(&c, 3, (int64_t[]){B, depth ? p.k : p.m, depth ? p.m : p.k});
+    p.b = tensor(&c, 3, (int64_t[]){B, depth ? p.k : p.n, depth ? p.n : p.k});
+    p.out = tensor(&c, 3, (int64_t[]){B, p.m, p.n});
+    lrp_real *y_bar = lrp_reals(depth ? &p.b : &p.a);
+    for (int64_t i = 0; i < B * M; i++)
+      if (is_blank(_i / 2, i % M, M) && i != B * M - 3) memset(y_bar + i * K, 0, K * sizeof(lrp_real));
+    double *want = product_naive(&p);
+    spoil(&p.out);
+    lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, p.trans_a, &p.b, p.trans_b, NULL, &p.out));
+    close_to(&c, "rows of zeros in many", &p.out, want, (double)p.k);
+    free(want);
+    product_free(&p);
+    lrp_ctx_free(ctx);
+  }
+}
+END_TEST
+
 /* A square matrix has the same layout transposed: its packed forms must not be taken for each other. */
 START_TEST(a_pack_serves_a_square_matrix_both_ways)
 {
@@ -764,6 +791,7 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, matmul_by_choice_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, matmul_in_onednn_is_three_loops, 0, TRIALS);
   tcase_add_loop_test(t, large_matmul_agrees_in_all_kernels, 0, 6);
+  tcase_add_loop_test(t, rows_of_zeros_in_all_of_many_matrices, 0, 14);
   tcase_add_loop_test(t, a_pack_serves_a_square_matrix_both_ways, 0, 2);
   tcase_add_loop_test(t, rows_of_zeros_give_the_bias_and_leave_others_as_they_are, 0, 14);
   tcase_add_test(t, matmul_of_shapes_that_do_not_fit_is_refused);
