@@ -1,10 +1,16 @@
 /* run_work.c - lrp run's work: a unit is read, sorted by shape, and explained under all rules; each
  * explanation is stored at once, so that whatever happens only what is under way is lost. */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
 #include "run_work.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#if HAVE_DECL_MALLOC_TRIM
+#include <malloc.h>
+#endif
 
 #define FAIL lrp_host_table()->fail
 
@@ -216,6 +222,9 @@ lrp_status run_work(run_job *j)
     const int64_t at = run_next_unit(j);
     if (at >= j->n_unit) break;
     st = work_unit(j, &j->unit[at]);
+#if HAVE_DECL_MALLOC_TRIM
+    malloc_trim(0); /* graphs of many shapes leave holes in the heap, which add up from unit to unit */
+#endif
   }
   snprintf(message, sizeof message, "%s", st ? lrp_message(j->ctx) : "");
   const lrp_status later = j->writer ? leave(j) : LRP_OK;
