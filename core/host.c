@@ -135,7 +135,7 @@ static void host_divide(const lrp_real *num, const lrp_real *den, int64_t n, uin
                         double eps, lrp_real *out)
 {
   const lrp_real e = (lrp_real)eps;
-#pragma omp parallel for simd if (parallel : n > 65536)
+  LRP_THREADS_SIMD(n > 65536,
   for (int64_t i = 0; i < n; i++) {
     const lrp_real d = den[i], sign = d < 0 ? (lrp_real)-1 : (lrp_real)1, size = d < 0 ? -d : d;
     const lrp_real s = stab == LRP_STAB_ADD        ? d + e * sign
@@ -144,7 +144,7 @@ static void host_divide(const lrp_real *num, const lrp_real *den, int64_t n, uin
                        : d == 0                    ? e
                                                    : d;
     out[i] = num[i] == 0 ? 0 : num[i] / s;
-  }
+  });
 }
 
 /* ---- nodes for operators ---- */

@@ -105,9 +105,9 @@ static void panel_fill(const lrp_panel_source *s, int64_t first, lrp_real *out)
 void lrp_panels_fill(const lrp_panel_source *s, lrp_real *out)
 {
   const int64_t n = lrp_panels(s->columns), each = s->taps * s->k * LRP_PANEL;
-#pragma omp parallel for if (n * each > LRP_PARALLEL_WORK)
+  LRP_THREADS(n * each > LRP_PARALLEL_WORK,
   for (int64_t p = 0; p < n; p++)
-    panel_fill(s, p * LRP_PANEL, out + p * each);
+    panel_fill(s, p * LRP_PANEL, out + p * each););
 }
 
 /* ---- a single row ---- */

@@ -16,7 +16,7 @@ static const permute TO_LAST = {1}, TO_MODEL = {0};
 static void swap_planes(int64_t n, int64_t a, int64_t b, size_t size, const char *from, char *to)
 {
   const int64_t plane = a * b;
-#pragma omp parallel for if (n * plane > 65536)
+  LRP_THREADS(n * plane > 65536,
   for (int64_t k = 0; k < n; k++)
     for (int64_t i = 0; i < a; i++)
       for (int64_t j = 0; j < b; j++)
@@ -25,7 +25,7 @@ static void swap_planes(int64_t n, int64_t a, int64_t b, size_t size, const char
               ((const lrp_real *)(const void *)from)[k * plane + i * b + j];
         else
           ((int64_t *)(void *)to)[k * plane + j * a + i] =
-              ((const int64_t *)(const void *)from)[k * plane + i * b + j];
+              ((const int64_t *)(const void *)from)[k * plane + i * b + j];);
 }
 
 /* (N,C,spatial) seen as N planes (C,S); back: planes (S,C). */

@@ -99,9 +99,9 @@ static void deliver(lrp_graph *g, int32_t e, const lrp_tensor *r, const double *
   lrp_real *to = edge->r;
   const lrp_real *from = lrp_reals(r);
   const int64_t n = lrp_count(r);
-#pragma omp parallel for simd if (parallel : n > 65536)
+  LRP_THREADS_SIMD(n > 65536,
   for (int64_t i = 0; i < n; i++)
-    to[i] += from[i];
+    to[i] += from[i];);
   lrp_pool_put(g->pool, r->data);
 }
 

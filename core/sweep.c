@@ -49,11 +49,11 @@ void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum)
   for (int64_t first = 0; first < n; first += SAMPLES) {
     const int64_t count = least(SAMPLES, n - first);
     double part[SAMPLES * PIECES];
-#pragma omp parallel for if (count * m > PARALLEL)
+    LRP_THREADS(count * m > PARALLEL,
     for (int64_t i = 0; i < count * pieces; i++) {
       const int64_t at = i % pieces * size;
       part[i] = sum_piece(v + (first + i / pieces) * m + at, least(size, m - at));
-    }
+    });
     for (int64_t k = 0; k < count; k++)
       sum[first + k] += total(part + k * pieces, pieces);
   }
@@ -179,7 +179,7 @@ void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m,
 {
   const int64_t size = piece_size(m), pieces = (m + size - 1) / size;
   double part[2][SAMPLES * PIECES];
-#pragma omp parallel for if (n * m > PARALLEL)
+  LRP_THREADS(n * m > PARALLEL,
   for (int64_t i = 0; i < n * pieces; i++) {
     double sum[2] = {0, 0};
     const int64_t k = i / pieces, start = (first + k) * m, stop = start + m;
@@ -188,7 +188,7 @@ void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m,
       block(q, eps[k], at, least(BLOCK, end - at), s + at, sum);
     part[0][i] = sum[0];
     part[1][i] = sum[1];
-  }
+  });
   for (int64_t k = 0; k < n; k++) {
     lost[k] = total(part[0] + k * pieces, pieces);
     given[k] = total(part[1] + k * pieces, pieces);
@@ -199,7 +199,7 @@ double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)
 {
   const int64_t n = end - begin, size = piece_size(n), pieces = (n + size - 1) / size;
   double part[PIECES + 1] = {0};
-#pragma omp parallel for if (n > PARALLEL)
+  LRP_THREADS(n > PARALLEL,
   for (int64_t k = 0; k < pieces; k++) {
     const int64_t stop = least(begin + (k + 1) * size, end);
     double sum = 0;
@@ -207,12 +207,12 @@ double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)
       lrp_real d[BLOCK];
       const int64_t m = least(BLOCK, stop - at);
       denominator(q, at, m, d);
-#pragma omp simd reduction(+ : sum)
+      LRP_PRAGMA(omp simd reduction(+ : sum))
       for (int64_t i = 0; i < m; i++)
         sum += (double)d[i] * (double)d[i];
     }
     part[k] = sum;
-  }
+  });
   return total(part, pieces);
 }
 
@@ -246,7 +246,7 @@ void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64
     multiply_block(factor, x, bar, n, add, out);
     return;
   }
-#pragma omp parallel for if (n > PARALLEL)
+  LRP_THREADS(n > PARALLEL,
   for (int64_t at = 0; at < n; at += BLOCK)
-    multiply_block(factor, x + at, bar + at, least(BLOCK, n - at), add, out + at);
+    multiply_block(factor, x + at, bar + at, least(BLOCK, n - at), add, out + at););
 }

@@ -65,9 +65,9 @@ static void fill_sign(const lrp_tensor *x, bool positive, lrp_real *out)
 {
   const lrp_real *v = lrp_reals(x);
   const int64_t n = lrp_count(x);
-#pragma omp parallel for simd if (parallel : n > 65536)
+  LRP_THREADS_SIMD(n > 65536,
   for (int64_t i = 0; i < n; i++)
-    out[i] = positive == (v[i] > 0) ? v[i] : 0;
+    out[i] = positive == (v[i] > 0) ? v[i] : 0;);
 }
 
 static lrp_status bounds_fit(const table_run *t, const lrp_tensor *x, int64_t n_bound)

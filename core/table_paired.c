@@ -119,9 +119,9 @@ static lrp_status denominator(lrp_ctx *ctx, const lrp_site *site, const pair *p,
       bias[i] += (bp ? bp[i] : 0) + (bn ? bn[i] : 0) - alpha * b[i];
   }
   const int64_t together = c < BLOCK ? BLOCK / (c ? c : 1) : 1;
-#pragma omp parallel for if (n > 65536)
+  LRP_THREADS(n > 65536,
   for (int64_t r = 0; r < rows; r += together)
-    rows_of(rows - r < together ? rows - r : together, c, alpha, z + r * c, beta, a + r * c, bias, d + r * c);
+    rows_of(rows - r < together ? rows - r : together, c, alpha, z + r * c, beta, a + r * c, bias, d + r * c););
   return LRP_OK;
 }
 
@@ -133,9 +133,9 @@ static lrp_status absolute_input(lrp_ctx *ctx, const lrp_tensor *x, lrp_tensor *
   const int64_t n = lrp_count(x);
   const lrp_real *v = lrp_reals(x);
   lrp_real *to = st ? NULL : lrp_reals(out);
-#pragma omp parallel for simd if (parallel : n > 65536)
+  LRP_THREADS_SIMD(n > 65536,
   for (int64_t i = 0; i < (to ? n : 0); i++)
-    to[i] = v[i] < 0 ? -v[i] : v[i];
+    to[i] = v[i] < 0 ? -v[i] : v[i];);
   out->flags = LRP_NONNEG;
   return st;
 }
@@ -195,9 +195,9 @@ static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
   lrp_real *u = lrp_reals(&q->u), *v = lrp_reals(&q->v);
   const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
   const int64_t n = lrp_count(&q->s);
-#pragma omp parallel for if (n > 65536)
+  LRP_THREADS(n > 65536,
   for (int64_t at = 0; at < n; at += BLOCK)
-    add_block(s + at, alpha, beta, q->some, n - at < BLOCK ? n - at : BLOCK, u + at, v + at);
+    add_block(s + at, alpha, beta, q->some, n - at < BLOCK ? n - at : BLOCK, u + at, v + at););
   q->some = true;
   return LRP_OK;
 }

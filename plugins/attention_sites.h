@@ -91,9 +91,9 @@ LRP_TWICE(void, softmax_row, (const lrp_real *x, int64_t n, lrp_real *p), (x, n,
 
 static void softmax_rows(const lrp_real *x, int64_t rows, int64_t n, lrp_real *p)
 {
-#pragma omp parallel for if (rows * n > PARALLEL_MIN)
+  LRP_THREADS(rows * n > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++)
-    softmax_row(x + r * n, n, p + r * n);
+    softmax_row(x + r * n, n, p + r * n););
 }
 
 static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -132,9 +132,9 @@ static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   const int64_t n = from_end(&call->in[0], 0), rows = n ? lrp_count(&call->in[0]) / n : 0;
   (void)h, (void)ctx, (void)inst;
   if (!out_bar[0].data || !in_bar[0].data) return LRP_OK;
-#pragma omp parallel for if (rows * n > PARALLEL_MIN)
+  LRP_THREADS(rows * n > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++)
-    pull_row(lrp_reals(&call->saved[0]) + r * n, lrp_reals(&out_bar[0]) + r * n, n, lrp_reals(&in_bar[0]) + r * n);
+    pull_row(lrp_reals(&call->saved[0]) + r * n, lrp_reals(&out_bar[0]) + r * n, n, lrp_reals(&in_bar[0]) + r * n););
   return LRP_OK;
 }
 

@@ -79,18 +79,18 @@ static lrp_status infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_c
 static void add_bias(lrp_tensor *y, const lrp_tensor *b, double beta)
 {
   const int64_t n = y->shape[1], step = lrp_count(b) == n;
-#pragma omp parallel for if (y->shape[0] * n > PARALLEL_MIN)
+  LRP_THREADS(y->shape[0] * n > PARALLEL_MIN,
   for (int64_t r = 0; r < y->shape[0]; r++)
     for (int64_t j = 0; j < n; j++)
-      lrp_reals(y)[r * n + j] += (lrp_real)(beta * (double)lrp_reals(b)[j * step]);
+      lrp_reals(y)[r * n + j] += (lrp_real)(beta * (double)lrp_reals(b)[j * step]););
 }
 
 static void scale_all(lrp_tensor *t, double factor)
 {
   const int64_t n = lrp_count(t);
-#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
+  LRP_THREADS_SIMD(n > PARALLEL_MIN,
   for (int64_t i = 0; i < n; i++)
-    lrp_reals(t)[i] = (lrp_real)(factor * (double)lrp_reals(t)[i]);
+    lrp_reals(t)[i] = (lrp_real)(factor * (double)lrp_reals(t)[i]););
 }
 
 /* The rows of x (...,K) as a matrix (M,K). */

@@ -90,9 +90,9 @@ static void scale_all(const lrp_tensor *t, double factor)
 {
   const int64_t n = lrp_count(t);
   lrp_real *v = lrp_reals(t);
-#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
+  LRP_THREADS_SIMD(n > PARALLEL_MIN,
   for (int64_t i = 0; i < n; i++)
-    v[i] = (lrp_real)(factor * (double)v[i]);
+    v[i] = (lrp_real)(factor * (double)v[i]););
 }
 
 /* y = in[0] + factor in[1] + factor in[2] ... */
@@ -122,9 +122,9 @@ static void scale_copy(const lrp_tensor *from, double factor, const lrp_tensor *
   }
   const lrp_real *v = lrp_reals(from);
   lrp_real *out = lrp_reals(to);
-#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
+  LRP_THREADS_SIMD(n > PARALLEL_MIN,
   for (int64_t i = 0; i < n; i++)
-    out[i] = (lrp_real)(factor * (double)v[i]);
+    out[i] = (lrp_real)(factor * (double)v[i]););
 }
 
 static void pull_all(const lrp_call *call, double factor_0, double factor, const lrp_tensor *out_bar,

@@ -102,7 +102,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
     tensor_zero(&call->out[0]);
     return LRP_OK;
   }
-#pragma omp parallel for if (n * d > PARALLEL_MIN)
+  LRP_THREADS(n * d > PARALLEL_MIN,
   for (int64_t t = 0; t < n; t++) {
     lrp_real *y = lrp_reals(&call->out[0]) + t * d;
     const lrp_real *row = row_at(call, row_of(ids, t, rows), y);
@@ -111,7 +111,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
         y[j] = a[t] * row[j];
     else if (row != y)
       memcpy(y, row, (size_t)d * sizeof *y);
-  }
+  });
   return LRP_OK;
 }
 

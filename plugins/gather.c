@@ -103,14 +103,14 @@ static lrp_status gather_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, 
   if (st || !out_bar[0].data || !in_bar[X].data)
     return st;
   const int wide = b.outer * b.m * b.inner > PARALLEL_MIN;
-#pragma omp parallel for if (wide)
+  LRP_THREADS(wide,
   for (int64_t o = 0; o < b.outer; o++)
     for (int64_t k = 0; k < b.m; k++) {
       const lrp_real *from = lrp_reals(&out_bar[0]) + (o * b.m + k) * b.inner;
       lrp_real *to = lrp_reals(&in_bar[X]) + (o * b.n + wrapped(lrp_indices(at)[k], b.n)) * b.inner;
       for (int64_t i = 0; i < b.inner; i++)
         to[i] += from[i];
-    }
+    });
   return LRP_OK;
 }
 
@@ -253,14 +253,14 @@ static lrp_status pad_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   pad_before(p, x->rank, lo);
   const int64_t n = y->shape[last], rows = n ? lrp_count(y) / n : 0;
   const int wide = rows * n > PARALLEL_MIN;
-#pragma omp parallel for if (wide)
+  LRP_THREADS(wide,
   for (int64_t r = 0; r < rows; r++) {
     const int64_t row = pad_row(p, x, y, lo, r);
     if (y->dtype == LRP_REAL)
       PAD_ROW(lrp_real)
     else
       PAD_ROW(int64_t)
-  }
+  });
   return LRP_OK;
 }
 

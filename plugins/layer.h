@@ -7,6 +7,40 @@
 
 #define PARALLEL_MIN 65536 /* elements below which starting threads costs more than it gives */
 
+#ifndef LRP_THREADS
+/* Loops that several threads share where that is worth it: LRP_THREADS(many, for (...) ...).  "omp parallel for if (many)"
+ * makes a team of one thread where it is not, and ends it by a system call: half a microsecond, in each of a hundred
+ * loops of a small model. */
+#define LRP_PRAGMA(text) _Pragma(#text)
+#define LRP_THREADS(many, ...) \
+  do { \
+    if (many) { \
+      LRP_PRAGMA(omp parallel for) \
+      __VA_ARGS__ \
+    } else { \
+      __VA_ARGS__ \
+    } \
+  } while (0)
+#define LRP_THREADS_SIMD(many, ...) \
+  do { \
+    if (many) { \
+      LRP_PRAGMA(omp parallel for simd) \
+      __VA_ARGS__ \
+    } else { \
+      LRP_PRAGMA(omp simd) __VA_ARGS__ \
+    } \
+  } while (0)
+#define LRP_THREADS_AS(clause, many, ...) \
+  do { \
+    if (many) { \
+      LRP_PRAGMA(omp parallel for clause) \
+      __VA_ARGS__ \
+    } else { \
+      __VA_ARGS__ \
+    } \
+  } while (0)
+#endif
+
 /* A tensor's type and shape; data stays as it is. */
 static inline void tensor_describe(lrp_tensor *t, int32_t dtype, int32_t rank, const int64_t *shape)
 {
@@ -56,10 +90,10 @@ static inline void add_rows(const lrp_tensor *y, const lrp_tensor *b)
   const int64_t c = lrp_count(b), rows = c ? lrp_count(y) / c : 0;
   lrp_real *v = lrp_reals(y);
   const lrp_real *add = lrp_reals(b);
-#pragma omp parallel for if (rows * c > PARALLEL_MIN)
+  LRP_THREADS(rows * c > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++)
-#pragma omp simd
+    LRP_PRAGMA(omp simd)
     for (int64_t j = 0; j < c; j++)
-      v[r * c + j] += add[j];
+      v[r * c + j] += add[j];);
 }
 #endif

@@ -177,7 +177,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   if (!st) st = row_of(h, ctx, m->centred ? param_of(call, BIAS) : NULL, r.width, 0, &bias);
   if (!st) st = row_of(h, ctx, &call->in[0], r.width, 0, &x);
   if (st) return st;
-#pragma omp parallel for if (r.n * r.width > PARALLEL_MIN)
+  LRP_THREADS(r.n * r.width > PARALLEL_MIN,
   for (int64_t k = 0; k < r.n; k++) {
     const lrp_real *row = zero ? x : x + k * r.width;
     const double mean = of_mean ? sum(row, r.width) / (double)r.width : mean_all ? (double)mean_all[k] : 0;
@@ -186,7 +186,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
     std_all[k] = (lrp_real)std;
     if (mean_all) mean_all[k] = (lrp_real)mean;
     normalise(row, scale, bias, r.width, mean, std, lrp_reals(&call->out[0]) + k * r.width);
-  }
+  });
   return LRP_OK;
 }
 
@@ -237,7 +237,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   lrp_status st = row_of(h, ctx, param_of(call, SCALE), r.width, 1, &scale);
   if (!st) st = row_of(h, ctx, &call->in[0], r.width, 0, &x);
   if (st) return st;
-#pragma omp parallel for if (r.n * r.width > PARALLEL_MIN)
+  LRP_THREADS(r.n * r.width > PARALLEL_MIN,
   for (int64_t k = 0; k < r.n; k++) {
     const lrp_real *row = zero ? x : x + k * r.width, *y_bar = lrp_reals(&out_bar[0]) + k * r.width;
     const double std = (double)lrp_reals(&call->saved[STD])[k];
@@ -247,7 +247,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
     all = of_mean ? all / (double)r.width : 0;
     along = of_std ? along * std * std / (double)r.width : 0;
     pull(y_bar, scale, row, r.width, mean, std, all, along, lrp_reals(&in_bar[0]) + k * r.width);
-  }
+  });
   return LRP_OK;
 }
 

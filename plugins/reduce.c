@@ -24,9 +24,9 @@ static lrp_status spread(const reduce *r, double factor, const lrp_call *call, c
   const int64_t n = lrp_count(&call->in[0]);
   lrp_real *x_bar = lrp_reals(&in_bar[0]);
   strided_copy_reals(&w, lrp_reals(&out_bar[0]), x_bar);
-#pragma omp parallel for simd if (parallel : n > PARALLEL_MIN)
+  LRP_THREADS_SIMD(n > PARALLEL_MIN,
   for (int64_t i = 0; i < n; i++)
-    x_bar[i] = (lrp_real)(factor * (double)x_bar[i]);
+    x_bar[i] = (lrp_real)(factor * (double)x_bar[i]););
   return LRP_OK;
 }
 
@@ -103,14 +103,14 @@ static lrp_status extreme(const reduce *r, int max, lrp_call *call)
   const int find = !(call->freeze & 1), wide = lrp_count(&call->in[0]) > PARALLEL_MIN;
   strided keep, sum;
   strided_split(&w, &keep, &sum);
-#pragma omp parallel for if (wide)
+  LRP_THREADS(wide,
   for (int64_t k = 0; k < n; k++) {
     int64_t at[STRIDED_TENSORS];
     strided_piece(&keep, 1, k, at);
     if (find)
       arg[k] = x ? find_extreme(&sum, x, at[1], max) : at[1];
     y[k] = x ? x[arg[k]] : 0;
-  }
+  });
   return LRP_OK;
 }
 

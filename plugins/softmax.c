@@ -154,7 +154,7 @@ static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
     memcpy(y, probs, bytes);
     return LRP_OK;
   }
-#pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), r.outer * r.n * r.stride > PARALLEL_MIN,
   for (int64_t o = 0; o < r.outer; o++)
     for (int64_t i = 0; i < r.stride; i++) {
       const int64_t at = o * r.n * r.stride + i;
@@ -168,7 +168,7 @@ static lrp_status softmax_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
       }
       for (int64_t k = at; k < at + r.n * r.stride; k += r.stride)
         y[k] = (lrp_real)((x->data ? (double)y[k] : 1) * share);
-    }
+    });
   if (probs) memcpy(probs, y, bytes);
   return LRP_OK;
 }
@@ -198,7 +198,7 @@ static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   const lrp_real *probs;
   const lrp_status st = probs_of(h, ctx, inst, call, &probs);
   if (st) return st;
-#pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), r.outer * r.n * r.stride > PARALLEL_MIN,
   for (int64_t o = 0; o < r.outer; o++)
     for (int64_t i = 0; i < r.stride; i++) {
       const int64_t at = o * r.n * r.stride + i;
@@ -207,7 +207,7 @@ static lrp_status softmax_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst,
         pull_near(p, y_bar, r.n, lrp_reals(&in_bar[0]) + at);
       else
         pull_row_any(p, y_bar, r.n, r.stride, lrp_reals(&in_bar[0]) + at);
-    }
+    });
   return LRP_OK;
 }
 
@@ -217,7 +217,7 @@ static lrp_status log_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   const rows r = rows_of(inst, x);
   lrp_real *y = lrp_reals(&call->out[0]), *probs = lrp_reals(&call->saved[0]);
   (void)h, (void)ctx;
-#pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), r.outer * r.n * r.stride > PARALLEL_MIN,
   for (int64_t o = 0; o < r.outer; o++)
     for (int64_t i = 0; i < r.stride; i++) {
       const int64_t at = o * r.n * r.stride + i;
@@ -229,7 +229,7 @@ static lrp_status log_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
         if (probs) probs[k] = (lrp_real)((x->data ? (double)y[k] : 1) / sum);
         y[k] = (lrp_real)((x->data ? (double)lrp_reals(x)[k] - (double)max : 0) - log_sum);
       }
-    }
+    });
   return LRP_OK;
 }
 
@@ -242,7 +242,7 @@ static lrp_status log_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
   (void)h, (void)ctx;
   if (!out_bar[0].data) tensor_zero(&in_bar[0]);
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
-#pragma omp parallel for collapse(2) if (r.outer * r.n * r.stride > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), r.outer * r.n * r.stride > PARALLEL_MIN,
   for (int64_t o = 0; o < r.outer; o++)
     for (int64_t i = 0; i < r.stride; i++) {
       const int64_t at = o * r.n * r.stride + i, end = at + r.n * r.stride;
@@ -254,7 +254,7 @@ static lrp_status log_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
         lrp_reals(&in_bar[0])[k] = x && x[k] == (lrp_real)-INFINITY
                                        ? 0
                                        : (lrp_real)((double)y_bar[k] - (double)p[k] * sum);
-    }
+    });
   return LRP_OK;
 }
 

@@ -185,7 +185,7 @@ static inline void strided_sum(const strided *w, double factor, const lrp_real *
   const int64_t size = contiguous ? 1 : STRIDED_LANES, pieces = strided_pieces(&keep, size);
   const int64_t lane = strided_last(&keep, 1), s0 = strided_last(&keep, 0);
   const int wide = strided_rows(w) * strided_inner(w) > PARALLEL_MIN;
-#pragma omp parallel for if (wide)
+  LRP_THREADS(wide,
   for (int64_t k = 0; k < pieces; k++) {
     int64_t at[STRIDED_TENSORS];
     double acc[STRIDED_LANES] = {0};
@@ -193,7 +193,7 @@ static inline void strided_sum(const strided *w, double factor, const lrp_real *
     strided_sum_lanes(&sum, from + at[1], lane, m, acc);
     for (int64_t j = 0; j < m; j++)
       to[at[0] + j * s0] += (lrp_real)(factor * acc[j]);
-  }
+  });
 }
 
 /* ---- shapes ---- */
