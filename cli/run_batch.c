@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-  MOST = 16,    /* texts; more are no faster */
+  MOST = 8,     /* texts; more are no faster */
   TOKENS = 1024 /* of all of them: beyond it the caches are too small */
 };
 static const double CLOSE = 1e-5; /* of the largest value: what floats may differ by */

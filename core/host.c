@@ -308,6 +308,13 @@ static lrp_status host_matmul(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, co
                     out);
 }
 
+static void host_count(lrp_ctx *ctx, double work, double bytes)
+{
+  ctx->tally.n_product++;
+  ctx->tally.work += work;
+  ctx->tally.moved += bytes;
+}
+
 static lrp_status host_conv(lrp_ctx *ctx, const lrp_conv *c, const lrp_tensor *x,
                             const lrp_tensor *w, const lrp_tensor *b, lrp_tensor *y)
 {
@@ -364,7 +371,9 @@ const lrp_host lrp_the_host = {.struct_size = sizeof(lrp_host),
                                .tap = host_tap,
                                .node_word = host_node_word,
                                .transposed = lrp_transposed,
-                               .node_type = host_node_type};
+                               .node_type = host_node_type,
+                               .raw = lrp_scratch_raw,
+                               .count = host_count};
 
 const lrp_host *lrp_host_table(void)
 {

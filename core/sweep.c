@@ -13,6 +13,7 @@ enum {
   PARALLEL = 65536
 };
 
+
 /* Pieces depend on n alone, never on the number of threads. */
 static int64_t piece_size(int64_t n)
 {

@@ -33,7 +33,7 @@ lrp_status lrp_table_eval_direct(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   const int64_t n = lrp_count(&s);
   s.host = NULL;
   s.flags = 0;
-  s.data = lrp_arena_alloc(&ctx->scratch, (size_t)n * sizeof(lrp_real) + 64);
+  s.data = lrp_arena_raw(&ctx->scratch, (size_t)n * sizeof(lrp_real) + 64);
   if (!s.data) return lrp_nomem(ctx, "a rule");
   lrp_quotient(lrp_reals(&site->r_out[0]), lrp_reals(&c->out[0]), n, (lrp_real)t->eps,
                lrp_reals(&s));

@@ -76,7 +76,7 @@ typedef struct track {
   lrp_real *bar[MAX_VALUE]; /* what is pulled back, for each value of a step ... */
   bool live[MAX_VALUE];     /* ... where there is any; else of any content */
   lrp_real *carry[2];       /* to the states after the step, then to those before it */
-  lrp_real *above[MAX_OP];  /* of an affine operation: what it got, (D,T,B,H) */
+  lrp_real *above[MAX_OP];  /* of an affine operation: what it got, (D,T,B,H); NULL: nothing, as a frozen gate */
   lrp_real *tmp_a, *tmp_b;
 } track;
 
@@ -163,6 +163,24 @@ static inline lrp_status room(const track *k, int64_t rows, int64_t width, lrp_r
   return st;
 }
 
+/* The same of any content: for what is written as a whole. */
+static inline lrp_status raw_room(const track *k, int64_t rows, int64_t width, lrp_real **out)
+{
+  const lrp_tensor like = {.dtype = LRP_REAL, .rank = 2, .shape = {rows, width}};
+  lrp_tensor t;
+  const lrp_status st = k->host->raw(k->ctx, &like, &t);
+  if (!st) *out = lrp_reals(&t);
+  return st;
+}
+
+/* A product by the loops of recurrent_kernel.h, told to profiles. */
+static inline void run_product(const lrp_host *h, lrp_ctx *ctx, const product *p)
+{
+  const double rows = (double)p->rows, k = (double)p->k, n = (double)p->n;
+  h->count(ctx, rows * k * n, (rows * k + k * n + rows * n) * (double)sizeof(lrp_real));
+  product_run(p);
+}
+
 static inline lrp_tensor matrix(lrp_real *data, int64_t rows, int64_t columns)
 {
   const lrp_tensor t = {.data = data, .dtype = LRP_REAL, .rank = 2, .shape = {rows, columns}};
@@ -236,7 +254,7 @@ static inline void affine_step(const track *k, int64_t s, const cell_op *op, int
                        .k = h,
                        .n = wide,
                        .b_row = row};
-    if (from_a) product_run(&p);
+    if (from_a) run_product(k->host, k->ctx, &p);
     for (int64_t b = 0; b < d->b; b++) {
       const int64_t steps = steps_of(k->call, b, d->t);
       const bool x = from_x && s < steps;
@@ -345,7 +363,7 @@ static inline lrp_status multiply_x(track *k)
   lrp_real *out;
   if (!k->w || !k->call->in[X].data) return LRP_OK;
   lrp_status st = k->host->transposed(k->ctx, k->w, &wt);
-  if (!st) st = room(k, n->d * rows, wide, &out);
+  if (!st) st = raw_room(k, n->d * rows, wide, &out);
   for (int64_t dir = 0; !st && dir < n->d; dir++) {
     const product p = {.v = lrp_reals(&k->call->in[X]),
                        .b = wt + dir * n->i * wide,
@@ -354,7 +372,7 @@ static inline lrp_status multiply_x(track *k)
                        .k = n->i,
                        .n = wide,
                        .b_row = wide};
-    product_run(&p);
+    run_product(k->host, k->ctx, &p);
   }
   if (!st) k->x_part = out;
   return st;
@@ -383,7 +401,7 @@ static inline lrp_status track_start(track *k)
   if (!st && k->u) st = k->host->transposed(k->ctx, k->u, &k->ut);
   if (!st) st = room(k, MAX_OP * n->d, n->h, &k->biases);
   if (!st) st = room(k, 1, size_of(n), &k->zeros);
-  if (!st) st = room(k, n->b, k->r->cell->n_block * n->h, &k->product);
+  if (!st) st = raw_room(k, n->b, k->r->cell->n_block * n->h, &k->product);
   if (!st) fill_biases(k);
   return st;
 }

@@ -45,7 +45,7 @@ static inline lrp_status affine_vjp(const lrp_host *h, lrp_ctx *ctx, const void 
                                     const lrp_call *call, const lrp_tensor *out_bar,
                                     lrp_tensor *in_bar)
 {
-  (void)h, (void)ctx, (void)inst;
+  (void)inst;
   for (int k = 0; k < 2; k++) {
     const lrp_tensor *w = &call->param[k];
     const product p = {.v = lrp_reals(&out_bar[0]),
@@ -55,7 +55,10 @@ static inline lrp_status affine_vjp(const lrp_host *h, lrp_ctx *ctx, const void 
                        .k = w->shape[0],
                        .n = w->shape[1],
                        .b_row = w->shape[1]};
-    if (p.v && p.b && p.out) product_run(&p);
+    if (p.v && p.b && p.out)
+      run_product(h, ctx, &p);
+    else if (p.out)
+      tensor_zero(&in_bar[k]);
   }
   return LRP_OK;
 }
@@ -104,7 +107,15 @@ static const lrp_layer_type recurrent_add = {.struct_size = sizeof recurrent_add
                                              .forward = pair_forward,
                                              .vjp = pair_vjp};
 
-/* Runs vjp, or the rule of the walk, on one inner site; r_in[] has two zeroed tensors. */
+/* A table, and vjp, write all of what is wanted. */
+static inline void begin_below(const track *k, lrp_tensor *below)
+{
+  if (!k->site || (k->site->rule && k->site->rule->table)) return;
+  tensor_zero(&below[0]);
+  tensor_zero(&below[1]);
+}
+
+/* Runs vjp, or the rule of the walk, on one inner site. */
 static inline lrp_status inner_back(const track *k, const lrp_layer_type *type, lrp_tensor *in,
                                     lrp_tensor *param, lrp_tensor *z, const lrp_tensor *above,
                                     lrp_tensor *below)
@@ -164,8 +175,7 @@ static inline lrp_status affine_site(const track *k, int64_t dir, const cell_op 
              out = matrix(z, rows, n->h);
   const lrp_tensor above = matrix(r, rows, n->h);
   affine_params(k, dir, op, param);
-  tensor_zero(&below[0]);
-  tensor_zero(&below[1]);
+  begin_below(k, below);
   return inner_back(k, &recurrent_affine, in, param, &out, &above, below);
 }
 
@@ -175,12 +185,13 @@ static inline lrp_status affine_back(track *k, int64_t s, const cell_op *op)
 {
   const dims *n = &k->n;
   const int64_t lanes = n->b * n->h;
+  lrp_real **above = &k->above[op - k->r->cell->op];
   lrp_status st = LRP_OK;
+  if (op->terms & FROM_X && !*above) st = room(k, n->d * n->t * n->b, n->h, above);
   for (int64_t dir = 0; !st && dir < n->d; dir++) {
     lrp_real *r = k->bar[op->to] + dir * lanes;
     if (op->terms & FROM_X)
-      memcpy(k->above[op - k->r->cell->op] + (dir * n->t + s) * lanes, r,
-             (size_t)lanes * sizeof *r);
+      memcpy(*above + (dir * n->t + s) * lanes, r, (size_t)lanes * sizeof *r);
     if (!(op->terms & FROM_A)) continue;
     lrp_real *x = op->terms & FROM_X ? k->x + (dir * n->t + s) * n->b * n->i : NULL;
     st = affine_site(k, dir, op, n->b, x, value_at(k, s, op->a) + dir * lanes,
@@ -199,8 +210,7 @@ static inline lrp_status add_back(track *k, int64_t s, const cell_op *op)
   lrp_tensor below[2] = {matrix(k->tmp_a, rows, n->h), matrix(k->tmp_b, rows, n->h)};
   lrp_tensor z = matrix(value_at(k, s, op->to), rows, n->h);
   const lrp_tensor above = matrix(k->bar[op->to], rows, n->h);
-  tensor_zero(&below[0]);
-  tensor_zero(&below[1]);
+  begin_below(k, below);
   const lrp_status st = inner_back(k, &recurrent_add, in, NULL, &z, &above, below);
   if (st) return st;
   arrive(k, op->a, &k->tmp_a);
@@ -369,9 +379,9 @@ static inline lrp_status give_all_x(const track *k, const lrp_tensor *x_bar)
   const int64_t rows = k->n.t * k->n.b;
   lrp_real *room_of[3];
   if (!x_bar->data) return LRP_OK;
-  lrp_status st = room(k, rows, k->n.h, &room_of[0]);
-  if (!st) st = room(k, rows, k->n.h, &room_of[1]);
-  if (!st) st = room(k, rows, k->n.i, &room_of[2]);
+  lrp_status st = raw_room(k, rows, k->n.h, &room_of[0]);
+  if (!st) st = raw_room(k, rows, k->n.h, &room_of[1]);
+  if (!st) st = raw_room(k, rows, k->n.i, &room_of[2]);
   for (const cell_op *op = k->r->cell->op; !st && op->what; op++)
     if (op->what == OP_AFFINE && op->terms & FROM_X && k->above[op - k->r->cell->op])
       st = give_x(k, op, room_of, x_bar);
@@ -402,12 +412,9 @@ static inline lrp_status back_start(track *k)
   if (!st) st = room(k, n->d * n->t * n->b, n->i, &k->x);
   for (int64_t dir = 0; !st && k->call->in[X].data && dir < n->d; dir++)
     order_x(k, dir, k->x + dir * n->t * n->b * n->i, lrp_reals(&k->call->in[X]), false);
-  if (!st) st = room(k, c->n_value * n->d * n->b, n->h, &k->bar[0]);
+  if (!st) st = raw_room(k, c->n_value * n->d * n->b, n->h, &k->bar[0]);
   for (int v = 1; !st && v < c->n_value; v++)
     k->bar[v] = k->bar[0] + v * size_of(n);
-  for (int i = 0; !st && c->op[i].what; i++)
-    if (c->op[i].what == OP_AFFINE && c->op[i].terms & FROM_X)
-      st = room(k, n->d * n->t * n->b, n->h, &k->above[i]);
   if (!st) st = room(k, n->d * n->b, n->h, &k->tmp_a);
   return st ? st : room(k, n->d * n->b, n->h, &k->tmp_b);
 }

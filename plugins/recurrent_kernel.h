@@ -11,15 +11,7 @@
 #include <string.h>
 #include <tgmath.h>
 
-enum {
-  VEC_BYTES = 32,
-  LANES = VEC_BYTES / (int)sizeof(lrp_real),
-  WIDE = 10,  /* vectors of a row alone: that many sums hide the time an addition takes */
-  NARROW = 2, /* of several rows */
-  ROWS = 4,
-  THREADS_WORK = 1 << 22 /* multiply-adds below which waking threads costs more than it gives */
-};
-typedef lrp_real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(lrp_real)), may_alias));
+enum { THREADS_WORK = 1 << 22 }; /* multiply-adds below which waking threads costs more than it gives */
 
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
@@ -49,6 +41,13 @@ typedef lrp_real vec __attribute__((vector_size(VEC_BYTES), aligned(sizeof(lrp_r
   }
 #endif
 
+#if defined __x86_64__ && !defined __AVX2__
+static inline bool has_avx512(void)
+{
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
 /* ---- products ---- */
 
 typedef struct product { /* out (rows,n) = v (rows,k) b (k,n); rows of b lie b_row elements apart */
@@ -68,109 +67,65 @@ static inline void product_plain(const product *p)
     }
 }
 
-/* Columns j to j + width of some rows, in `vectors` of which the last may overlap. */
-INLINE void tile(const product *p, int64_t r, int64_t j, int64_t width, const int rows,
-                 const int vectors)
+/* Two widths of vectors, whose numbers of sums fill the registers and hide the time an addition takes. */
+#define BYTES 32
+#define NAME(name) name##_32
+#define WIDE 10  /* vectors of a row alone */
+#define NARROW 2 /* of several rows */
+#define ROWS 4
+#define TARGET "avx2,fma"
+#include "recurrent_strip.h"
+#if defined __x86_64__ && !defined __AVX2__
+#define BYTES 64
+#define NAME(name) name##_64
+#define WIDE 15
+#define NARROW 2
+#define ROWS 8
+#define TARGET "avx512f,avx512vl,avx512dq,avx2,fma"
+#include "recurrent_strip.h"
+#endif
+
+typedef struct strips { /* how the columns are cut */
+  int64_t lanes, most;
+  void (*run)(const product *p, int64_t j, int64_t width);
+} strips;
+
+static inline strips strips_of(const product *p)
 {
-  vec sum[ROWS][WIDE];
-  const int64_t last = width - LANES;
-  const lrp_real *v = p->v + r * p->k, *b = p->b + j;
-#define AT(c) ((c) == vectors - 1 ? last : (c)*LANES)
-#pragma GCC unroll 4
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 10
-    for (int c = 0; c < vectors; c++)
-      sum[i][c] = (vec){0};
-  for (int64_t k = 0; k < p->k; k++, b += p->b_row) {
-#pragma GCC unroll 10
-    for (int c = 0; c < vectors; c++) {
-      const vec w = *(const vec *)(const void *)(b + AT(c));
-#pragma GCC unroll 4
-      for (int i = 0; i < rows; i++)
-        sum[i][c] += v[i * p->k + k] * w;
-    }
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 10
-    for (int c = 0; c < vectors; c++)
-      *(vec *)(void *)(p->out + (r + i) * p->n + j + AT(c)) = sum[i][c];
-#undef AT
+  const bool one = p->rows == 1;
+  const int64_t lanes = 32 / (int64_t)sizeof(lrp_real);
+#if defined __x86_64__ && !defined __AVX2__
+  if (p->n >= 2 * lanes && has_avx512())
+    return (strips){2 * lanes, (one ? 15 : 2) * 2 * lanes, strip_wide_64};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return (strips){lanes, (one ? 10 : 2) * lanes, strip_wide_32};
+#endif
+  return (strips){lanes, (one ? 10 : 2) * lanes, strip_32};
 }
 
-#define CASE(vectors)                                                                              \
-  case vectors:                                                                                    \
-    tile(p, r, j, width, 1, vectors);                                                              \
-    return;
-INLINE void row_strip(const product *p, int64_t r, int64_t j, int64_t width)
+static inline void strip_run(const product *p, const strips *c, int64_t s)
 {
-  switch ((width + LANES - 1) / LANES) {
-    CASE(1)
-    CASE(2)
-    CASE(3)
-    CASE(4)
-    CASE(5)
-    CASE(6)
-    CASE(7)
-    CASE(8)
-    CASE(9)
-    CASE(10)
-  default:
-    return;
-  }
+  const int64_t end = (s + 1) * c->most < p->n ? (s + 1) * c->most : p->n;
+  const int64_t j = end - s * c->most < c->lanes ? end - c->lanes : s * c->most;
+  c->run(p, j, end - j); /* the last strip reaches back where it would be narrower than a vector */
 }
-#undef CASE
-
-INLINE void rows_strip(const product *p, int64_t r, int64_t j, int64_t width, const int rows)
-{
-  if (width > LANES)
-    tile(p, r, j, width, rows, 2);
-  else
-    tile(p, r, j, width, rows, 1);
-}
-
-/* All rows of a strip of columns; the strip of b stays in the first cache. */
-INLINE void strip_any(const product *p, int64_t j, int64_t width)
-{
-  int64_t r = 0;
-  if (p->rows == 1) {
-    row_strip(p, 0, j, width);
-    return;
-  }
-  for (; r + ROWS <= p->rows; r += ROWS)
-    rows_strip(p, r, j, width, ROWS);
-  if (p->rows - r == 3)
-    rows_strip(p, r, j, width, 3);
-  else if (p->rows - r == 2)
-    rows_strip(p, r, j, width, 2);
-  else if (p->rows - r == 1)
-    rows_strip(p, r, j, width, 1);
-}
-TWICE(strip, (const product *p, int64_t j, int64_t width), (p, j, width))
 
 static inline void product_run(const product *p)
 {
-  const int64_t most = (p->rows == 1 ? WIDE : NARROW) * LANES, n = (p->n + most - 1) / most;
-  if (p->n < LANES) {
+  const strips c = strips_of(p);
+  const int64_t n = (p->n + c.most - 1) / c.most;
+  if (p->n < c.lanes) {
     product_plain(p);
     return;
   }
-  /* the last strip reaches back where it would be narrower than a vector */
-#define STRIP(s)                                                                                   \
-  const int64_t end = ((s) + 1) * most < p->n ? ((s) + 1) * most : p->n;                           \
-  const int64_t j = end - (s)*most < LANES ? end - LANES : (s)*most;                               \
-  strip(p, j, end - j);
   if ((double)p->rows * (double)p->k * (double)p->n < THREADS_WORK) {
-    for (int64_t s = 0; s < n; s++) {
-      STRIP(s)
-    }
+    for (int64_t s = 0; s < n; s++)
+      strip_run(p, &c, s);
     return;
   }
 #pragma omp parallel for
-  for (int64_t s = 0; s < n; s++) {
-    STRIP(s)
-  }
-#undef STRIP
+  for (int64_t s = 0; s < n; s++)
+    strip_run(p, &c, s);
 }
 
 /* ---- activations ---- */
@@ -196,78 +151,31 @@ static inline void act_plain(int which, const lrp_real *a, int64_t n, lrp_real *
 }
 
 #ifndef LRP_REAL_DOUBLE
-typedef int32_t ivec __attribute__((vector_size(VEC_BYTES), may_alias));
-#define SELECT(mask, a, b) ((vec)(((mask) & (ivec)(a)) | (~(mask) & (ivec)(b))))
+#define BYTES 32
+#define NAME(name) name##_32
+#define TARGET "avx2,fma"
+#include "recurrent_act.h"
+#if defined __x86_64__ && !defined __AVX2__
+#define BYTES 64
+#define NAME(name) name##_64
+#define TARGET "avx512f,avx512vl,avx512dq,avx2,fma"
+#include "recurrent_act.h"
+#endif
 
-/* x = exp(x) within 2 units in the last place: x = n ln 2 + r, a polynomial for r (Cephes' expf,
- * S. Moshier). */
-INLINE void exp_of(vec *x)
+static inline void act_rows(int which, const lrp_real *a, int64_t n, lrp_real *y)
 {
-  const vec high = {88, 88, 88, 88, 88, 88, 88, 88},
-            shift = (vec){0} + 12582912.0f; /* 1.5 * 2^23 */
-  vec v = SELECT(*x > high, high, *x);
-  v = SELECT(v < -high + 1, -high + 1, v);
-  const vec moved = v * 1.44269504088896341f + shift, n = moved - shift;
-  const vec r = v - n * 0.693359375f + n * 2.12194440e-4f;
-  const vec p =
-      ((((1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r + 4.1665795894e-2f) *
-           r +
-       1.6666665459e-1f) *
-          r +
-      5.0000001201e-1f;
-  const ivec power = ((ivec)moved - (ivec)shift + 127) << 23;
-  *x = (p * r * r + r + 1) * (vec)power;
-}
-
-INLINE void sigmoid_of(vec *x)
-{
-  *x = -*x;
-  exp_of(x);
-  *x = 1 / (1 + *x);
-}
-
-/* Near 0 a polynomial (Cephes' tanhf), else 1 - 2 / (exp(2 |x|) + 1). */
-INLINE void tanh_of(vec *x)
-{
-  const ivec sign = (ivec)*x & INT32_MIN;
-  const vec size = (vec)((ivec)*x & INT32_MAX), z = *x * *x;
-  const vec near = ((((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z +
-                     1.33314422036e-1f) *
-                        z -
-                    3.33332819422e-1f) *
-                       z * *x +
-                   *x;
-  vec far = size + size;
-  exp_of(&far);
-  far = 1 - 2 / (far + 1);
-  *x = SELECT(size < 0.625f, near, (ivec)far | sign);
-}
-
-INLINE void act_vec(int which, vec *x)
-{
-  if (which == ACT_SIGMOID)
-    sigmoid_of(x);
-  else
-    tanh_of(x);
-}
-
-INLINE void act_rows_any(int which, const lrp_real *a, int64_t n, lrp_real *y)
-{
-  lrp_real rest[LANES] = {0};
-  int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    vec x = *(const vec *)(const void *)(a + i);
-    act_vec(which, &x);
-    *(vec *)(void *)(y + i) = x;
+#if defined __x86_64__ && !defined __AVX2__
+  if (has_avx512()) {
+    act_rows_wide_64(which, a, n, y);
+    return;
   }
-  if (i == n) return;
-  memcpy(rest, a + i, (size_t)(n - i) * sizeof *rest);
-  vec x = *(const vec *)(const void *)rest;
-  act_vec(which, &x);
-  memcpy(rest, &x, sizeof rest);
-  memcpy(y + i, rest, (size_t)(n - i) * sizeof *rest);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    act_rows_wide_32(which, a, n, y);
+    return;
+  }
+#endif
+  act_rows_32(which, a, n, y);
 }
-TWICE(act_rows, (int which, const lrp_real *a, int64_t n, lrp_real *y), (which, a, n, y))
 #endif
 
 static inline void act_run(int which, const lrp_real *a, int64_t n, lrp_real *y)

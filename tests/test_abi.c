@@ -212,6 +212,8 @@ static const record list[] = {
   FIELD(lrp_host, node_word)
   FIELD(lrp_host, transposed)
   FIELD(lrp_host, node_type)
+  FIELD(lrp_host, raw)
+  FIELD(lrp_host, count)
   TYPE(lrp_plugin)
   FIELD(lrp_plugin, magic)
   FIELD(lrp_plugin, abi_major)

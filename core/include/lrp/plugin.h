@@ -15,7 +15,7 @@
  *          1.1 lrp_rule.note.
  *          1.2 lrp_layer_type.writes, absorb, windows, lrp_pattern.name, lrp_rule.unchanged,
  *              filter, lrp_host.transposed.
- *          1.3 lrp_operator.expand, lrp_host.node_type.
+ *          1.3 lrp_operator.expand, lrp_host.node_type, raw, count.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -203,7 +203,8 @@ typedef struct lrp_site { /* one place where a rule acts: a layer, what it compu
   const void *inst;
   const lrp_call *call;            /* the genuine forward pass */
   const lrp_tensor *r_out;         /* [n_out] given; data NULL: no relevance */
-  lrp_tensor *r_in;                /* [n_in] to be written, zeroed; data NULL where no relevance is wanted */
+  lrp_tensor *r_in;                /* [n_in] to be written, zeroed (not where a table is the rule: it writes all); data NULL
+                                      where no relevance is wanted */
   const lrp_rule *rule;            /* for composite layers: what to apply to their inner sites ... */
   const lrp_value *rule_args;      /* ... and with which arguments */
   void *host;                      /* the host's own: caches of the node; NULL for inner sites */
@@ -370,6 +371,10 @@ struct lrp_host {
   lrp_status (*transposed)(lrp_ctx *, const lrp_tensor *t, const lrp_real **out);
   /* Since 1.3.  The element type that constant input i has in the file, as ONNX numbers them (2 uint8, 3 int8, ...); 0: not known. */
   int32_t (*node_type)(const lrp_node *, uint32_t i);
+  lrp_status (*raw)(lrp_ctx *, const lrp_tensor *like, lrp_tensor *out); /* since 1.3: scratch of any content */
+  /* Since 1.3.  Tells profiles of a product that a layer computes by its own loops: multiply-adds, and bytes of its operands
+   * and its result. */
+  void (*count)(lrp_ctx *, double work, double bytes);
 };
 
 /* ---- the exported object ---- */
