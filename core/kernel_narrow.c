@@ -111,9 +111,9 @@ lrp_status lrp_narrow_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j)
     p.a = j->from + first * pixels(j) * j->o;
     st = lrp_product_run(ctx, which, &p);
     lrp_real *to = j->to + first * j->in[0] * j->in[1] * size;
-#pragma omp parallel for if (p.m * n > LRP_PARALLEL_WORK / 16)
+    LRP_THREADS(p.m * n > LRP_PARALLEL_WORK / 16,
     for (int64_t r = 0; r < (st ? 0 : rows); r++)
-      make_row(j, p.out, r, to + r * size);
+      make_row(j, p.out, r, to + r * size););
   }
   lrp_arena_release(&ctx->scratch, mark);
   return st;

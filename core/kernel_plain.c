@@ -135,12 +135,12 @@ static void gathers_run(const gather *all, int64_t n_gather)
   const double work = (double)n_gather * (double)all->rows * (double)all->taps * (double)all->k *
                       (double)all->columns;
   (void)work; /* used by OpenMP only */
-#pragma omp parallel for schedule(dynamic) if (threads > 1 && work > LRP_PARALLEL_WORK)
+  LRP_THREADS_AS(schedule(dynamic), threads > 1 && work > LRP_PARALLEL_WORK,
   for (int64_t i = 0; i < items; i++) {
     const int64_t piece = i % pieces, b = i / pieces % blocks;
     block_run(&all[i / pieces / blocks], b * BLOCK, least(panels, piece * each),
               least(panels, (piece + 1) * each));
-  }
+  });
 }
 
 /* ---- products ---- */
@@ -171,11 +171,11 @@ static void product_panels(const void *job, lrp_real *out)
   const lrp_product *p = job;
   const int64_t size = p->k * p->n, n = p->b_count / size,
                 each = lrp_panels(p->n) * p->k * LRP_PANEL;
-#pragma omp parallel for if (n > 1 && n * each > LRP_PARALLEL_WORK)
+  LRP_THREADS(n > 1 && n * each > LRP_PARALLEL_WORK,
   for (int64_t i = 0; i < n; i++) {
     const lrp_panel_source s = {p->b + i * size, 1, p->k, p->n, 0, p->b_row, p->b_col};
     lrp_panels_fill(&s, out + i * each);
-  }
+  });
 }
 
 static lrp_status product_by_tiles(lrp_ctx *ctx, const lrp_product *p)
@@ -224,7 +224,7 @@ static void skinny_run(const skinny *s)
   const int64_t share = (s->n + lrp_threads() - 1) / lrp_threads(),
                 size = share < LEAST ? LEAST : least(share, MOST);
   const int64_t chunks = (s->n + size - 1) / size;
-#pragma omp parallel for if (s->k * s->n > LRP_PARALLEL_WORK)
+  LRP_THREADS(s->k * s->n > LRP_PARALLEL_WORK,
   for (int64_t c = 0; c < chunks; c++) {
     const int64_t first = c * size, last = least(s->n, first + size);
     for (int64_t j = first; j < last; j++)
@@ -234,7 +234,7 @@ static void skinny_run(const skinny *s)
     else
       lrp_dots(s->v, s->k, s->b + first * s->col, s->col, last - first, s->out + first * s->step,
                s->step);
-  }
+  });
 }
 
 /* Which operand is the small one; neither: tiles. */
@@ -421,9 +421,9 @@ static lrp_status conv_depthwise(lrp_ctx *ctx, const gather *g)
   const lrp_status st =
       lrp_packed_get(ctx, j->pack, FORM_TAPS_FIRST, j->group, j->c * j->taps, taps_first, j, &w);
   const int64_t blocks = (g->rows + BLOCK - 1) / BLOCK;
-#pragma omp parallel for schedule(dynamic) if (g->rows * j->c * j->taps > LRP_PARALLEL_WORK)
+  LRP_THREADS_AS(schedule(dynamic), g->rows * j->c * j->taps > LRP_PARALLEL_WORK,
   for (int64_t i = 0; i < (st ? 0 : blocks); i++)
-    depthwise_block(g, w, i * BLOCK);
+    depthwise_block(g, w, i * BLOCK););
   return st;
 }
 

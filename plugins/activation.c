@@ -287,7 +287,7 @@ static lrp_status prelu_forward(const lrp_host *h, lrp_ctx *ctx, const void *ins
     tensor_zero(&call->out[0]);
     return LRP_OK;
   }
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
@@ -295,7 +295,7 @@ static lrp_status prelu_forward(const lrp_host *h, lrp_ctx *ctx, const void *ins
       const lrp_real v = x[at[0] + i];
       y[at[0] + i] = v > 0 ? v : v * slope[at[1] + i * s];
     }
-  }
+  });
   return LRP_OK;
 }
 
@@ -311,13 +311,13 @@ static lrp_status prelu_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, c
     tensor_zero(&in_bar[0]);
   if (!x_bar || !y_bar)
     return LRP_OK;
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
     for (int64_t i = at[0]; i < at[0] + n; i++)
       x_bar[i] = x && x[i] > 0 ? y_bar[i] : y_bar[i] * slope[at[1] + (i - at[0]) * s];
-  }
+  });
   return LRP_OK;
 }
 

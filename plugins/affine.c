@@ -76,13 +76,13 @@ static void shift_all(const lrp_tensor *x, const lrp_tensor *p, lrp_real sign, l
   const strided w = strided_over(y, y, p->data ? p : NULL, NULL);
   const int64_t s = strided_last(&w, 1), sx = x->data ? 1 : 0;
   const lrp_real *v = x->data ? lrp_reals(x) : &zero, *c = p->data ? lrp_reals(p) : &zero;
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
     for (int64_t i = 0; i < n; i++)
       lrp_reals(y)[at[0] + i] = sign * v[(at[0] + i) * sx] + factor * c[at[1] + i * s];
-  }
+  });
 }
 
 /* y = x p, or x / p and 0 where p is 0; step is p's.  The quotient of its own: a branch would cost the vectors. */
@@ -118,12 +118,12 @@ static void scale_all(int op, const lrp_tensor *x, const lrp_tensor *p, const lr
     tensor_zero(y);
     return;
   }
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
     scale(op, v + at[0], c + at[1], s, n, lrp_reals(y) + at[0]);
-  }
+  });
 }
 
 static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)

@@ -73,7 +73,7 @@ static void each(int what, const lrp_call *call, const lrp_real *bar, lrp_real *
   const lrp_tensor *x = &call->in[X], *by = &call->in[BY];
   const strided w = strided_over(&call->out[0], NULL, x, by);
   const int64_t sx = strided_last(&w, 1), sb = strided_last(&w, 2);
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at),
@@ -87,7 +87,7 @@ static void each(int what, const lrp_call *call, const lrp_real *bar, lrp_real *
       const double r = bar ? (double)bar[to + i] : 1;
       y[to + i] = r == 0 ? 0 : (lrp_real)(r * value(what, v, b)); /* exactly */
     }
-  }
+  });
 }
 
 static lrp_status power_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)

@@ -87,11 +87,11 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
     add_rows(&call->out[0], &b);
     return LRP_OK;
   }
-#pragma omp parallel for if (rows * c > PARALLEL_MIN)
+  LRP_THREADS(rows * c > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++)
-#pragma omp simd
+    LRP_PRAGMA(omp simd)
     for (int64_t j = 0; j < c; j++)
-      y[r * c + j] = x[r * c + j] * slope[j] + add[j];
+      y[r * c + j] = x[r * c + j] * slope[j] + add[j];);
   return LRP_OK;
 }
 
@@ -106,11 +106,11 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   const lrp_real *y_bar = lrp_reals(&out_bar[0]), *slope = lrp_reals(&a);
   lrp_real *x_bar = lrp_reals(&in_bar[0]);
   const int64_t c = a.shape[0], rows = c ? lrp_count(&in_bar[0]) / c : 0;
-#pragma omp parallel for if (rows * c > PARALLEL_MIN)
+  LRP_THREADS(rows * c > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++)
-#pragma omp simd
+    LRP_PRAGMA(omp simd)
     for (int64_t j = 0; j < c; j++)
-      x_bar[r * c + j] = y_bar[r * c + j] * slope[j];
+      x_bar[r * c + j] = y_bar[r * c + j] * slope[j];);
   return LRP_OK;
 }
 

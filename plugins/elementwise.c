@@ -72,7 +72,7 @@ static void add_two(const lrp_tensor *y, const lrp_tensor *a, const lrp_tensor *
 {
   const strided w = strided_over(y, y, a, b);
   const int64_t sa = strided_last(&w, 1), sb = strided_last(&w, 2);
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
@@ -83,7 +83,7 @@ static void add_two(const lrp_tensor *y, const lrp_tensor *a, const lrp_tensor *
     else
       for (int64_t i = 0; i < n; i++)
         to[i] = from_a[i * sa] + factor * from_b[i * sb];
-  }
+  });
 }
 
 static void scale_all(const lrp_tensor *t, double factor)
@@ -225,7 +225,7 @@ static lrp_status where_forward(const lrp_host *h, lrp_ctx *ctx, const void *ins
   const int64_t sc = strided_last(&w, 0), sa = strided_last(&w, 1), sb = strided_last(&w, 2);
   const int64_t *c = lrp_indices(&call->in[COND]);
   (void)h, (void)ctx, (void)inst;
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
@@ -233,7 +233,7 @@ static lrp_status where_forward(const lrp_host *h, lrp_ctx *ctx, const void *ins
       WHERE_ROWS(lrp_real)
     else
       WHERE_ROWS(int64_t)
-  }
+  });
   return LRP_OK;
 }
 
@@ -242,13 +242,13 @@ static void where_mask(const lrp_call *call, int wanted, const lrp_real *y_bar, 
 {
   const strided w = strided_over(&call->out[0], &call->in[COND], NULL, NULL);
   const int64_t sc = strided_last(&w, 0), *c = lrp_indices(&call->in[COND]);
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at), y = strided_flat(&w, STRIDED_PIECE, k);
     for (int64_t i = 0; i < n; i++)
       masked[y + i] = (c[at[0] + i * sc] != 0) == wanted ? y_bar[y + i] : 0;
-  }
+  });
 }
 
 static lrp_status where_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,

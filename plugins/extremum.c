@@ -61,7 +61,7 @@ static void compete(const lrp_call *call, int64_t i, int max)
   const int64_t s = strided_last(&w, 1);
   const int frozen = call->freeze & 1;
   int64_t *winner = lrp_indices(&call->saved[0]);
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
@@ -69,7 +69,7 @@ static void compete(const lrp_call *call, int64_t i, int max)
       COMPETE(lrp_real, || v != v) /* NaN wins over all */
     else
       COMPETE(int64_t)
-  }
+  });
 }
 
 static lrp_status forward(int max, lrp_call *call)
@@ -128,13 +128,13 @@ static lrp_status windows(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
     const strided w = strided_over(&call->out[0], &call->out[0], &call->in[i], NULL);
     const int64_t s = strided_last(&w, 1);
     which[i] = (uint32_t)i;
-    STRIDED_FOR(&w, k, pieces)
+    STRIDED_FOR(&w, k, pieces,
     {
       int64_t at[STRIDED_TENSORS];
       const int64_t run = strided_piece(&w, STRIDED_PIECE, k, at);
       for (int64_t j = 0; j < run; j++)
         lrp_indices(&list)[(at[0] + j) * m + i] = at[1] + j * s;
-    }
+    });
   }
   for (int64_t k = 0; !st && k < n; k++) {
     const lrp_window o = {.struct_size = sizeof o, .first = k, .width = 1, .n = m,

@@ -122,7 +122,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   const int64_t width = b.g * b.c;
   const double count = (double)(b.s * b.c);
   (void)h, (void)ctx;
-#pragma omp parallel for if (b.n * b.s * width > PARALLEL_MIN)
+  LRP_THREADS(b.n * b.s * width > PARALLEL_MIN,
   for (int64_t k = 0; k < b.n * b.g; k++) {
     const int64_t g = k % b.g, at = k / b.g * b.s * width + g * b.c;
     const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + at : NULL;
@@ -137,7 +137,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
         y[s * width + i] = (lrp_real)(v * value_for(param_of(call, SCALE), &b, g, i, 1) +
                                       value_for(param_of(call, BIAS), &b, g, i, 0));
       }
-  }
+  });
   return LRP_OK;
 }
 
@@ -151,7 +151,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   const double count = (double)(b.s * b.c);
   (void)h, (void)ctx;
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
-#pragma omp parallel for if (b.n * b.s * width > PARALLEL_MIN)
+  LRP_THREADS(b.n * b.s * width > PARALLEL_MIN,
   for (int64_t k = 0; k < b.n * b.g; k++) {
     const int64_t g = k % b.g, at = k / b.g * b.s * width + g * b.c;
     const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + at : NULL,
@@ -174,7 +174,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
         to[s * width + i] =
             (lrp_real)(std * (u - sum - ((x ? (double)x[s * width + i] : 0) - mean) * std * along));
       }
-  }
+  });
   return LRP_OK;
 }
 

@@ -177,7 +177,7 @@ static lrp_status compare_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
   const strided w = strided_over(y, y, a, b);
   const int64_t sa = strided_last(&w, 1), sb = strided_last(&w, 2);
   (void)h, (void)ctx;
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
@@ -186,7 +186,7 @@ static lrp_status compare_forward(const lrp_host *h, lrp_ctx *ctx, const void *i
       lrp_indices(y)[at[0] + i] = a->dtype == LRP_REAL ? HOLDS(op, lrp_reals(a)[ia], lrp_reals(b)[ib])
                                                        : HOLDS(op, lrp_indices(a)[ia], lrp_indices(b)[ib]);
     }
-  }
+  });
   return LRP_OK;
 }
 

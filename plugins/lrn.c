@@ -91,7 +91,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
   const int64_t n = call->in[0].shape[call->in[0].rank - 1],
                 rows = n ? lrp_count(&call->in[0]) / n : 0;
   (void)h, (void)ctx;
-#pragma omp parallel for if (rows * n > PARALLEL_MIN)
+  LRP_THREADS(rows * n > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++) {
     const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + r * n : NULL;
     lrp_real *y = lrp_reals(&call->out[0]) + r * n, *std = lrp_reals(&call->saved[0]) + r * n;
@@ -99,7 +99,7 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
       if (!(call->freeze & 1)) std[c] = (lrp_real)pow(base_of(m, x, c, n), -m->beta);
       y[c] = x ? x[c] * std[c] : 0;
     }
-  }
+  });
   return LRP_OK;
 }
 
@@ -114,7 +114,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   const double slope = 2 * m->alpha * m->beta / (double)m->size;
   (void)h, (void)ctx;
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
-#pragma omp parallel for if (rows * n > PARALLEL_MIN)
+  LRP_THREADS(rows * n > PARALLEL_MIN,
   for (int64_t r = 0; r < rows; r++) {
     const lrp_real *x = call->in[0].data ? lrp_reals(&call->in[0]) + r * n : NULL,
                    *bar = lrp_reals(&out_bar[0]) + r * n;
@@ -128,7 +128,7 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
       for (int64_t i = first_of(m, c), last = last_of(m, c, n); i <= last; i++)
         to[i] = (lrp_real)((double)to[i] - share * (double)x[i]);
     }
-  }
+  });
   return LRP_OK;
 }
 

@@ -259,14 +259,14 @@ static void max_block(const geometry *g, const region *r, const lrp_real *x, int
 
 static void max_find(const geometry *g, const lrp_real *x, lrp_real *y, int64_t *argmax)
 {
-#pragma omp parallel for if (g->n * g->in * g->c > PARALLEL_MIN)
+  LRP_THREADS(g->n * g->in * g->c > PARALLEL_MIN,
   for (int64_t i = 0; i < g->n * g->out; i++) {
     const region r = region_at(g, i % g->out);
     const lrp_real *sample = x + i / g->out * g->in * g->c;
     for (int64_t c = 0; c < g->c; c += BLOCK)
       max_block(g, &r, sample, c, g->c - c < BLOCK ? g->c - c : BLOCK, y + i * g->c,
                 argmax ? argmax + i * g->c : NULL);
-  }
+  });
 }
 
 static lrp_status max_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -280,12 +280,12 @@ static lrp_status max_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
   if (!x) {
     tensor_zero(&call->out[0]);
   } else if (call->freeze & 1) {
-#pragma omp parallel for if (g.n * g.out * g.c > PARALLEL_MIN)
+    LRP_THREADS(g.n * g.out * g.c > PARALLEL_MIN,
     for (int64_t i = 0; i < g.n * g.out; i++) {
       const lrp_real *sample = x + i / g.out * g.in * g.c;
       for (int64_t c = i * g.c; c < (i + 1) * g.c; c++)
         y[c] = sample[argmax[c]];
-    }
+    });
   } else {
     max_find(&g, x, y, argmax);
   }
@@ -301,7 +301,7 @@ static lrp_status max_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
   const int64_t *argmax = lrp_indices(&call->saved[0]), blocks = (g.c + BLOCK - 1) / BLOCK;
   (void)h, (void)ctx;
   if (!in_bar[0].data || !y_bar) return LRP_OK;
-#pragma omp parallel for collapse(2) if (g.n * g.out * g.c > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), g.n * g.out * g.c > PARALLEL_MIN,
   for (int64_t n = 0; n < g.n; n++)
     for (int64_t b = 0; b < blocks; b++) {
       lrp_real *x_bar = lrp_reals(&in_bar[0]) + n * g.in * g.c;
@@ -309,7 +309,7 @@ static lrp_status max_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
       for (int64_t o = n * g.out; o < (n + 1) * g.out; o++)
         for (int64_t c = b * BLOCK; c < end; c++)
           x_bar[argmax[o * g.c + c]] += y_bar[o * g.c + c];
-    }
+    });
   return LRP_OK;
 }
 
@@ -362,7 +362,7 @@ static lrp_status avg_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
     tensor_zero(&call->out[0]);
     return LRP_OK;
   }
-#pragma omp parallel for collapse(2) if (g.n * g.in * g.c > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), g.n * g.in * g.c > PARALLEL_MIN,
   for (int64_t i = 0; i < g.n * g.out; i++)
     for (int64_t b = 0; b < blocks; b++) {
       const region r = region_at(&g, i % g.out);
@@ -370,7 +370,7 @@ static lrp_status avg_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst,
       avg_block(&g, &r, divisor(&g, &r, i % g.out),
                 lrp_reals(&call->in[0]) + i / g.out * g.in * g.c, c,
                 g.c - c < BLOCK ? g.c - c : BLOCK, lrp_reals(&call->out[0]) + i * g.c);
-    }
+    });
   return LRP_OK;
 }
 
@@ -398,7 +398,7 @@ static lrp_status avg_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
   const int64_t blocks = (g.c + BLOCK - 1) / BLOCK;
   (void)h, (void)ctx;
   if (!in_bar[0].data || !out_bar[0].data) return LRP_OK;
-#pragma omp parallel for collapse(2) if (g.n * g.in * g.c > PARALLEL_MIN)
+  LRP_THREADS_AS(collapse(2), g.n * g.in * g.c > PARALLEL_MIN,
   for (int64_t n = 0; n < g.n; n++)
     for (int64_t b = 0; b < blocks; b++)
       for (int64_t o = 0; o < g.out; o++) {
@@ -406,7 +406,7 @@ static lrp_status avg_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, con
         const int64_t c = b * BLOCK;
         avg_back(&g, &r, divisor(&g, &r, o), lrp_reals(&out_bar[0]) + (n * g.out + o) * g.c, c,
                  g.c - c < BLOCK ? g.c - c : BLOCK, lrp_reals(&in_bar[0]) + n * g.in * g.c);
-      }
+      });
   return LRP_OK;
 }
 

@@ -52,7 +52,7 @@ static void combine(int op, const lrp_tensor *box, const lrp_tensor *a, const lr
 {
   const strided w = strided_over(box, NULL, a, b);
   const int64_t sa = strided_last(&w, 1), sb = strided_last(&w, 2);
-  STRIDED_FOR(&w, k, pieces)
+  STRIDED_FOR(&w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(&w, STRIDED_PIECE, k, at);
@@ -72,7 +72,7 @@ static void combine(int op, const lrp_tensor *box, const lrp_tensor *a, const lr
         const lrp_real bar = p[i * sa], v = q[i * sb];
         to[i] = bar == 0 ? 0 : op == PULL_MUL ? bar * v : bar / v;
       }
-  }
+  });
 }
 
 static lrp_status mul_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)

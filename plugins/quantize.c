@@ -257,12 +257,12 @@ static void quantize_walk(const quantize *q, const lrp_tensor *t, const lrp_real
   for (int64_t start = 0, k = 0; start < n; start += run, k = k + 1 < n_scale ? k + 1 : 0) {
     const lrp_real scale = n_scale ? q->scale.reals.v[k] : 1;
     const lrp_real zero = n_zero ? (lrp_real)q->zero.ints.v[n_zero > 1 ? k : 0] : 0;
-#pragma omp parallel for simd if (parallel : run > PARALLEL_MIN)
+    LRP_THREADS_SIMD(run > PARALLEL_MIN,
     for (int64_t i = start; i < start + run; i++)
       if (y_bar)
         out[i] = (x ? x[i] : 0) >= (low - zero) * scale && (x ? x[i] : 0) <= (high - zero) * scale ? y_bar[i] : 0;
       else
-        out[i] = rounded(x ? x[i] : 0, scale, zero, low, high);
+        out[i] = rounded(x ? x[i] : 0, scale, zero, low, high););
   }
 }
 

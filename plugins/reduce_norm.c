@@ -74,12 +74,12 @@ static lrp_status forward(int op, const reduce *r, const lrp_call *call)
   const int wide = lrp_count(&call->in[0]) > PARALLEL_MIN;
   strided keep, sum;
   strided_split(&w, &keep, &sum);
-#pragma omp parallel for if (wide)
+  LRP_THREADS(wide,
   for (int64_t k = 0; k < n; k++) {
     int64_t at[STRIDED_TENSORS];
     strided_piece(&keep, 1, k, at);
     lrp_reals(&call->out[0])[k] = (lrp_real)reduce_one(op, &sum, x, at[1]);
-  }
+  });
   return LRP_OK;
 }
 

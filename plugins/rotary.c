@@ -143,13 +143,13 @@ static void turn_all(const rotary *r, const lrp_call *call, lrp_real sign, const
 {
   const dims n = dims_of(r, from);
   const int64_t half = n.w / 2, heads = lrp_count(from) ? n.b * n.h * n.t : 0;
-#pragma omp parallel for if (heads * n.d > PARALLEL_MIN)
+  LRP_THREADS(heads * n.d > PARALLEL_MIN,
   for (int64_t k = 0; k < heads; k++) { /* in the order of the elements */
     const int64_t b = k / (n.h * n.t), t = from->rank == 3 ? k / n.h % n.t : k % n.t;
     const int64_t row = table_row(call, &n, b, t) * half;
     turn(&n, r->interleaved, lrp_reals(&call->in[COS]) + row, lrp_reals(&call->in[SIN]) + row, sign,
          lrp_reals(from) + k * n.d, lrp_reals(to) + k * n.d);
-  }
+  });
 }
 
 static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)

@@ -105,17 +105,17 @@ static inline int64_t strided_flat(const strided *w, int64_t size, int64_t k)
   return k / per * n + k % per * size;
 }
 
-#define STRIDED_FOR(w, k, pieces)                                                                             \
+#define STRIDED_FOR(w, k, pieces, ...)                                                                        \
   const int64_t pieces = strided_pieces(w, STRIDED_PIECE);                                                    \
   const int wide = strided_rows(w) * strided_inner(w) > PARALLEL_MIN;                                         \
-  _Pragma("omp parallel for if (wide)") for (int64_t k = 0; k < pieces; k++)
+  LRP_THREADS(wide, for (int64_t k = 0; k < pieces; k++) __VA_ARGS__)
 
 /* ---- copies ---- */
 
 static inline void strided_copy_reals(const strided *w, const lrp_real *from, lrp_real *to)
 {
   const int64_t s0 = strided_last(w, 0), s1 = strided_last(w, 1);
-  STRIDED_FOR(w, k, pieces)
+  STRIDED_FOR(w, k, pieces,
   {
     int64_t at[STRIDED_TENSORS];
     const int64_t n = strided_piece(w, STRIDED_PIECE, k, at);
@@ -124,7 +124,7 @@ static inline void strided_copy_reals(const strided *w, const lrp_real *from, lr
     else
       for (int64_t i = 0; i < n; i++)
         to[at[0] + i * s0] = from[at[1] + i * s1];
-  }
+  });
 }
 
 /* Tensor 0 becomes tensor 1, of the same element type; from without data: zeros. */

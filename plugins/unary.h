@@ -11,9 +11,11 @@
 enum { UNARY_ARGS = 3, UNARY_BLOCK = 512 };
 
 /* Blocks of M = up to UNARY_BLOCK elements from AT on, of n. */
-#define UNARY_FOR(AT, M, n)                                                                                   \
-  _Pragma("omp parallel for if (n > PARALLEL_MIN)") for (int64_t AT = 0; AT < n; AT += UNARY_BLOCK)           \
-      for (int64_t M = n - AT < UNARY_BLOCK ? n - AT : UNARY_BLOCK; M; M = 0)
+#define UNARY_FOR(AT, M, n, CALL)                                                                             \
+  LRP_THREADS((n) > PARALLEL_MIN, for (int64_t AT = 0; AT < (n); AT += UNARY_BLOCK) {                          \
+    const int64_t M = (n) - AT < UNARY_BLOCK ? (n) - AT : UNARY_BLOCK;                                        \
+    CALL;                                                                                                     \
+  })
 
 typedef struct unary {
   lrp_real p[UNARY_ARGS];
@@ -95,7 +97,7 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     const int64_t n = lrp_count(&call->out[0]);                                                               \
     (void)h, (void)ctx;                                                                                       \
     if (x)                                                                                                    \
-      UNARY_FOR(at, m, n) NAME##_values(x + at, p, m, y + at);                                                \
+      UNARY_FOR(at, m, n, NAME##_values(x + at, p, m, y + at));                                               \
     else                                                                                                      \
       for (int64_t i = 0; i < n; i++)                                                                         \
         y[i] = NAME##_f(0, p);                                                                                \
@@ -111,7 +113,7 @@ static inline lrp_status unary_make(const lrp_host *h, lrp_ctx *ctx, const lrp_v
     (void)h, (void)ctx;                                                                                       \
     if (!y_bar)                                                                                               \
       tensor_zero(&in_bar[0]);                                                                                \
-    UNARY_FOR(at, m, n) NAME##_slopes(x ? x + at : NULL, p, y_bar + at, m, x_bar + at);                       \
+    UNARY_FOR(at, m, n, NAME##_slopes(x ? x + at : NULL, p, y_bar + at, m, x_bar + at));                      \
     return LRP_OK;                                                                                            \
   }
 

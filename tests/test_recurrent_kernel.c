@@ -91,6 +91,33 @@ START_TEST(rows_have_the_same_bits_in_any_company)
 }
 END_TEST
 
+/* Vectors of 32 and 64 bytes, and what compilers make for any processor. */
+START_TEST(widths_of_vectors_give_the_same_bits)
+{
+#if defined __x86_64__ && !defined __AVX2__
+  const int64_t rows = SIZES[_i][0], k = SIZES[_i][1], n = SIZES[_i][2];
+  const int64_t lanes = 64 / (int64_t)sizeof(lrp_real);
+  if (n < lanes || !has_avx512()) return;
+  lrp_real *v = numbers(rows * k, 1), *b = numbers(k * n, 2), *a = numbers(rows * n, 3), *c = numbers(rows * n, 4);
+  product p = {.v = v, .b = b, .out = a, .rows = rows, .k = k, .n = n, .b_row = n};
+  for (int64_t j = 0; j < n; j += lanes)
+    strip_wide_64(&p, j + lanes <= n ? j : n - lanes, lanes);
+  p.out = c;
+  for (int64_t j = 0; j < n; j += lanes)
+    strip_wide_32(&p, j + lanes <= n ? j : n - lanes, lanes);
+  ck_assert(!memcmp(a, c, (size_t)(rows * n) * sizeof *a));
+#ifndef LRP_REAL_DOUBLE
+  for (int which = ACT_SIGMOID; which <= ACT_TANH; which++) {
+    act_rows_wide_64(which, b, rows * n < k * n ? rows * n : k * n, a);
+    act_rows_wide_32(which, b, rows * n < k * n ? rows * n : k * n, c);
+    ck_assert(!memcmp(a, c, (size_t)(rows * n) * sizeof *a));
+  }
+#endif
+  free(v), free(b), free(a), free(c);
+#endif
+}
+END_TEST
+
 /* ---- a whole layer ---- */
 
 static const struct company {
@@ -150,12 +177,36 @@ START_TEST(a_batch_gives_each_sample_its_own_bits)
 }
 END_TEST
 
+/* Large enough for products to be shared out. */
+static const layer_sample LARGE[] = {
+    {"lstm", "direction=bidirectional", {"48,9,40"}, {"2,256,40", "2,256,64", "2,512"}},
+    {"gru", NULL, {"64,9,40"}, {"1,192,40", "1,192,64", "1,384"}},
+    {"rnn", NULL, {"128,9,64"}, {"1,64,64", "1,64,64", "1,128"}}};
+
+START_TEST(one_thread_and_two_give_the_same_bits)
+{
+  trial t;
+  lrp_tensor y[2], r[2];
+  trial_begin(&t, LARGE[_i]);
+  for (int n = 0; n < 2; n++) {
+    lrp_set_threads(n + 1);
+    r[n] = relevance_of(&t);
+    y[n] = trial_copy(&t, &t.call.out[0]);
+  }
+  lrp_set_threads(0);
+  ck_assert(!memcmp(y[0].data, y[1].data, (size_t)lrp_count(&y[0]) * sizeof(lrp_real)));
+  ck_assert(!memcmp(r[0].data, r[1].data, (size_t)lrp_count(&r[0]) * sizeof(lrp_real)));
+  trial_free(&t);
+}
+END_TEST
+
 Suite *suite_recurrent_kernel(void);
 Suite *suite_recurrent_kernel(void)
 {
   Suite *s = suite_create("recurrent_kernel");
   TCase *t = tcase_create("loops");
   tcase_add_loop_test(t, products_equal_plain_loops, 0, sizeof SIZES / sizeof SIZES[0]);
+  tcase_add_loop_test(t, widths_of_vectors_give_the_same_bits, 0, sizeof SIZES / sizeof SIZES[0]);
   tcase_add_test(t, activations_equal_the_library);
   tcase_add_test(t, activations_keep_what_is_not_a_number);
   tcase_add_test(t, rows_have_the_same_bits_in_any_company);
@@ -163,6 +214,7 @@ Suite *suite_recurrent_kernel(void)
   t = tcase_create("layers");
   tcase_add_checked_fixture(t, trial_setup, trial_teardown);
   tcase_add_loop_test(t, a_batch_gives_each_sample_its_own_bits, 0, 2);
+  tcase_add_loop_test(t, one_thread_and_two_give_the_same_bits, 0, sizeof LARGE / sizeof LARGE[0]);
   suite_add_tcase(s, t);
   return s;
 }
