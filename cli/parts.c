@@ -188,6 +188,16 @@ double cli_parts_hide(const cli_view *v, cli_part *p, int64_t *n)
   return hidden;
 }
 
+/* A token ends before an accent that the tokenizer drops; as it is written the accent stays with its letter. */
+static void snap(const cli_view *v, cli_part *p)
+{
+  size_t at = p->begin;
+  if (v->by == CLI_BY_BYTE || p->name) return;
+  while (at < p->end)
+    at = grapheme_end(v->input->text, v->input->n_text, at);
+  p->end = (uint32_t)at;
+}
+
 int64_t cli_parts_run(const cli_view *v, const cli_part *p, int64_t n, cli_part *out)
 {
   const char *s = v->input->text;
@@ -207,6 +217,7 @@ int64_t cli_parts_run(const cli_view *v, const cli_part *p, int64_t n, cli_part 
     } else {
       out[m++] = p[i];
     }
+    snap(v, &out[m - 1]);
   }
   return m;
 }
