@@ -110,6 +110,41 @@ static lrp_status keep_text(const lrp_conf *c, lrp_model *m, const char *key, co
   return *out ? LRP_OK : LRP_E_NOMEM;
 }
 
+/* A number below a million: files that know no limit write a huge one; 0: none. */
+static int64_t limit_of(const json_t *v)
+{
+  const double n = json_number_value(v);
+  return n >= 1 && n < 1e6 ? (int64_t)n : 0;
+}
+
+/* The huge number has too many digits for a whole one of jansson's.  Of this file nothing else is
+ * needed: one that is no JSON only warns. */
+static int64_t tokenizer_limit(lrp_ctx *ctx, const char *folder)
+{
+  char path[4200];
+  json_error_t error;
+  snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+  json_t *root = json_load_file(path, JSON_DECODE_INT_AS_REAL, &error);
+  if (!root) lrp_warn(ctx, "%s: line %d: no valid JSON: %s", path, error.line, error.text);
+  const int64_t n = limit_of(json_object_get(root, "model_max_length"));
+  json_decref(root);
+  return n;
+}
+
+lrp_status lrp_model_max_tokens(lrp_ctx *ctx, lrp_model *m, const char *folder)
+{
+  lrp_conf c;
+  if (lrp_conf_exists(folder, "tokenizer_config.json")) m->max_tokens = tokenizer_limit(ctx, folder);
+  if (m->max_tokens || !lrp_conf_exists(folder, "config.json")) return LRP_OK;
+  const lrp_status st = lrp_conf_open(ctx, folder, "config.json", &c);
+  if (!st) m->max_tokens = limit_of(lrp_conf_get(&c, "max_position_embeddings"));
+  if (m->max_tokens && m->info.kind && strstr(m->info.kind, "roberta")) /* positions begin behind the padding's id */
+    m->max_tokens -= limit_of(lrp_conf_get(&c, "pad_token_id")) + 1;
+  if (m->max_tokens < 0) m->max_tokens = 0;
+  lrp_conf_close(&c);
+  return st;
+}
+
 lrp_status lrp_model_config(lrp_ctx *ctx, lrp_model *m, const char *folder, bool *image)
 {
   lrp_conf c;

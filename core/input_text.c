@@ -1,5 +1,6 @@
 /* input_text.c - text to the inputs of a model, matched by name: ids, masks, types, positions. */
 #include "input.h"
+#include "model.h"
 #include "text/tokenizer.h"
 #include "text/wordbreak.h"
 #include <jansson.h>
@@ -187,7 +188,8 @@ static lrp_status encode(lrp_ctx *ctx, const lrp_model *model, lrp_input *input)
     return lrp_fail(
         ctx, LRP_E_INPUT,
         "the text has no tokens: nothing of it is left after the tokenizer's normalizer");
-  if (length >= 0 && input->n_token > length) status = shorten(ctx, input, length);
+  const int64_t most = length >= 0 ? length : model->max_tokens > 0 ? model->max_tokens : input->n_token;
+  if (input->n_token > most) status = shorten(ctx, input, most);
   int64_t n = input->n_token;
   bool left = false;
   if (!status && length > n) status = lengthen(ctx, info, input, length);

@@ -164,6 +164,7 @@ static lrp_status read_folder(lrp_ctx *ctx, lrp_model *m, const char *folder)
   lrp_status st = LRP_OK;
   if (lrp_conf_exists(folder, "config.json")) st = lrp_model_config(ctx, m, folder, &image);
   if (!st) st = open_tokenizer(ctx, m, folder);
+  if (!st && m->tokenizer) st = lrp_model_max_tokens(ctx, m, folder);
   if (st || m->tokenizer) {
     m->info.modality = LRP_MODALITY_TEXT;
     return st;

@@ -15,6 +15,7 @@ struct lrp_model {
   lrp_sound_form sound;
   lrp_bytes_form bytes;
   lrp_tokenizer *tokenizer;
+  int64_t max_tokens; /* that the model reads, where its folder tells; 0: it does not */
   char sha256[65];
 };
 
@@ -41,6 +42,8 @@ const json_t *lrp_conf_get(const lrp_conf *, const char *key); /* NULL where mis
 
 /* config.json: kind, labels, composite, meta; *image: it speaks of pictures.  config.c */
 lrp_status lrp_model_config(lrp_ctx *, lrp_model *, const char *folder, bool *image);
+/* How many tokens the model reads: tokenizer_config.json, else config.json.  config.c */
+lrp_status lrp_model_max_tokens(lrp_ctx *, lrp_model *, const char *folder);
 /* preprocessor_config.json, or (name NULL) what the input's shape says; *image: it is about
  * pictures.  preprocess.c */
 lrp_status lrp_model_preprocess(lrp_ctx *, lrp_model *, const char *folder, const char *name,
