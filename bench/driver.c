@@ -57,6 +57,7 @@ static lrp_status open_job(job *j, char **argv, int n_input)
     st = lrp_composite_open(j->ctx, rules, j->model, &j->composite);
     if (!st) st = lrp_graph_assign(j->ctx, j->graph, j->composite);
   }
+  if (!st) lrp_graph_once(j->graph, 1);
   j->batch = st ? 0 : lrp_graph_n_batch(j->graph);
   j->target = calloc((size_t)j->batch + 1, sizeof *j->target);
   return st ? st : j->target ? LRP_OK : LRP_E_NOMEM;

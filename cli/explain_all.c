@@ -184,6 +184,7 @@ static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
   if (!st) st = lrp_graph_forward(j->ctx, j->graph, in);
   if (!st) st = targets_of(j);
   answer *a = st ? NULL : calloc((size_t)j->n_target, sizeof *a);
+  if (!st) lrp_graph_once(j->graph, j->n_target == 1);
   if (!st && !a) st = LRP_E_NOMEM;
   for (int k = 0; !st && k < j->n_target; k++)
     st = answer_target(j, in, k, &a[k]);

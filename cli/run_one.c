@@ -183,6 +183,7 @@ static lrp_status explain_target(const context *c, const work *w, const lrp_targ
 lrp_status work_explain_from(const context *c, const work *w, int64_t target)
 {
   const int64_t n = work_n_target(c->p);
+  lrp_graph_once(c->p->graph, n - target == 1);
   lrp_status st = lrp_graph_forward(c->j->ctx, c->p->graph, w->s.input);
   if (!st && lrp_graph_n_batch(c->p->graph) != 1)
     st = FAIL(c->j->ctx, LRP_E_UNSUPPORTED,

@@ -278,6 +278,8 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
   double *depth = lrp_arena_alloc(&ctx->scratch, n * sizeof *depth);
   bool *fits = lrp_arena_alloc(&ctx->scratch, n * sizeof *fits);
   lrp_status st = depth && fits ? LRP_OK : lrp_nomem(ctx, "a composite");
+  g->planned = false;
+  if (g->lean) g->ran = false; /* what was kept served other rules */
   for (int32_t i = 0; i < g->n_step; i++) {
     g->step[i].rule = NULL;
     g->step[i].rule_args = NULL;
@@ -298,6 +300,7 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
     lrp_arena_release(&ctx->scratch, inner);
   }
   if (!st) st = check_all(ctx, g);
+  if (!st) lrp_lifetimes(g);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }

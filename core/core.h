@@ -123,4 +123,5 @@ typedef struct lrp_file {
 } lrp_file;
 lrp_status lrp_file_open(lrp_ctx *, const char *path, const char *what, size_t limit, lrp_file *out);
 void lrp_file_close(lrp_file *);
+void lrp_file_unload(const lrp_file *); /* its pages leave memory and come back when they are read */
 #endif

@@ -176,13 +176,18 @@ lrp_status lrp_graph_explain(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
                              const lrp_target *targets, int32_t seed_kind, int32_t method,
                              int64_t n_step, const char *at, const lrp_relevance **out)
 {
-  if (method == LRP_METHOD_LRP) return run_back(ctx, g, targets, seed_kind, at, out);
+  if (method == LRP_METHOD_LRP) {
+    const lrp_status ran = g->lean && !g->ran ? lrp_graph_forward(ctx, g, input) : LRP_OK;
+    return ran ? ran : run_back(ctx, g, targets, seed_kind, at, out);
+  }
   if (method == LRP_METHOD_INTEGRATED_GRADIENTS && n_step < 1)
     return lrp_fail(ctx, LRP_E_ARG, "integrated gradients: %lld steps, at least 1 was expected",
                     (long long)n_step);
   g->plain = true; /* vjp everywhere, whatever the composite says */
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  lrp_status st = method == LRP_METHOD_INTEGRATED_GRADIENTS
+  lrp_status st = g->lean ? lrp_graph_forward(ctx, g, input) : LRP_OK; /* rules kept less */
+  if (!st)
+    st = method == LRP_METHOD_INTEGRATED_GRADIENTS
                       ? integrated(ctx, g, input, targets, n_step, out)
                       : run_back(ctx, g, targets, LRP_SEED_ONE, at, out);
   g->plain = false;

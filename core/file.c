@@ -62,6 +62,15 @@ void lrp_file_close(lrp_file *file)
   *file = (lrp_file){0};
 }
 
+void lrp_file_unload(const lrp_file *file)
+{
+#ifdef MADV_DONTNEED
+  if (file->data) madvise((void *)(uintptr_t)file->data, file->size, MADV_DONTNEED);
+#else
+  (void)file;
+#endif
+}
+
 /* ---- writing ---- */
 
 enum { TEMPORARY_TRIES = 100 }; /* names left over by killed programs of the same process id */

@@ -23,13 +23,19 @@ static lrp_status same_value(lrp_ctx *ctx, const lrp_edge *e, const lrp_tensor *
                   e->name, (long long)want);
 }
 
-/* Scores must be numbers; where they are not, name the first node that writes NaN or infinity. */
-static lrp_status check_scores(lrp_ctx *ctx, const lrp_graph *g)
+static bool scores_finite(const lrp_graph *g)
 {
   const lrp_tensor *s = &g->edge[g->score].t;
   bool finite = true;
   for (int64_t i = 0, n = lrp_count(s); finite && i < n; i++)
     finite = isfinite(lrp_reals(s)[i]);
+  return finite;
+}
+
+/* Scores must be numbers; where they are not, name the first node that writes NaN or infinity. */
+static lrp_status check_scores(lrp_ctx *ctx, const lrp_graph *g)
+{
+  const bool finite = scores_finite(g);
   for (int32_t k = 0; !finite && k < g->n_order; k++) {
     const lrp_step *st = &g->step[g->order[k]];
     for (uint32_t j = 0; j < st->n_out; j++) {
@@ -68,6 +74,23 @@ static void bind_outputs(lrp_graph *g)
     g->out_view[i] = g->edge[g->output[i]].t;
 }
 
+/* lean: tensors go as soon as nothing reads them, the rules' way back included. */
+static lrp_status run_steps(lrp_ctx *ctx, lrp_graph *g, bool lean)
+{
+  lrp_status st = LRP_OK;
+  for (int32_t i = 0; i < g->n_edge; i++)
+    lrp_edge_release(g, i);
+  g->lean = false;
+  for (int32_t k = 0; !st && k < g->n_order; k++) {
+    lrp_meter meter;
+    lrp_meter_begin(ctx, g, &meter);
+    st = lrp_step_run(ctx, g, &g->step[g->order[k]]);
+    lrp_meter_end(ctx, g, &meter, k, false);
+    if (lean) lrp_lifetimes_end(g, k);
+  }
+  return st;
+}
+
 lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
 {
   if (input->n_tensor != g->n_input)
@@ -80,15 +103,9 @@ lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
     if (!st && e->is_const) st = same_value(ctx, e, &input->tensor[i]);
     if (!e->is_const) e->t.data = input->tensor[i].data;
   }
-  for (int32_t i = 0; i < g->n_edge; i++)
-    lrp_edge_release(g, i);
   ctx->samples = g->batch;
-  for (int32_t k = 0; !st && k < g->n_order; k++) {
-    lrp_meter meter;
-    lrp_meter_begin(ctx, g, &meter);
-    st = lrp_step_run(ctx, g, &g->step[g->order[k]]);
-    lrp_meter_end(ctx, g, &meter, k, false);
-  }
+  if (!st) st = run_steps(ctx, g, g->planned && !g->plain);
+  if (!st && g->lean && !scores_finite(g)) st = run_steps(ctx, g, false); /* to name the node */
   ctx->samples = 0;
   if (!st) st = check_scores(ctx, g);
   g->ran = !st;

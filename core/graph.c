@@ -353,6 +353,8 @@ lrp_status lrp_graph_build(lrp_ctx *ctx, const lrp_model *model, const lrp_input
   if (!st) st = lrp_graph_samples(ctx, g);
   if (!st) st = lrp_graph_results(ctx, g);
   if (!st) lrp_graph_view_scores(g);
+  for (int32_t i = 0; !st && i < model->onnx.n_file; i++) /* much of it was merged into other weights */
+    lrp_file_unload(&model->onnx.file[i].file);
   ctx->keep = keep;
   ctx->precision = precision;
   lrp_arena_release(&ctx->scratch, (lrp_mark){0});

@@ -20,6 +20,8 @@ typedef struct lrp_edge {
   bool live;             /* depends on an input that can carry relevance */
   bool owned;            /* data belongs to the buffer pool */
   bool unknown;          /* survey.c: no layer type tells its shape */
+  int32_t last;          /* lifetime.c: position of the last step that reads or writes it */
+  bool kept;             /* lifetime.c: the way back reads it */
 } lrp_edge;
 
 typedef struct lrp_variant { /* a parameter as a rule wants it: a*w + b*part(w) */
@@ -94,6 +96,9 @@ struct lrp_graph {
   lrp_real *at_buffer;
   lrp_cost *cost;        /* profile.c: forward of each step in order, then back of each; NULL: not asked for */
   bool ran;              /* a forward pass is there */
+  bool planned;          /* lifetime.c: the edges' last and kept are those of the rules */
+  bool once;             /* relprop may take what it has passed */
+  bool lean;             /* the pass that is there kept only what these rules read */
   bool plain;            /* relprop gives the plain gradient: vjp at every step */
 };
 
@@ -125,6 +130,12 @@ static inline const lrp_port *lrp_port_of(const lrp_step *s, uint32_t i)
   }
   return p;
 }
+/* lifetime.c: what the rules' way back reads of a forward pass; to be told when they are known, after each step of the
+ * pass, and before each on the way back */
+void lrp_lifetimes(lrp_graph *);
+void lrp_lifetimes_end(lrp_graph *, int32_t position);
+void lrp_lifetimes_look(const lrp_graph *, lrp_step *);
+void lrp_lifetimes_back(lrp_graph *, int32_t position); /* after each */
 lrp_status lrp_graph_results(lrp_ctx *, lrp_graph *); /* relprop.c: room for results */
 void lrp_graph_view_scores(lrp_graph *);              /* forward.c: score_view from the scores */
 

@@ -13,7 +13,7 @@ enum {
   WINDOW = 256,        /* elements of a window, at most: 7 x 7 taps */
   LEAST_OUT = 8,       /* output channels: the product must be worth it */
   MOST = 1 << 24,      /* elements that one image's windows may take */
-  AT_ONCE = 1 << 22    /* elements of windows made together: they stay in the last cache */
+  AT_ONCE = 1 << 21    /* elements of windows made together: they stay in the last cache */
 };
 
 static int64_t pixels(const lrp_conv_job *j)

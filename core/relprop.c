@@ -174,6 +174,7 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
                    .run = s->out[0] >= 0 ? w->g->edge[s->out[0]].run : 0,
                    .stab = w->stab,
                    .gate = w->gate};
+  lrp_lifetimes_look(w->g, s);
   const lrp_status st = w->g->plain ? LRP_OK : lrp_step_save(w->ctx, w->g, s);
   if (st) return st;
   s->call.freeze = w->g->plain ? 0 : s->freeze;
@@ -429,6 +430,7 @@ lrp_status lrp_graph_relprop(lrp_ctx *ctx, lrp_graph *g, const lrp_tensor *seed,
     st = step_back(&w, k);
     lrp_meter_end(ctx, g, &meter, k, true);
     drop_relevance(&w, &g->step[g->order[k]]);
+    if (!st) lrp_lifetimes_back(g, k);
     lrp_arena_release(&ctx->scratch, inner);
   }
   ctx->samples = 0;

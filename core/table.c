@@ -17,6 +17,7 @@ typedef struct pass_run {
   lrp_tensor *in, *param; /* as the pass modifies them */
   const lrp_call *call;   /* evaluation, or a call without one where the layer saves nothing */
   const lrp_real *z;      /* its output 0; NULL: zero */
+  lrp_real *own_z;        /* z where nobody else reads it: s may take its place */
   lrp_real *bar[MAX_IN];  /* pulled back, for each wanted input */
   bool pulled;
 } pass_run;
@@ -158,8 +159,13 @@ static lrp_status pass_params(table_run *t, pass_run *r)
   const lrp_site *site = t->site;
   r->param = lrp_arena_alloc(&t->ctx->scratch, (site->call->n_param + 1) * sizeof *r->param);
   if (!r->param) return lrp_nomem(t->ctx, "a rule");
-  return site->host ? lrp_step_params(t->ctx, site->host, r->pass, r->param)
-                    : lrp_params_scratch(t->ctx, site, r->pass, r->param);
+  lrp_pass form = *r->pass;
+  if (r->empty) { /* zeros meet any weights alike: none are made for them */
+    form.w_a = 1;
+    form.w_b = 0;
+  }
+  return site->host ? lrp_step_params(t->ctx, site->host, &form, r->param)
+                    : lrp_params_scratch(t->ctx, site, &form, r->param);
 }
 
 static bool params_same(const lrp_tensor *a, const lrp_tensor *b, uint32_t n)
@@ -185,8 +191,10 @@ static bool is_constant(uint32_t in)
 
 static lrp_status evaluate(table_run *t, pass_run *r)
 {
+  const uint32_t kind = t->site->type->kind;
   const lrp_status st = lrp_the_host.forward(t->ctx, t->site, r->in, r->param, &r->call);
   if (!st) r->z = lrp_reals(&r->call->out[0]);
+  if (!st && (kind == LRP_KIND_LINEAR || kind == LRP_KIND_SUM)) r->own_z = lrp_reals(&r->call->out[0]);
   return st;
 }
 
@@ -227,7 +235,7 @@ static lrp_status forward_pass(table_run *t, pass_run *r)
   bool genuine = params_same(r->param, call->param, call->n_param);
   for (uint32_t i = 0; i < call->n_in; i++)
     genuine = genuine && (r->in[i].data == call->in[i].data || port_is(t, i, LRP_PORT_CARRIER));
-  if (genuine && r->pass->in != LRP_IN_NEG) {
+  if (genuine && r->pass->in != LRP_IN_NEG && call->out[0].data) { /* else it went: lifetime.c */
     r->call = call;
     r->z = lrp_reals(&call->out[0]);
     return LRP_OK;
@@ -254,6 +262,13 @@ static lrp_status denominator(table_run *t, uint32_t group, lrp_division *q)
   return LRP_OK;
 }
 
+/* What gates look at; where the output went, none of them does. */
+static const lrp_real *signs(const lrp_site *site)
+{
+  const lrp_tensor *z = &site->call->out[0];
+  return lrp_reals(z->data ? z : &site->r_out[0]);
+}
+
 void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_division *q, lrp_real *s,
                         lrp_loss *loss)
 {
@@ -261,7 +276,7 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_divisi
   const bool apart = loss && loss->run && !lrp_samples_are_blocks(out, loss->run, loss->n);
   const int64_t n = apart ? lrp_count(out) / loss->run : out->rank ? out->shape[0] : 1,
                 m = n ? lrp_count(out) / n : 0;
-  q->z = lrp_reals(out);
+  q->z = signs(site);
   q->r = lrp_reals(&site->r_out[0]);
   q->stab = table->stab;
   for (int64_t first = 0; first < n; first += LRP_SWEEP_SAMPLES) {
@@ -399,16 +414,31 @@ static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s)
   return st;
 }
 
+/* s takes the place of a z of the group that is read block by block as s is written. */
+static lrp_status room_for_quotient(table_run *t, uint32_t group, lrp_tensor *s)
+{
+  for (uint32_t p = 0; p < t->table->n_pass; p++) {
+    pass_run *r = &t->run[p];
+    if (r->pass->group != group || r->pass->den == 0 || !r->own_z) continue;
+    *s = t->site->r_out[0];
+    s->flags = 0;
+    s->host = NULL;
+    s->data = r->own_z;
+    return LRP_OK;
+  }
+  return lrp_scratch_raw(t->ctx, &t->site->r_out[0], s);
+}
+
 static lrp_status group_eval(table_run *t, uint32_t group, lrp_loss *loss)
 {
-  lrp_ctx *ctx = t->ctx;
   lrp_tensor s[MAX_IN] = {{0}};
   lrp_division q = {.group = &t->table->group[group]};
-  lrp_status st = lrp_scratch_raw(ctx, &t->site->r_out[0], &s[0]);
+  lrp_status st = LRP_OK;
   for (uint32_t p = 0; !st && p < t->table->n_pass; p++)
     if (t->run[p].pass->group == group && t->run[p].pass->den == 0 && t->run[p].pass->red != 0)
       st = forward_pass(t, &t->run[p]); /* pulled back only: the layer may need what it saves */
   if (!st) st = denominator(t, group, &q);
+  if (!st) st = room_for_quotient(t, group, &s[0]);
   if (st) return st;
   lrp_table_quotient(t->site, t->table, &q, lrp_reals(&s[0]), loss);
   return group_back(t, group, s);
@@ -440,7 +470,7 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
     if (!st) st = pass_params(&t, &t.run[p]);
   }
   for (uint32_t g = 0; !st && g < table->n_group; g++)
-    if (lrp_gate_some(&table->group[g], lrp_reals(&site->call->out[0]), lrp_reals(&site->r_out[0]),
+    if (lrp_gate_some(&table->group[g], signs(site), lrp_reals(&site->r_out[0]),
                       t.n_out))
       st = group_eval(&t, g, loss);
   for (uint32_t k = 0; !st && !t.begun && k < site->call->n_in; k++)

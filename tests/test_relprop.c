@@ -285,6 +285,63 @@ START_TEST(too_little_memory_is_a_sentence)
 }
 END_TEST
 
+/* Relevance of the first input, copied. */
+static lrp_real *copied(const lrp_relevance *r, int64_t *n)
+{
+  *n = lrp_count(&r->tensor[0]);
+  lrp_real *v = malloc((size_t)*n * sizeof *v + 1);
+  ck_assert_ptr_nonnull(v);
+  memcpy(v, r->tensor[0].data, (size_t)*n * sizeof *v);
+  return v;
+}
+
+/* A pass that knows the rules keeps what they read; one that runs before them keeps all. */
+START_TEST(what_a_pass_keeps_changes_no_bit)
+{
+  const struct setting *s = &SETTINGS[_i];
+  int64_t n;
+  open_case(s->name, s->rules);
+  lrp_real *lean = copied(explain("argmax", LRP_SEED_LOGIT), &n);
+  lrp_real *again = copied(explain("argmax", LRP_SEED_LOGIT), &n);
+  ck_assert_mem_eq(lean, again, (size_t)n * sizeof *lean);
+  lrp_graph_once(graph, 1);
+  for (int i = 0; i < 3; i++) { /* the second and third need a pass of their own */
+    free(again);
+    again = copied(explain("argmax", LRP_SEED_LOGIT), &n);
+    ck_assert_mem_eq(lean, again, (size_t)n * sizeof *lean);
+  }
+  lrp_graph_free(graph);
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, NULL, &graph));
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, graph, input));
+  lrp_ck_ok(ctx, lrp_graph_assign(ctx, graph, composite));
+  lrp_real *all = copied(explain("argmax", LRP_SEED_LOGIT), &n);
+  ck_assert_mem_eq(lean, all, (size_t)n * sizeof *lean);
+  free(lean), free(again), free(all);
+}
+END_TEST
+
+START_TEST(a_gradient_after_a_lean_pass_is_that_without_rules)
+{
+  const lrp_relevance *r;
+  int64_t n;
+  open_case("resnet_tiny", "epsilon_plus");
+  lrp_target t[8];
+  for (int64_t k = 0; k < lrp_graph_n_batch(graph); k++)
+    lrp_ck_ok(ctx, lrp_target_parse(ctx, model, "argmax", lrp_graph_scores(graph), k, &t[k]));
+  lrp_graph_once(graph, 1);
+  explain("argmax", LRP_SEED_LOGIT);
+  lrp_ck_ok(ctx, lrp_graph_explain(ctx, graph, input, t, LRP_SEED_ONE, LRP_METHOD_GRADIENT, 0, NULL, &r));
+  lrp_real *lean = copied(r, &n);
+  lrp_graph_free(graph);
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, NULL, &graph));
+  lrp_ck_ok(ctx, lrp_graph_forward(ctx, graph, input));
+  lrp_ck_ok(ctx, lrp_graph_explain(ctx, graph, input, t, LRP_SEED_ONE, LRP_METHOD_GRADIENT, 0, NULL, &r));
+  lrp_real *all = copied(r, &n);
+  ck_assert_mem_eq(lean, all, (size_t)n * sizeof *lean);
+  free(lean), free(all);
+}
+END_TEST
+
 Suite *suite_relprop(void);
 Suite *suite_relprop(void)
 {
@@ -293,6 +350,8 @@ Suite *suite_relprop(void)
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_add_loop_test(t, the_ledger_accounts_for_all_relevance, 0,
                       sizeof SETTINGS / sizeof SETTINGS[0]);
+  tcase_add_loop_test(t, what_a_pass_keeps_changes_no_bit, 0, sizeof SETTINGS / sizeof SETTINGS[0]);
+  tcase_add_test(t, a_gradient_after_a_lean_pass_is_that_without_rules);
   tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
   tcase_add_test(t, what_a_filter_cuts_off_is_booked_as_dropped);
   tcase_add_test(t, a_net_without_biases_conserves_all);

@@ -251,6 +251,9 @@ LRP_API lrp_status lrp_graph_survey(lrp_ctx *, const lrp_model *, const lrp_inpu
 
 /* ---- forward, relevance ---- */
 /* Outputs are in the model's shapes and live until the next forward of the graph. */
+/* once: each forward pass serves one explanation, whose relevance takes the place of the tensors that it has passed, so that
+ * the peak of memory is lower.  lrp_graph_explain() runs the pass again where a second one asks for it. */
+LRP_API void lrp_graph_once(lrp_graph *, int once);
 LRP_API lrp_status lrp_graph_forward(lrp_ctx *, lrp_graph *, const lrp_input *);
 LRP_API const lrp_tensor *lrp_graph_output(const lrp_graph *, int32_t i);
 /* The scores that are explained, (N,C): output 0, or what goes into a softmax that ends the model.  Where its first axis
