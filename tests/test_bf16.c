@@ -1,10 +1,7 @@
 /* test_bf16.c - products and convolutions in bf16 and bf16x3: exact where bf16 holds the numbers,
  * near f32 by a known error else, and never in a build in double. */
-#include "kernel.h"
-#include "test.h"
+#include "kernel_problem.h"
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 typedef struct source {
   uint64_t state;
@@ -13,16 +10,13 @@ typedef struct source {
 
 static lrp_tensor tensor(source *s, int32_t rank, const int64_t *shape)
 {
-  lrp_tensor t = {.dtype = LRP_REAL, .rank = rank};
-  memcpy(t.shape, shape, (size_t)rank * sizeof *shape);
-  lrp_real *v = malloc((size_t)(lrp_count(&t) + 1) * sizeof *v);
-  ck_assert_ptr_nonnull(v);
+  const lrp_tensor t = problem_tensor(rank, shape);
+  lrp_real *v = lrp_reals(&t);
   for (int64_t i = 0; i < lrp_count(&t); i++) {
     s->state = s->state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     const int64_t top = (int64_t)(s->state >> 40); /* 24 bits */
     v[i] = s->whole ? (lrp_real)(top % 17 - 8) : (lrp_real)((double)top / 8388608.0 - 1);
   }
-  t.data = v;
   return t;
 }
 
@@ -74,35 +68,21 @@ static void same_in_all(compute_fn *compute, void *job, lrp_tensor *weights, lrp
   lrp_ctx_free(ctx);
 }
 
-typedef struct product {
-  lrp_tensor a, b, bias, out;
-  int trans_a, trans_b;
-} product;
-
 static lrp_status product_compute(lrp_ctx *ctx, int which, void *job)
 {
-  product *p = job;
-  return lrp_matmul(ctx, which, &p->a, p->trans_a, &p->b, p->trans_b, &p->bias, &p->out);
+  return product_run(ctx, which, job);
 }
 
 static product product_make(source *s, int64_t m, int64_t n, int64_t k, int trans, int64_t batch_a,
                             int64_t batch_b)
 {
-  product p = {.trans_a = trans & 1, .trans_b = trans >> 1};
+  product p = {.m = m, .n = n, .k = k, .trans_a = trans & 1, .trans_b = trans >> 1, .with_bias = true};
   const int64_t batch = batch_a > batch_b ? batch_a : batch_b;
   p.a = tensor(s, 3, (int64_t[]){batch_a, p.trans_a ? k : m, p.trans_a ? m : k});
   p.b = tensor(s, 3, (int64_t[]){batch_b, p.trans_b ? n : k, p.trans_b ? k : n});
   p.bias = tensor(s, 1, &n);
   p.out = tensor(s, 3, (int64_t[]){batch, m, n});
   return p;
-}
-
-static void product_free(product *p)
-{
-  free(p->a.data);
-  free(p->b.data);
-  free(p->bias.data);
-  free(p->out.data);
 }
 
 START_TEST(products_of_numbers_that_bf16_holds_are_exact)
@@ -120,17 +100,14 @@ START_TEST(products_of_numbers_that_bf16_holds_are_exact)
 }
 END_TEST
 
-typedef struct convolution {
-  lrp_conv c;
-  lrp_tensor x, w, b, y;
-  bool transposed;
-} convolution;
-
-static lrp_status conv_compute(lrp_ctx *ctx, int which, void *job)
+static lrp_status conv_forward(lrp_ctx *ctx, int which, void *job)
 {
-  convolution *v = job;
-  return v->transposed ? lrp_conv_backward(ctx, which, &v->c, &v->w, &v->y, &v->x)
-                       : lrp_conv_forward(ctx, which, &v->c, &v->x, &v->w, &v->b, &v->y);
+  return conv_run(ctx, which, job, false);
+}
+
+static lrp_status conv_backward(lrp_ctx *ctx, int which, void *job)
+{
+  return conv_run(ctx, which, job, true);
 }
 
 static convolution conv_make(source *s, int64_t group, int64_t c, int64_t o, int64_t stride)
@@ -149,14 +126,6 @@ static convolution conv_make(source *s, int64_t group, int64_t c, int64_t o, int
   return v;
 }
 
-static void conv_free(convolution *v)
-{
-  free(v->x.data);
-  free(v->w.data);
-  free(v->b.data);
-  free(v->y.data);
-}
-
 START_TEST(convolutions_of_numbers_that_bf16_holds_are_exact)
 {
   static const int64_t size[][4] = {
@@ -166,8 +135,7 @@ START_TEST(convolutions_of_numbers_that_bf16_holds_are_exact)
     source s = {.state = (uint64_t)_i + 100, .whole = true};
     const int64_t *z = size[_i];
     convolution v = conv_make(&s, z[0], z[1], z[2], z[3]);
-    v.transposed = way;
-    same_in_all(conv_compute, &v, &v.w, way ? &v.x : &v.y);
+    same_in_all(way ? conv_backward : conv_forward, &v, &v.w, way ? &v.x : &v.y);
     conv_free(&v);
   }
 }
@@ -211,9 +179,57 @@ START_TEST(convolutions_err_by_what_their_precision_says)
   if (sizeof(lrp_real) == 8) return;
   source s = {.state = 6};
   convolution v = conv_make(&s, 1 + _i / 2, 24, 16, 1);
-  v.transposed = _i % 2;
-  error_check(conv_compute, &v, v.transposed ? &v.x : &v.y);
+  error_check(_i % 2 ? conv_backward : conv_forward, &v, _i % 2 ? &v.x : &v.y);
   conv_free(&v);
+}
+END_TEST
+
+/* A pack holds a square matrix rounded and laid out for each way. */
+START_TEST(a_pack_serves_a_square_matrix_both_ways)
+{
+  if (sizeof(lrp_real) == 8) return;
+  source s = {.state = 8};
+  product p = product_make(&s, 64, 256, 256, 0, 1, 1), plain = p;
+  plain.out = problem_tensor(3, p.out.shape);
+  p.b.rank = plain.b.rank = 2;
+  for (int i = 0; i < 2; i++)
+    p.b.shape[i] = plain.b.shape[i] = 256;
+  lrp_ctx *ctx = context(LOW[_i]);
+  lrp_ck_ok(ctx, lrp_pack_attach(ctx, &p.b));
+  for (int round = 0; round < 8; round++) {
+    const int which = round / 4 ? LRP_KERNEL_DNNL : LRP_KERNEL_AUTO;
+    p.trans_b = plain.trans_b = round % 2;
+    lrp_ck_ok(ctx, product_run(ctx, which, &p));
+    lrp_ck_ok(ctx, product_run(ctx, LRP_KERNEL_PLAIN, &plain));
+    const double e = error_of(&p.out, &plain.out); /* the same products, summed in another order */
+    ck_assert_msg(e < 2e-5, "%s, kernel %d, round %d: %g", lrp_precision_name(ctx), which, round, e);
+  }
+  lrp_pack_free(&p.b);
+  free(plain.out.data);
+  product_free(&p);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+/* Large enough for oneDNN and for threads. */
+START_TEST(one_thread_and_two_give_the_same_bits)
+{
+  if (sizeof(lrp_real) == 8) return;
+  source s = {.state = 9};
+  product p = product_make(&s, 256, 512, 384, _i / 2 * 2, 1, 1);
+  lrp_ctx *ctx = context(LOW[_i % 2]);
+  lrp_ck_ok(ctx, product_run(ctx, LRP_KERNEL_AUTO, &p));
+  const size_t bytes = (size_t)lrp_count(&p.out) * sizeof(lrp_real);
+  lrp_real *want = malloc(bytes);
+  ck_assert_ptr_nonnull(want);
+  memcpy(want, p.out.data, bytes);
+  lrp_set_threads(2);
+  lrp_ck_ok(ctx, product_run(ctx, LRP_KERNEL_AUTO, &p));
+  lrp_set_threads(1);
+  ck_assert_mem_eq(want, p.out.data, bytes);
+  free(want);
+  product_free(&p);
+  lrp_ctx_free(ctx);
 }
 END_TEST
 
@@ -316,6 +332,8 @@ Suite *suite_bf16(void)
   tcase_add_loop_test(t, convolutions_of_numbers_that_bf16_holds_are_exact, 0, 5);
   tcase_add_loop_test(t, products_err_by_what_their_precision_says, 0, 4);
   tcase_add_loop_test(t, convolutions_err_by_what_their_precision_says, 0, 4);
+  tcase_add_loop_test(t, a_pack_serves_a_square_matrix_both_ways, 0, 2);
+  tcase_add_loop_test(t, one_thread_and_two_give_the_same_bits, 0, 4);
   tcase_add_test(t, factors_are_rounded_to_nearest_and_ties_to_even);
   tcase_add_test(t, what_is_not_finite_does_not_become_finite);
   tcase_add_test(t, tiny_products_keep_their_digits);

@@ -1,11 +1,8 @@
 /* test_kernel.c - products and convolutions: plain C against loops written from the definition,
  * oneDNN against plain C, and a convolution's transposed map against <u, conv v> = <convT u, v>.
  * Sizes are random; the seed is in each message. */
-#include "kernel.h"
-#include "test.h"
+#include "kernel_problem.h"
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { TRIALS = 60 };
 static const uint64_t first_seed = 20240611;
@@ -33,18 +30,12 @@ static chance chance_of(int trial)
   return (chance){.state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1, .seed = seed};
 }
 
-/* Random values in -1..1, with some exact zeros; one spare element, so that an empty tensor has an
- * address. */
+/* Random values in -1..1, with some exact zeros. */
 static lrp_tensor tensor(chance *c, int32_t rank, const int64_t *shape)
 {
-  lrp_tensor t = {.dtype = LRP_REAL, .rank = rank};
-  memcpy(t.shape, shape, (size_t)rank * sizeof *shape);
-  const int64_t n = lrp_count(&t);
-  lrp_real *v = malloc((size_t)(n + 1) * sizeof *v);
-  ck_assert_ptr_nonnull(v);
-  for (int64_t i = 0; i < n; i++)
-    v[i] = next(c) % 8 == 0 ? 0 : (lrp_real)((double)(next(c) % 20001) / 10000 - 1);
-  t.data = v;
+  const lrp_tensor t = problem_tensor(rank, shape);
+  for (int64_t i = 0, n = lrp_count(&t); i < n; i++)
+    lrp_reals(&t)[i] = next(c) % 8 == 0 ? 0 : (lrp_real)((double)(next(c) % 20001) / 10000 - 1);
   return t;
 }
 
@@ -89,13 +80,6 @@ static lrp_ctx *context(int trial)
 
 /* ---- products ---- */
 
-typedef struct product {
-  int64_t m, n, k;
-  int trans_a, trans_b;
-  lrp_tensor a, b, bias, out;
-  bool with_bias;
-} product;
-
 static int64_t some_size(chance *c, int trial)
 {
   static const int64_t special[] = {0, 1, 2, 3, 5, 6, 7, 15, 16, 17, 48, 49};
@@ -126,14 +110,6 @@ static product product_make(chance *c, int trial)
   p.bias = tensor(c, 1, &p.n);
   p.out = tensor(c, batch + 2, out);
   return p;
-}
-
-static void product_free(product *p)
-{
-  free(p->a.data);
-  free(p->b.data);
-  free(p->bias.data);
-  free(p->out.data);
 }
 
 /* Where the batch of out that holds element i starts in an operand. */
@@ -174,8 +150,7 @@ static void product_check(int which, int trial)
   for (int round = 0; round < 3; round++) { /* without a pack, at its first use, at its second */
     if (round == 1) lrp_ck_ok(ctx, lrp_pack_attach(ctx, &p.b));
     spoil(&p.out);
-    lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, p.trans_a, &p.b, p.trans_b,
-                              p.with_bias ? &p.bias : NULL, &p.out));
+    lrp_ck_ok(ctx, product_run(ctx, which, &p));
     close_to(&c, "matmul", &p.out, want, (double)p.k);
   }
   lrp_pack_free(&p.b);
@@ -220,7 +195,7 @@ START_TEST(large_matmul_agrees_in_all_kernels)
     double *want = product_naive(&p);
     for (int which = LRP_KERNEL_AUTO; which <= LRP_KERNEL_DNNL; which++) {
       spoil(&p.out);
-      lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, p.trans_a, &p.b, p.trans_b, &p.bias, &p.out));
+      lrp_ck_ok(ctx, product_run(ctx, which, &p));
       close_to(&c, "large matmul", &p.out, want, (double)k);
     }
     free(want);
@@ -253,7 +228,7 @@ START_TEST(rows_of_zeros_give_the_bias_and_leave_others_as_they_are)
       if (is_blank(_i / 2, i, M)) memset(lrp_reals(&p.a) + i * K, 0, K * sizeof(lrp_real));
     double *want = product_naive(&p);
     spoil(&p.out);
-    lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, 0, &p.b, p.trans_b, p.with_bias ? &p.bias : NULL, &p.out));
+    lrp_ck_ok(ctx, product_run(ctx, which, &p));
     close_to(&c, "rows of zeros", &p.out, want, K);
     free(want);
     product_free(&p);
@@ -280,7 +255,7 @@ START_TEST(rows_of_zeros_in_all_of_many_matrices)
       if (is_blank(_i / 2, i % M, M) && i != B * M - 3) memset(y_bar + i * K, 0, K * sizeof(lrp_real));
     double *want = product_naive(&p);
     spoil(&p.out);
-    lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, p.trans_a, &p.b, p.trans_b, NULL, &p.out));
+    lrp_ck_ok(ctx, product_run(ctx, which, &p));
     close_to(&c, "rows of zeros in many", &p.out, want, (double)p.k);
     free(want);
     product_free(&p);
@@ -305,7 +280,7 @@ START_TEST(a_pack_serves_a_square_matrix_both_ways)
       p.trans_b = (round + _i) % 2;
       double *want = product_naive(&p);
       spoil(&p.out);
-      lrp_ck_ok(ctx, lrp_matmul(ctx, which, &p.a, 0, &p.b, p.trans_b, NULL, &p.out));
+      lrp_ck_ok(ctx, product_run(ctx, which, &p));
       close_to(&c, "square", &p.out, want, N);
       free(want);
     }
@@ -363,11 +338,6 @@ END_TEST
 
 /* ---- convolutions ---- */
 
-typedef struct convolution {
-  lrp_conv c;
-  lrp_tensor x, w, b, y;
-} convolution;
-
 static convolution conv_make(chance *c, int trial)
 {
   convolution v = {.c = {.struct_size = sizeof v.c, .n_spatial = (uint32_t)between(c, 1, 3)}};
@@ -399,14 +369,6 @@ static convolution conv_make(chance *c, int trial)
   v.b = tensor(c, 1, &out_channels);
   v.y = tensor(c, (int32_t)n + 2, y);
   return v;
-}
-
-static void conv_free(convolution *v)
-{
-  free(v->x.data);
-  free(v->w.data);
-  free(v->b.data);
-  free(v->y.data);
 }
 
 /* Element of x that kernel element `tap` reads for output position `at`; -1: padding. */
