@@ -165,8 +165,8 @@ static bool read_options(job *j, const cli_args *a)
 /* A file's explanations go into the database, and nowhere else. */
 static bool file_fits(const cli_args *a)
 {
-  static const int OTHERS[] = {O_TEXT, O_AT,  O_BY,   O_SPECIAL, O_NOSPECIAL,
-                               O_OUT,  O_TEX, O_JSON, O_LEDGER};
+  static const int OTHERS[] = {O_TEXT, O_AT,   O_BY,     O_SPECIAL, O_NOSPECIAL,
+                               O_OUT,  O_TEX,  O_JSON,   O_LEDGER,  O_PROFILE};
   for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
     if (a->value[OTHERS[i]]) {
       cli_error("--file and --%s: the texts of a file are explained into the database; show single "

@@ -72,11 +72,10 @@ static lrp_status values_of(const context *c, const lrp_input *in, const lrp_inp
   lrp_target t[2];
   const lrp_relevance *r;
   lrp_graph *g;
-  lrp_status st = run_graph(c->j, c->p, in);
-  if (!st) st = work_assign(c->j, c->p, c->r);
+  if (run_graph(c->j, c->p, in) || work_assign(c->j, c->p, c->r)) return LRP_E_UNSUPPORTED;
   g = c->p->graph;
-  if (!st) st = lrp_graph_forward(c->j->ctx, g, in);
-  if (!st && lrp_graph_n_batch(g) != in->tensor[0].shape[0]) st = LRP_E_UNSUPPORTED;
+  if (lrp_graph_n_batch(g) != in->tensor[0].shape[0]) return LRP_E_UNSUPPORTED;
+  lrp_status st = lrp_graph_forward(c->j->ctx, g, in);
   for (int64_t k = 0; !st && k < lrp_graph_n_batch(g); k++)
     st = lrp_target_parse(c->j->ctx, c->p->model, "argmax", lrp_graph_scores(g), k, &t[k]);
   if (!st)
