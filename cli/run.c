@@ -15,6 +15,7 @@ enum {
   O_THREADS,
   O_MEMORY,
   O_PRECISION,
+  O_JSON,
   O_QUIET
 };
 static const cli_option OPTIONS[] = {
@@ -34,6 +35,8 @@ static const cli_option OPTIONS[] = {
     [O_MEMORY] = {"memory", 0, "SIZE",
                   "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
     [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
+    [O_JSON] = {"json", 0, NULL,
+                "a line of JSON on standard output for each explanation, as soon as no kill can take it"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes and no progress on standard error"},
     {0}};
 
@@ -72,6 +75,7 @@ static bool read_options(run_job *j, const cli_args *a)
   j->limit = -1;
   j->resume = a->value[O_RESUME];
   j->dry = a->value[O_DRY];
+  j->lines = a->value[O_JSON];
   j->threads = a->value[O_THREADS];
   j->db = a->value[O_NODB] ? NULL : a->value[O_DB] ? a->value[O_DB] : env && *env ? env : "";
   if (a->n_operand != 1) {
@@ -80,6 +84,10 @@ static bool read_options(run_job *j, const cli_args *a)
   }
   if (a->value[O_NODB] && a->value[O_RESUME]) {
     cli_error("--no-db and --resume: without a database there is nothing to go on from");
+    return false;
+  }
+  if (a->value[O_NODB] && a->value[O_JSON]) {
+    cli_error("--no-db and --json: without a database nothing is kept");
     return false;
   }
   return (!a->value[O_JOBS] || cli_int(&OPTIONS[O_JOBS], a->value[O_JOBS], 1, 256, &j->jobs)) &&

@@ -63,7 +63,7 @@ typedef struct run_job {
   const char *db; /* NULL: nothing is stored */
   char *own_db;   /* the experiment's, if that is it */
   const char *threads;
-  bool resume, dry;
+  bool resume, dry, lines; /* lines: of JSON, one for each explanation */
   int64_t jobs, limit, shard, n_shard; /* shard from 1; n_shard 0: all */
   int32_t seed;
   dataset *given; /* instead of the first one of the experiment's; taken over */

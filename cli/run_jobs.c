@@ -43,8 +43,8 @@ static void judge(run_job *j, pid_t pid, int how)
   const int code = WIFEXITED(how) ? WEXITSTATUS(how) : 1;
   if (WIFSIGNALED(how)) {
     cli_progress_hide(&j->progress);
-    cli_error("worker process %ld was ended by signal %d; what it had not stored yet, a few "
-              "explanations, is to be done again",
+    cli_error("worker process %ld was ended by signal %d; only the explanation it was at is to be "
+              "done again",
               (long)pid, WTERMSIG(how));
   }
   if (!code) return;

@@ -3,6 +3,7 @@
 #include "lrpsql.h"
 #include "schema_sql.h"
 #include "store_db.h"
+#include "store_tail.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,6 +26,8 @@ static const char SQL_SYNC_FULL[] = "PRAGMA synchronous=FULL";
 static const char SQL_SETUP[] =
     "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; "
     "PRAGMA wal_autocheckpoint=4000"; /* pages: each is copied to its place less often */
+/* Of new files.  Two explanations of 28 x 28 pixels fit on such a page, and pages are what a write costs. */
+static const char SQL_PAGE[] = "PRAGMA page_size=8192";
 /* KiB.  Queries sort and join; who only adds rows touches the ends of few tables and indexes, and
  * 64 MiB of pages would just fill up with their number, at no gain in speed. */
 static const char SQL_CACHE_READ[] = "PRAGMA cache_size=-65536";
@@ -296,9 +299,22 @@ static lrp_status set_up(lrp_store *s, int busy_ms)
   if (!st) st = add_functions(s);
   if (st || s->mode == LRP_STORE_READ) return st;
   st = execute(s, SQL_SETUP_WRITE);
+  if (!st && !format) st = execute(s, SQL_PAGE);
   if (!st) st = use_wal(s, busy_ms);
   if (!st) st = lrp_store_migrate(s, STEPS, FORMAT);
-  return st ? st : lrp_store_views(s, lrp_schema_sql);
+  if (!st) st = lrp_store_views(s, lrp_schema_sql);
+  return st ? st : lrp_tail_recover(s);
+}
+
+/* What a killed process left is stored before anybody reads; where that fails, reading goes on without it. */
+static void complete(lrp_ctx *ctx, const char *path, int busy_ms)
+{
+  lrp_store *s;
+  if (!lrp_tail_left(path)) return;
+  if (lrp_store_open_within(ctx, path, LRP_STORE_WRITE, busy_ms, &s))
+    lrp_warn(ctx, "%s; explanations of a killed run are not in it yet", lrp_message(ctx));
+  else
+    lrp_store_close(s);
 }
 
 lrp_status lrp_store_open_within(lrp_ctx *ctx, const char *path, int32_t mode, int busy_ms,
@@ -313,6 +329,7 @@ lrp_status lrp_store_open_within(lrp_ctx *ctx, const char *path, int32_t mode, i
                     (int)mode);
   lrp_status st = check_path(ctx, path, mode);
   if (st) return st;
+  if (mode == LRP_STORE_READ) complete(ctx, path, busy_ms);
   lrp_store *s = calloc(1, sizeof *s);
   if (!s) return lrp_nomem(ctx, path);
   s->ctx = ctx;

@@ -33,6 +33,7 @@ struct lrp_run {
   lrp_arena arena;
   lrp_run *next;
   int64_t id, model_id, tokenizer_id; /* tokenizer_id -1: none */
+  char uuid[37];                      /* of lrp_store_run_join() */
   int64_t *layer_id, n_layer;
   const char **input_name, **input_what; /* as JSON strings; for messages */
   int32_t n_input, seed_kind;

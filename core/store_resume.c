@@ -86,6 +86,7 @@ lrp_status lrp_store_run_join(lrp_store *s, int64_t id, const lrp_run_spec *spec
     if (!st && run->model_id < 0)
       st = lrp_fail(s->ctx, LRP_E_DB, "%s: run %lld is gone: another program removed it", s->path,
                     (long long)id);
+    if (!st) st = lrp_store_run_uuid(s, id, run->uuid);
     if (!st) st = lrp_run_inputs(s, run, spec);
     st = lrp_sql_end(s, st);
   }

@@ -70,7 +70,11 @@ static void put_reals(unsigned char *to, const lrp_real *v, int64_t n)
 
 static lrp_status check_finite(lrp_ctx *ctx, const char *what, const lrp_real *v, int64_t n)
 {
+  lrp_real zero = 0; /* a sum of zeros, or NaN: nothing to branch on */
+#pragma omp simd reduction(+ : zero)
   for (int64_t i = 0; i < n; i++)
+    zero += v[i] * 0;
+  for (int64_t i = 0; !(zero >= 0 && zero <= 0) && i < n; i++)
     if (!isfinite(v[i]))
       return lrp_fail(ctx, LRP_E_NUMERIC, "%s: element %lld is %g; a finite number was expected",
                       what, (long long)i, (double)v[i]);
@@ -120,6 +124,7 @@ typedef struct packed {
 static void measure(packed *p, const slice *s)
 {
   double sum = 0, pos = 0, neg = 0, top = p->abs_max;
+#pragma omp simd reduction(+ : sum, pos, neg) reduction(max : top)
   for (int64_t i = 0; i < s->n; i++) {
     const double v = (double)s->v[i], size = fabs(v);
     sum += v;
