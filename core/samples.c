@@ -2,9 +2,8 @@
  * it belongs to.  Element i of an edge belongs to sample i / run % batch: `run` elements of a sample lie
  * together.  (N,T,D) has runs of T D elements, (T,N,D), which recurrent layers take, of D.
  *
- * No layer tells this by name.  Each is asked for its shapes with one sample more: the axis that grows
- * holds the samples.  A rearrangement whose shapes do not tell (Reshape to a written shape, samples merged with
- * another axis) is given the numbers of the samples instead of data, and its result is read. */
+ * No layer tells this by name.  A rearrangement is given the numbers of the samples instead of data, and its result is
+ * read.  Any other layer is asked for its shapes with one sample more: the axis that grows holds the samples. */
 #include "samples.h"
 #include <string.h>
 
@@ -116,7 +115,7 @@ static int64_t grown(const probe *p, uint32_t k)
   }
   if (axis < 0) return 0;
   if (t->shape[axis] == n) return behind(t, axis);
-  for (uint32_t i = 0; p->s->type->kind != LRP_KIND_RESHAPE && i < p->s->n_in; i++) {
+  for (uint32_t i = 0; i < p->s->n_in; i++) {
     place at; /* merged with another axis, as in the input */
     if (p->run[i] && place_of(&p->s->in_t[i], p->run[i], n, &at) &&
         p->s->in_t[i].shape[at.axis] == t->shape[axis])
@@ -207,7 +206,7 @@ static int64_t guess(const probe *p, const lrp_tensor *t)
   return t->rank && t->shape[0] % n == 0 ? all / n : all;
 }
 
-static lrp_status step_runs(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
+static lrp_status step_runs(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, int64_t *n_guess)
 {
   lrp_step_bind(g, s);
   probe p = {.ctx = ctx, .g = g, .s = s};
@@ -216,35 +215,60 @@ static lrp_status step_runs(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
   for (uint32_t i = 0; !st && i < s->n_in; i++)
     some = some || p.run[i];
   if (st || !some) return st; /* runs stay 0: there are no samples in it */
+  int64_t read = 0;
   bool told = false;
-  for (int32_t choice = -1; !told && choice < LRP_MAX_RANK; choice++)
+  st = by_numbers(&p, &read);
+  for (int32_t choice = -1; !read && !told && choice < LRP_MAX_RANK; choice++)
     told = infers(&p, choice);
   for (uint32_t k = 0; !st && k < s->n_out; k++) {
     if (s->out[k] < 0) continue;
-    int64_t run = told ? grown(&p, k) : 0;
-    if (!run) st = by_numbers(&p, &run);
+    const int64_t run = read ? read : told ? grown(&p, k) : 0;
     g->edge[s->out[k]].run = run ? run : guess(&p, &s->out_t[k]);
+    *n_guess += !run && g->edge[s->out[k]].live;
   }
   return st;
 }
 
-lrp_status lrp_graph_samples(lrp_ctx *ctx, lrp_graph *g)
+/* The samples are in axis 1 of the inputs where `second` says so and they have as many there. */
+static lrp_status walk(lrp_ctx *ctx, lrp_graph *g, bool second, int64_t *n_guess)
 {
   lrp_status st = LRP_OK;
+  *n_guess = 0;
   for (int32_t i = 0; i < g->n_edge; i++)
-    g->edge[i].run = g->batch > 1 && !g->edge[i].is_input ? 0 : lrp_count(&g->edge[i].t);
-  for (int32_t i = 0; g->batch > 1 && i < g->n_input; i++) {
+    g->edge[i].run = g->edge[i].is_input ? lrp_count(&g->edge[i].t) : 0;
+  for (int32_t i = 0; i < g->n_input; i++) {
     lrp_edge *e = &g->edge[g->input[i]];
-    const bool second = e->t.rank > 1 && e->t.shape[0] != g->batch && e->t.shape[1] == g->batch;
-    if (e->t.rank > second && e->t.shape[second] == g->batch) e->run = behind(&e->t, second);
+    const bool other = e->t.rank > 1 && e->t.shape[1] == g->batch && (second || e->t.shape[0] != g->batch);
+    if (e->t.rank > other && e->t.shape[other] == g->batch) e->run = behind(&e->t, other);
   }
-  for (int32_t k = 0; !st && g->batch > 1 && k < g->n_order; k++) {
+  for (int32_t k = 0; !st && k < g->n_order; k++) {
     const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-    st = step_runs(ctx, g, &g->step[g->order[k]]);
+    st = step_runs(ctx, g, &g->step[g->order[k]], n_guess);
     lrp_arena_release(&ctx->scratch, mark);
   }
+  return st;
+}
+
+/* As many steps as samples, and either may come first: the wrong one ends where a layer mixes samples. */
+static bool is_square(const lrp_graph *g)
+{
+  for (int32_t i = 0; i < g->n_input; i++) {
+    const lrp_tensor *t = &g->edge[g->input[i]].t;
+    if (t->rank > 2 && t->shape[0] == g->batch && t->shape[1] == g->batch) return true;
+  }
+  return false;
+}
+
+lrp_status lrp_graph_samples(lrp_ctx *ctx, lrp_graph *g)
+{
+  int64_t n_guess = 0, other = 0;
+  lrp_status st = g->batch > 1 ? walk(ctx, g, false, &n_guess) : LRP_OK;
+  if (!st && n_guess && is_square(g)) {
+    st = walk(ctx, g, true, &other);
+    if (!st && other >= n_guess) st = walk(ctx, g, false, &n_guess);
+  }
   for (int32_t i = 0; i < g->n_edge; i++)
-    if (!g->edge[i].run) g->edge[i].run = lrp_count(&g->edge[i].t);
+    if (g->batch < 2 || !g->edge[i].run) g->edge[i].run = lrp_count(&g->edge[i].t);
   return st;
 }
 

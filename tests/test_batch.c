@@ -149,6 +149,47 @@ START_TEST(a_batch_of_texts_is_as_many_single_ones)
 }
 END_TEST
 
+/* Samples first, first + 1, ... of n; each has numbers of its own. */
+static lrp_input *steps_first(int64_t first, int64_t n)
+{
+  enum { STEPS = 5, WIDTH = 8 };
+  lrp_real v[STEPS * MOST * WIDTH];
+  const lrp_tensor t = {.data = v, .dtype = LRP_REAL, .rank = 3, .shape = {STEPS, n, WIDTH}};
+  lrp_input *in;
+  for (int64_t i = 0; i < STEPS * n * WIDTH; i++) {
+    const int64_t step = i / (n * WIDTH), k = first + i / WIDTH % n, at = i % WIDTH;
+    v[i] = (lrp_real)((double)((step * 37 + k * 101 + at * 59) % 83) / 41 - 1);
+  }
+  lrp_ck_ok(ctx, lrp_input_arrays(ctx, model, "steps", &t, 1, &in));
+  return in;
+}
+
+static const char *const STEPS_RULES[] = {"include base; linear -> epsilon(0.1)", "include base; linear -> gamma",
+                                          "include base; linear -> zplus -> top_k(0.3)",
+                                          "include base; linear -> epsilon(epsilon=0.1, norm_scale=on)", NULL};
+enum { N_STEPS_RULES = sizeof STEPS_RULES / sizeof *STEPS_RULES };
+
+START_TEST(samples_in_the_second_axis_have_their_own_ledgers)
+{
+  static const int64_t N[] = {2, 5, 8};
+  const int64_t n = N[_i / N_STEPS_RULES];
+  open_model("models/text/steps_first.onnx", STEPS_RULES[_i % N_STEPS_RULES]);
+  answer all = explain(steps_first(0, n), "argmax");
+  ck_assert_int_eq(lrp_graph_n_batch(all.graph), n);
+  for (int64_t k = 0; k < n; k++) {
+    answer one = explain(steps_first(k, 1), "argmax");
+    const lrp_tensor *a = &all.r->tensor[0], *b = &one.r->tensor[0];
+    const double scale = largest(b);
+    for (int64_t i = 0; i < lrp_count(b); i++)
+      CLOSE((double)lrp_reals(a)[(i / 8 * n + k) * 8 + i % 8], (double)lrp_reals(b)[i], scale);
+    CLOSE(all.r->sum[k], one.r->sum[0], scale * 40);
+    ck_ledger(&all, &one, k, scale);
+    answer_free(&one);
+  }
+  answer_free(&all);
+}
+END_TEST
+
 Suite *suite_batch(void);
 Suite *suite_batch(void)
 {
@@ -158,6 +199,7 @@ Suite *suite_batch(void)
   tcase_set_timeout(t, 60);
   tcase_add_loop_test(t, a_batch_of_texts_is_as_many_single_ones, 0,
                       (int)(sizeof SETTINGS / sizeof *SETTINGS * N_SIZE));
+  tcase_add_loop_test(t, samples_in_the_second_axis_have_their_own_ledgers, 0, 3 * N_STEPS_RULES);
   suite_add_tcase(s, t);
   return s;
 }

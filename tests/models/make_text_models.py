@@ -5,6 +5,7 @@ form_LAYER_N.onnx    a layer as exporters write it before ONNX had an operator f
 one_LAYER.onnx       the same model with the operator
 not_NAME.onnx        what looks like such a form and is none
 attention_NAME.onnx  the Attention operator; nodes_NAME.onnx: the same as matrix products and a softmax
+steps_first.onnx     samples in the second axis, and merged with the first, for test_batch.c
 rnn_relu.onnx        with its output by onnxruntime, rnn_relu.npy; lstm_relu.onnx: activations that are refused
 
 needs: onnx (with opset 24), onnxruntime, numpy.  Run it in its own folder.
@@ -266,6 +267,17 @@ def recurrent():
     g.save("lstm_relu", g.op("Reshape", "h", g.const([1, 3], np.int64)), [1, 3])
 
 
+def steps_first():
+    """x (steps,samples,8): merged into rows and parted again, so that no axis of some tensors is that of the samples."""
+    g = Graph(17, (5, "n", 8))
+    rows = g.op("Reshape", "x", g.const([-1, 8], np.int64))
+    rows = g.op("Relu", g.op("Add", g.op("MatMul", rows, g.random(8, 6)), g.random(6)))
+    steps = g.op("Reshape", rows, g.const([5, -1, 6], np.int64))
+    turned = g.op("Transpose", steps, perm=[1, 2, 0])
+    flat = g.op("Reshape", turned, g.const([-1, 30], np.int64))
+    g.save("steps_first", g.op("Add", g.op("MatMul", flat, g.random(30, 3)), g.random(3)), ["n", 3])
+
+
 def main():
     HERE.mkdir(exist_ok=True)
     for name, forms in {**ELEMENTWISE, **NORMS}.items():
@@ -281,6 +293,7 @@ def main():
     attention("causal", 2, 2, True, causal=True)
     attention("grouped", 4, 2, True, mask=rng.randn(1, 4, 4, 4))
     recurrent()
+    steps_first()
     np.save(HERE / "tokens.npy", np.random.RandomState(5).randn(2, 3, 8).astype(np.float32))
     np.save(HERE / "sentence.npy", np.random.RandomState(6).randn(2, 4, 12).astype(np.float32))
 
