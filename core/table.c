@@ -456,11 +456,13 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
                     "a rule that is a table takes layers with one output and at most %d inputs; "
                     "layer \"%s\" has %u and %u",
                     MAX_IN, site->type->name, site->call->n_out, site->call->n_in);
+  bool done;
+  lrp_status st = lrp_table_eval_parts(ctx, site, table, loss, &done);
+  if (st || done) return st;
   if (!loss && lrp_table_is_direct(site, table)) return lrp_table_eval_direct(ctx, site, table);
   if (lrp_table_is_paired(site, table)) return lrp_table_eval_paired(ctx, site, table, loss);
   table_run t = {.ctx = ctx, .site = site, .table = table, .n_out = lrp_count(&site->call->out[0])};
   t.degree = site->degree ? site->degree : 1;
-  lrp_status st = LRP_OK;
   for (uint32_t p = 0; !st && p < table->n_pass; p++) {
     t.run[p].pass = &table->pass[p];
     st = table->pass[p].group < table->n_group

@@ -19,6 +19,9 @@ void lrp_table_quotient(const lrp_site *, const lrp_table *, lrp_division *q, lr
 bool lrp_table_is_paired(const lrp_site *, const lrp_table *);
 lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
+/* table_parts.c: a large site cut into parts, each evaluated on its own; *done false: it stays whole. */
+lrp_status lrp_table_eval_parts(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss, bool *done);
+
 /* table_direct.c: tables of one genuine pass at small inner sites, without a ledger. */
 bool lrp_table_is_direct(const lrp_site *, const lrp_table *);
 lrp_status lrp_table_eval_direct(lrp_ctx *, const lrp_site *, const lrp_table *);

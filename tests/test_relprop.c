@@ -1,5 +1,6 @@
 /* test_relprop.c - the walk back as a whole: conservation by the ledger, linearity, determinism,
  * targets, numbers that are none. */
+#include "node_model.h"
 #include "test.h"
 #include <math.h>
 #include <stdio.h>
@@ -342,6 +343,87 @@ START_TEST(a_gradient_after_a_lean_pass_is_that_without_rules)
 }
 END_TEST
 
+/* Relevance of input 0 of one node under rules, for samples first .. first + n - 1 of two; copied. */
+static lrp_real *of_samples(const char *op, const char *rules, const double *x, int first, int n, int64_t *count)
+{
+  enum { EACH = 16 * 96 * 96, KERNEL = 16 * 16 * 9 };
+  char shape[32];
+  double w[KERNEL];
+  uint32_t seed = 7;
+  node_run r;
+  lrp_composite *c;
+  snprintf(shape, sizeof shape, "%d,16,96,96", n);
+  for (int i = 0; i < KERNEL; i++)
+    w[i] = (double)((seed = seed * 1664525 + 1013904223) >> 16) / 32768 - 1;
+  const bool conv = !strcmp(op, "Conv");
+  node_case node = {op, 17, conv ? "kernel_shape=[3,3] pads=[1,1,1,1]" : NULL, .n_out = 1};
+  node.in[0] = (node_input){shape, NODE_LIVE, LRP_REAL, x + first * EACH};
+  node.in[1] = conv ? (node_input){"16,16,3,3", NODE_CONST, LRP_REAL, w}
+                    : (node_input){shape, NODE_LIVE, LRP_REAL, x + (1 - first) * EACH};
+  lrp_ck_ok(ctx, node_run_open(&r, ctx, &node));
+  lrp_ck_ok(ctx, lrp_composite_open(ctx, rules, NULL, &c));
+  lrp_ck_ok(ctx, lrp_graph_assign(ctx, r.graph, c));
+  const lrp_tensor *t = node_run_relevance(&r, 1);
+  *count = lrp_count(t);
+  lrp_real *copy = malloc((size_t)*count * sizeof *copy);
+  ck_assert_ptr_nonnull(copy);
+  memcpy(copy, t->data, (size_t)*count * sizeof *copy);
+  lrp_composite_free(c);
+  node_run_close(&r);
+  return copy;
+}
+
+/* Samples larger than the weights go one by one, and sums of branches in pieces: nothing changes. */
+START_TEST(large_samples_in_a_batch_get_what_they_get_alone)
+{
+  static const struct {
+    const char *op, *rules;
+  } form[] = {{"Conv", "layer:conv -> zplus; reshape -> pass"},
+              {"Conv", "layer:conv -> gamma(gamma=0.25); reshape -> pass"},
+              {"Conv", "layer:conv -> flat; reshape -> pass"},
+              {"Conv", "layer:conv -> zbox(low=-2, high=2); reshape -> pass"}};
+  enum { EACH = 16 * 96 * 96 };
+  double *x = malloc(2 * EACH * sizeof *x);
+  uint32_t seed = 1;
+  int64_t n;
+  ck_assert_ptr_nonnull(x);
+  for (int i = 0; i < 2 * EACH; i++)
+    x[i] = (double)((seed = seed * 1664525 + 1013904223) >> 16) / 32768 - 1;
+  lrp_real *both = of_samples(form[_i].op, form[_i].rules, x, 0, 2, &n);
+  ck_assert_int_eq(n, 2 * EACH);
+  for (int k = 0; k < 2; k++) {
+    lrp_real *one = of_samples(form[_i].op, form[_i].rules, x, k, 1, &n);
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+      most = fmax(most, fabs((double)one[i]));
+    for (int64_t i = 0; i < n; i++)
+      ck_assert_double_eq_tol((double)both[k * EACH + i], (double)one[i], 1e-6 * most);
+    free(one);
+  }
+  free(both);
+  free(x);
+}
+END_TEST
+
+START_TEST(a_large_sum_of_branches_is_shared_element_by_element)
+{
+  enum { EACH = 16 * 96 * 96 };
+  double *x = malloc(2 * EACH * sizeof *x);
+  int64_t n;
+  ck_assert_ptr_nonnull(x);
+  for (int i = 0; i < 2 * EACH; i++)
+    x[i] = (i % 13 - 5) * 0.25;
+  lrp_real *r = of_samples("Add", "sum -> norm", x, 0, 1, &n);
+  ck_assert_int_eq(n, EACH);
+  for (int64_t i = 0; i < n; i++) {
+    const double z = x[i] + x[EACH + i];
+    ck_assert_double_eq_tol((double)r[i], x[i] / (z + (z < 0 ? -1e-6 : 1e-6)), 1e-6 * (1 + fabs(x[i]) * 1e6 * (z == 0)));
+  }
+  free(r);
+  free(x);
+}
+END_TEST
+
 Suite *suite_relprop(void);
 Suite *suite_relprop(void)
 {
@@ -351,6 +433,8 @@ Suite *suite_relprop(void)
   tcase_add_loop_test(t, the_ledger_accounts_for_all_relevance, 0,
                       sizeof SETTINGS / sizeof SETTINGS[0]);
   tcase_add_loop_test(t, what_a_pass_keeps_changes_no_bit, 0, sizeof SETTINGS / sizeof SETTINGS[0]);
+  tcase_add_loop_test(t, large_samples_in_a_batch_get_what_they_get_alone, 0, 4);
+  tcase_add_test(t, a_large_sum_of_branches_is_shared_element_by_element);
   tcase_add_test(t, a_gradient_after_a_lean_pass_is_that_without_rules);
   tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
   tcase_add_test(t, what_a_filter_cuts_off_is_booked_as_dropped);

@@ -1,0 +1,107 @@
+/* table_parts.c - large sites, part by part: what one step of a rule writes is still in the cache when
+ * the next one reads it, and working memory is that of a part.
+ *
+ * A convolution is cut into its samples, where these are larger than its weights, which each part
+ * reads anew.  A sum of branches of equal shape is element by element and cut anywhere inside a
+ * sample.  Parts depend on shapes alone, never on threads. */
+#include "table.h"
+#include <string.h>
+
+enum {
+  CHUNK = 1 << 17, /* elements of a sum's part */
+  LEAST = 1 << 18, /* of a sample that is worth a part of its own */
+  MOST_IN = 8
+};
+
+typedef struct part {
+  lrp_site site;
+  lrp_call call;
+  lrp_tensor in[MOST_IN], out, r_out, r_in[MOST_IN];
+} part;
+
+static bool is_plain(const lrp_site *site, const lrp_loss *loss)
+{
+  const lrp_call *c = site->call;
+  const int64_t n = c->out[0].rank > 1 ? c->out[0].shape[0] : 0;
+  bool ok = site->host && n > 0 && c->n_in <= MOST_IN && c->n_out == 1 && !c->n_saved &&
+            (!loss || loss->n == n) && lrp_writes_bar(site->type);
+  for (uint32_t i = 0; ok && i < c->n_in; i++)
+    ok = c->in[i].data && c->in[i].dtype == LRP_REAL && c->in[i].rank > 1 && c->in[i].shape[0] == n;
+  return ok;
+}
+
+/* Elements of a part: a whole sample, or some of it; 0: the site stays whole. */
+static int64_t part_of(const lrp_site *site, const lrp_table *t, const lrp_loss *loss)
+{
+  const lrp_call *c = site->call;
+  if (!is_plain(site, loss)) return 0;
+  const int64_t n = c->out[0].shape[0], each = lrp_count(&c->out[0]) / n;
+  if (site->type->kind == LRP_KIND_SUM && !c->n_param && !t->norm_scale && n * each > CHUNK) {
+    bool same = true;
+    for (uint32_t i = 0; i < c->n_in; i++)
+      same = same && c->in[i].rank == c->out[0].rank &&
+             !memcmp(c->in[i].shape, c->out[0].shape, (size_t)c->out[0].rank * sizeof(int64_t));
+    return !same ? 0 : each < CHUNK ? each : CHUNK;
+  }
+  int64_t weights = 0;
+  for (uint32_t i = 0; i < c->n_param; i++)
+    weights += c->param[i].data ? lrp_count(&c->param[i]) : 0;
+  const bool split = site->type->kind == LRP_KIND_LINEAR && site->type->layout == LRP_LAYOUT_IMAGE &&
+                     n > 1 && c->n_in == 1 && c->out[0].rank > 2 &&
+                     each + lrp_count(&c->in[0]) / n >= LEAST &&
+                     each + lrp_count(&c->in[0]) / n >= 2 * weights;
+  return split ? each : 0;
+}
+
+/* Elements at .. at + n of sample k, as one sample of that shape; a whole sample keeps its axes. */
+static lrp_tensor cut(const lrp_tensor *t, int64_t samples, int64_t k, int64_t at, int64_t n)
+{
+  const int64_t each = lrp_count(t) / samples;
+  lrp_tensor v = *t;
+  if (n < each) {
+    v.rank = 2;
+    v.shape[1] = n;
+  }
+  v.shape[0] = 1;
+  v.host = NULL;
+  if (v.data) v.data = lrp_reals(t) + k * each + at;
+  return v;
+}
+
+static lrp_status eval_part(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, lrp_loss *loss,
+                            int64_t k, int64_t at, int64_t n)
+{
+  const lrp_call *c = site->call;
+  const int64_t samples = c->out[0].shape[0], each = lrp_count(&c->out[0]) / samples;
+  const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
+  part p = {.site = *site, .call = *c, .out = cut(&c->out[0], samples, k, at, n),
+            .r_out = cut(&site->r_out[0], samples, k, at, n)};
+  for (uint32_t i = 0; i < c->n_in; i++) {
+    const int64_t m = n < each ? n : lrp_count(&c->in[i]) / samples;
+    p.in[i] = cut(&c->in[i], samples, k, at, m);
+    p.r_in[i] = cut(&site->r_in[i], samples, k, at, m);
+  }
+  p.call.in = p.in;
+  p.call.out = &p.out;
+  p.site.call = &p.call;
+  p.site.r_out = &p.r_out;
+  p.site.r_in = p.r_in;
+  lrp_loss one = {.n = 1, .stab = loss ? &loss->stab[k] : NULL, .gate = loss ? &loss->gate[k] : NULL};
+  const lrp_status st = lrp_table_eval(ctx, &p.site, t, loss ? &one : NULL);
+  lrp_arena_release(&ctx->scratch, mark);
+  return st;
+}
+
+lrp_status lrp_table_eval_parts(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, lrp_loss *loss,
+                                bool *done)
+{
+  const int64_t size = part_of(site, t, loss);
+  lrp_status st = LRP_OK;
+  *done = size > 0;
+  if (!*done) return LRP_OK;
+  const int64_t samples = site->call->out[0].shape[0], each = lrp_count(&site->call->out[0]) / samples;
+  for (int64_t k = 0; !st && k < samples; k++)
+    for (int64_t at = 0; !st && at < each; at += size)
+      st = eval_part(ctx, site, t, loss, k, at, size < each - at ? size : each - at);
+  return st;
+}
