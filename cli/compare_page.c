@@ -1,18 +1,18 @@
-/* compare_page.c - explanations side by side, as a page or a picture: rows are inputs; columns A, B
- * and the difference.
+/* compare_page.c - explanations side by side, as a page or a picture: rows are inputs; columns the input,
+ * A, B and the difference.
  *
  * Each heatmap has its own scale, with 0 in the middle; the difference is half of A / max|A| - B /
  * max|B|. */
 #include "dbase.h"
-#include "grid.h"
 #include "lrp/image.h"
+#include "sheet.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char SQL_ABOUT[] =
     "SELECT v.input, v.target, v.label, v.predicted, i.kind, i.path, i.sha256, i.shape, "
-    "v.composite, v.run_id, v.model\n"
+    "v.composite, v.run_id, v.model, ifnull(i.ordinal, -1)\n"
     "FROM v_explanation v JOIN input i USING (input_id) WHERE v.explanation_id = ?1";
 static const char SQL_TOKENS[] =
     "SELECT k.byte_begin, k.byte_end FROM explanation x JOIN token k USING (tokenization_id)\n"
@@ -25,6 +25,7 @@ typedef struct page {
   sqlite3_stmt *about, *tokens, *read;
   cli_relevance r;
   cli_grid g[COLUMNS];
+  dataset *pictures; /* see cli_picture_read() */
 } page;
 
 /* ---- relevance as a grid ---- */
@@ -160,7 +161,8 @@ static int put_row(page *p, FILE *f, const cli_pair *pair)
     const bool text = !strcmp(cli_db_text(p->about, 4), "text");
     fputs("<tr><td class=i>", f);
     if (!strcmp(cli_db_text(p->about, 4), "image") &&
-        cli_picture_read(p->d, cli_db_text(p->about, 5), cli_db_text(p->about, 6),
+        cli_picture_read(p->d, &p->pictures, cli_db_text(p->about, 5),
+                         sqlite3_column_int64(p->about, 11), cli_db_text(p->about, 6),
                          cli_db_text(p->about, 7), &image)) {
       put_pixels(p, f, "the input", &image);
       lrp_image_free(&image);
@@ -227,8 +229,6 @@ static int write_page(page *p, const int64_t *row, int64_t n, const char *path)
 
 /* ---- the picture: cells of one size ---- */
 
-enum { GAP = 8 };
-
 static int no_picture(const char *path)
 {
   cli_error("%s: these inputs are no pictures of one size; name a page instead, as compare.html",
@@ -236,31 +236,71 @@ static int no_picture(const char *path)
   return 2;
 }
 
+/* What follows the last slash of a path. */
+static const char *base_of(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+static int note_input(page *p, const cli_sheet *s, int64_t row, const cli_pair *pair)
+{
+  int status = 0;
+  lrp_image image;
+  char text[400];
+  sqlite3_bind_int64(p->about, 1, pair->a);
+  if (cli_db_row(p->d, p->about, &status)) {
+    if (!strcmp(cli_db_text(p->about, 4), "image") &&
+        cli_picture_read(p->d, &p->pictures, cli_db_text(p->about, 5),
+                         sqlite3_column_int64(p->about, 11), cli_db_text(p->about, 6),
+                         cli_db_text(p->about, 7), &image)) {
+      cli_sheet_picture(s, row, 0, &image);
+      lrp_image_free(&image);
+    }
+    cli_sheet_note(s, row, 0, 0, base_of(cli_db_text(p->about, 0)));
+    snprintf(text, sizeof text, "explained: %s", cli_db_text(p->about, 1));
+    cli_sheet_note(s, row, 0, 1, text);
+  }
+  cli_sheet_frame(s, row, 0);
+  sqlite3_reset(p->about);
+  return status;
+}
+
+static void note_maps(page *p, const cli_sheet *s, int64_t row)
+{
+  char text[64];
+  for (int c = 0; c < COLUMNS; c++) {
+    cli_sheet_frame(s, row, c + 1);
+    if (!p->g[c].h) continue;
+    cli_sheet_map(s, row, c + 1, &p->g[c]);
+    snprintf(text, sizeof text, c < 2 ? "max %.3g" : "(A / max - B / max) / 2", p->g[c].largest);
+    cli_sheet_note(s, row, c + 1, 0, text);
+  }
+}
+
 static int write_png(page *p, const int64_t *row, int64_t n, const char *path)
 {
+  char title[600], a[300], b[300];
+  cli_sheet s = {.rows = n, .columns = COLUMNS + 1};
   int status = n ? grids(p, &p->pairs->pair[row[0]]) : 0;
   if (status) return status;
-  const int64_t h = p->g[0].h, w = p->g[0].w, side = h > w ? h : w,
-                zoom = side && side < 128 ? (128 + side - 1) / side : 1;
-  if (!n || h < 2 || !p->g[2].h) return no_picture(path);
-  const int64_t width = COLUMNS * (w * zoom + GAP) + GAP, height = n * (h * zoom + GAP) + GAP;
-  uint8_t *rgb = height < LRP_PIXELS_MAX / width ? malloc((size_t)(width * height) * 3) : NULL;
-  if (!rgb) {
-    cli_error("%s: a picture of %lld x %lld pixels is too large; ask for less with --worst", path,
-              (long long)width, (long long)height);
-    return 2;
-  }
-  memset(rgb, 255, (size_t)(width * height) * 3);
+  if (!n || p->g[0].h < 2 || !p->g[2].h) return no_picture(path);
+  s.h = p->g[0].h;
+  s.w = p->g[0].w;
+  snprintf(a, sizeof a, "A: %s", p->pairs->side[0].name);
+  snprintf(b, sizeof b, "B: %s", p->pairs->side[1].name);
+  snprintf(title, sizeof title, "%s and %s, largest disagreement first", p->pairs->side[0].name,
+           p->pairs->side[1].name);
+  const char *const heading[] = {"input", a, b, "A - B"};
+  status = cli_sheet_new(&s, path, "--worst", title, heading,
+                         "each map has its own scale: full colour is its max |R|, written below it; white is 0");
   for (int64_t i = 0; !status && i < n; i++) {
     status = grids(p, &p->pairs->pair[row[i]]);
-    for (int c = 0; c < COLUMNS; c++)
-      if (p->g[c].h == h && p->g[c].w == w)
-        cli_grid_paint(&p->g[c], rgb, width, GAP + c * (w * zoom + GAP), GAP + i * (h * zoom + GAP),
-                       zoom);
+    if (!status) status = note_input(p, &s, i, &p->pairs->pair[row[i]]);
+    if (!status) note_maps(p, &s, i);
   }
-  const lrp_status st =
-      status ? LRP_OK : lrp_image_write_png(p->d->ctx, path, width, height, 3, rgb);
-  free(rgb);
+  const lrp_status st = status ? LRP_OK : cli_sheet_write(&s, p->d->ctx, path);
+  cli_sheet_free(&s);
   return status ? status : st ? cli_fail(p->d->ctx, st) : 0;
 }
 
@@ -277,6 +317,7 @@ int cli_pairs_picture(cli_db *d, const cli_pairs *pairs, const int64_t *row, int
   sqlite3_finalize(p.about);
   sqlite3_finalize(p.tokens);
   sqlite3_finalize(p.read);
+  dataset_close(p.pictures);
   free(p.r.v);
   for (int c = 0; c < COLUMNS; c++)
     free(p.g[c].v);

@@ -67,8 +67,8 @@ void cli_grid_paint(const cli_grid *g, uint8_t *rgb, int64_t width, int64_t x0, 
     }
 }
 
-bool cli_picture_read(cli_db *d, const char *path, const char *sha256, const char *shape,
-                      lrp_image *out)
+static bool picture_of_file(cli_db *d, const char *path, const char *sha256, const char *shape,
+                            lrp_image *out)
 {
   long long h, w, c;
   char hex[65] = "";
@@ -80,6 +80,42 @@ bool cli_picture_read(cli_db *d, const char *path, const char *sha256, const cha
   if (!lrp_image_decode(d->ctx, path, file.data, file.size, c, out) && out->w == w && out->h == h)
     lrp_sha256(out->pixels, (size_t)(w * h * c), hex);
   lrp_file_close(&file);
+  if (!strcmp(hex, sha256)) return true;
+  lrp_image_free(out);
+  *out = (lrp_image){0};
+  return false;
+}
+
+/* Pictures of an IDX file are read together, and kept for the next one. */
+static bool picture_of_idx(cli_db *db, dataset **kept, const char *path, int64_t ordinal, lrp_image *out)
+{
+  char tail[32];
+  const size_t n = strlen(path);
+  const int k = snprintf(tail, sizeof tail, "#%lld", (long long)ordinal);
+  if (ordinal < 0 || n <= (size_t)k || strcmp(path + n - (size_t)k, tail)) return false;
+  const size_t file = n - (size_t)k;
+  dataset *d = *kept;
+  if (!d || strlen(d->path) != file || strncmp(d->path, path, file)) {
+    dataset_close(d);
+    *kept = d = calloc(1, sizeof *d);
+    if (d) d->path = strndup(path, file);
+    if (!d || !d->path || dataset_open_idx(db->ctx, d)) return false;
+  }
+  const int64_t size = d->width * d->height * d->channels;
+  if (ordinal >= d->n_item || !d->pixels || size < 1) return false;
+  *out = (lrp_image){d->width, d->height, d->channels, malloc((size_t)size)};
+  if (out->pixels) memcpy(out->pixels, d->pixels + ordinal * size, (size_t)size);
+  return out->pixels != NULL;
+}
+
+bool cli_picture_read(cli_db *d, dataset **kept, const char *path, int64_t ordinal, const char *sha256,
+                      const char *shape, lrp_image *out)
+{
+  char hex[65];
+  *out = (lrp_image){0};
+  if (!picture_of_idx(d, kept, path, ordinal, out))
+    return picture_of_file(d, path, sha256, shape, out);
+  lrp_sha256(out->pixels, (size_t)(out->w * out->h * out->c), hex);
   if (!strcmp(hex, sha256)) return true;
   lrp_image_free(out);
   *out = (lrp_image){0};

@@ -43,9 +43,6 @@ typedef struct report {
 /* report_read.c: columns, cases, agreement, choice.  0 or the exit status. */
 int report_read(report *);
 void report_free(report *);
-/* The picture that was explained, from its file; the caller frees it. */
-bool report_picture(report *, const char *path, int64_t ordinal, const char *sha256,
-                    const char *shape, lrp_image *out);
 int report_no_memory(void);
 sqlite3_stmt *report_about(report *, const report_model *, int64_t c); /* see its SQL */
 

@@ -2,92 +2,77 @@
  * input and each rule) and a TeX document of its own. */
 #include "lrp/image.h"
 #include "report.h"
+#include "sheet.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char SQL_SPANS[] =
     "SELECT byte_begin, byte_end FROM token WHERE tokenization_id = ?1 ORDER BY position";
-enum { GAP = 8, BAR = 10, CELL = 128 };
 
 /* ---- the picture ---- */
 
-typedef struct sheet {
-  int64_t h, w, zoom, width, height;
-  uint8_t *rgb;
-} sheet;
-
-static int64_t left_of(const sheet *s, int column)
+/* What follows the last slash of a path. */
+static const char *base_of(const char *path)
 {
-  return GAP + column * (s->w * s->zoom + GAP);
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
 }
 
-static int64_t top_of(const sheet *s, int64_t row)
+/* The input: where it came from, what the model saw in it. */
+static void note_input(const cli_sheet *s, int64_t row, sqlite3_stmt *about)
 {
-  return GAP + row * (s->h * s->zoom + GAP);
+  char text[400];
+  const char *label = cli_db_text(about, 6), *predicted = cli_db_text(about, 10);
+  snprintf(text, sizeof text, "%s", base_of(cli_db_text(about, 14)));
+  cli_sheet_note(s, row, 0, 0, text);
+  if (sqlite3_column_type(about, 6) == SQLITE_NULL || !strcmp(label, predicted))
+    snprintf(text, sizeof text, "%s", predicted);
+  else
+    snprintf(text, sizeof text, "%s, true: %s", predicted, label);
+  cli_sheet_note(s, row, 0, 1, text);
 }
 
-/* The input in the size of the maps, each of its pixels as it is. */
-static void put_input(const sheet *s, const lrp_image *in, int64_t row)
+/* A map: the number of its full colour; what share of the score did not arrive. */
+static void note_map(const cli_sheet *s, int64_t row, int column, const cli_grid *g, double value, double sum)
 {
-  const int64_t h = s->h * s->zoom, w = s->w * s->zoom;
-  for (int64_t y = 0; y < h; y++)
-    for (int64_t x = 0; x < w; x++) {
-      const uint8_t *p = in->pixels + (y * in->h / h * in->w + x * in->w / w) * in->c;
-      uint8_t *q = s->rgb + 3 * ((top_of(s, row) + y) * s->width + left_of(s, 0) + x);
-      for (int k = 0; k < 3; k++)
-        q[k] = p[in->c >= 3 ? k : 0];
-    }
+  char text[64];
+  snprintf(text, sizeof text, "max %.3g", g->largest);
+  cli_sheet_note(s, row, column, 0, text);
+  snprintf(text, sizeof text, "lost %.3g %%", 100 * (value - sum) / fmax(fabs(value), 1e-12));
+  cli_sheet_note(s, row, column, 1, text);
 }
 
-/* A grey line around: much of a map is as white as the page. */
-static void put_frame(const sheet *s, int64_t row, int column)
-{
-  const int64_t x0 = left_of(s, column) - 1, y0 = top_of(s, row) - 1, w = s->w * s->zoom + 2,
-                h = s->h * s->zoom + 2;
-  for (int64_t y = 0; y < h; y++)
-    for (int64_t x = 0; x < w; x++)
-      if (!y || !x || y == h - 1 || x == w - 1)
-        memset(s->rgb + 3 * ((y0 + y) * s->width + x0 + x), 187, 3);
-}
-
-static void put_bar(const sheet *s)
-{
-  const int64_t w = s->w * s->zoom, x0 = s->width - GAP - w, y0 = s->height - GAP - BAR;
-  for (int64_t y = 0; y < BAR; y++)
-    for (int64_t x = 0; x < w; x++) {
-      const cli_rgb c = cli_map(CLI_MAP_BWR, w > 1 ? 2.0 * (double)x / (double)(w - 1) - 1 : 0);
-      memcpy(s->rgb + 3 * ((y0 + y) * s->width + x0 + x), (const uint8_t[]){c.r, c.g, c.b}, 3);
-    }
-}
-
-static int put_row(report *r, const report_model *m, const sheet *s, int64_t row)
+static int put_row(report *r, const report_model *m, const cli_sheet *s, int64_t row)
 {
   const int64_t at = m->shown[row];
   sqlite3_stmt *about = report_about(r, m, at);
   lrp_image in;
   int status = about ? 0 : CLI_EXIT_DB;
   if (about && !strcmp(cli_db_text(about, 0), "image") &&
-      report_picture(r, cli_db_text(about, 2),
+      cli_picture_read(&r->d, &r->pictures, cli_db_text(about, 2),
                      sqlite3_column_type(about, 3) == SQLITE_NULL ? -1
                                                                   : sqlite3_column_int64(about, 3),
                      cli_db_text(about, 4), cli_db_text(about, 5), &in)) {
-    put_input(s, &in, row);
+    cli_sheet_picture(s, row, 0, &in);
     lrp_image_free(&in);
   }
-  put_frame(s, row, 0);
+  if (about) note_input(s, row, about);
+  cli_sheet_frame(s, row, 0);
   for (int k = 0; !status && k < m->n_column; k++) {
     const int64_t id = m->id_of[at * m->n_column + k];
     if (id) status = cli_grid_read(&r->d, &r->read, &r->r, id, &r->g);
-    if (id && !status && r->g.h == s->h && r->g.w == s->w)
-      cli_grid_paint(&r->g, s->rgb, s->width, left_of(s, k + 1), top_of(s, row), s->zoom);
-    put_frame(s, row, k + 1);
+    if (id && !status && r->g.h) {
+      cli_sheet_map(s, row, k + 1, &r->g);
+      note_map(s, row, k + 1, &r->g, r->r.value, r->r.sum);
+    }
+    cli_sheet_frame(s, row, k + 1);
   }
   return status;
 }
 
 /* The first model whose first case is a picture; NULL: there is none, or *status. */
-static const report_model *pictured(report *r, sheet *s, int *status)
+static const report_model *pictured(report *r, cli_sheet *s, int *status)
 {
   for (int i = 0; i < r->n_model; i++) {
     const report_model *m = &r->model[i];
@@ -97,8 +82,7 @@ static const report_model *pictured(report *r, sheet *s, int *status)
       if (!id) continue;
       *status = cli_grid_read(&r->d, &r->read, &r->r, id, &r->g);
       if (!*status && r->g.h > 1) {
-        const int64_t side = r->g.h > r->g.w ? r->g.h : r->g.w;
-        *s = (sheet){.h = r->g.h, .w = r->g.w, .zoom = side < CELL ? (CELL + side - 1) / side : 1};
+        *s = (cli_sheet){.h = r->g.h, .w = r->g.w};
         return m;
       }
     }
@@ -108,31 +92,28 @@ static const report_model *pictured(report *r, sheet *s, int *status)
 
 int report_png(report *r, const char *path, int64_t n)
 {
-  sheet s = {0};
+  cli_sheet s = {0};
   int status = 0;
+  const char *heading[REPORT_COLUMNS + 1] = {"input"};
+  char title[300];
   const report_model *m = pictured(r, &s, &status);
   if (!m) {
     if (!status) cli_error("%s: no model reads pictures here; --tex and -o show texts", path);
     return status ? status : 2;
   }
-  if (n > m->n_shown) n = m->n_shown;
-  s.width = left_of(&s, m->n_column + 1);
-  s.height = top_of(&s, n) + BAR + GAP;
-  s.rgb = s.height < LRP_PIXELS_MAX / s.width ? malloc((size_t)(s.width * s.height) * 3) : NULL;
-  if (!s.rgb) {
-    cli_error("%s: a picture of %lld x %lld pixels is too large; ask for less with --rows", path,
-              (long long)s.width, (long long)s.height);
-    return 2;
-  }
-  memset(s.rgb, 255, (size_t)(s.width * s.height) * 3);
-  for (int64_t i = 0; !status && i < n; i++)
+  s.rows = n > m->n_shown ? m->n_shown : n;
+  s.columns = m->n_column + 1;
+  for (int k = 0; k < m->n_column; k++)
+    heading[k + 1] = m->column[k].name;
+  snprintf(title, sizeof title, "%s: relevance of the pixels for the explained class", m->name);
+  status = cli_sheet_new(&s, path, "--rows", title, heading,
+                         "each map has its own scale: full colour is its max |R|, written below it; white is 0");
+  for (int64_t i = 0; !status && i < s.rows; i++)
     status = put_row(r, m, &s, i);
-  put_bar(&s);
-  const lrp_status st =
-      status ? LRP_OK : lrp_image_write_png(r->d.ctx, path, s.width, s.height, 3, s.rgb);
-  free(s.rgb);
+  const lrp_status st = status ? LRP_OK : cli_sheet_write(&s, r->d.ctx, path);
+  cli_sheet_free(&s);
   if (status || st) return status ? status : cli_fail(r->d.ctx, st);
-  cli_note("%s: %lld input%s of %s; columns:", path, (long long)n, cli_plural(n), m->name);
+  cli_note("%s: %lld input%s of %s; columns:", path, (long long)s.rows, cli_plural(s.rows), m->name);
   for (int k = -1; k < m->n_column; k++)
     cli_note("  %s", k < 0 ? "input" : m->column[k].name);
   return 0;
@@ -239,21 +220,10 @@ static int put_texts(report *r, FILE *f, const report_model *m, int64_t n)
   return status;
 }
 
-/* Headings over the columns of the picture: it has a gap at both ends, as wide as between. */
-static void put_pictures(report *r, FILE *f, const report_model *m, const char *png)
+/* The picture has its own lettering. */
+static void put_picture(FILE *f, const char *png)
 {
-  const char *slash = strrchr(png, '/');
-  const int n = m->n_column + 1;
-  (void)r;
-  fprintf(f, "\\noindent");
-  for (int k = -1; k < m->n_column; k++) {
-    const char *name = k < 0 ? "input" : m->column[k].name;
-    fprintf(f, "\\makebox[\\dimexpr\\linewidth/%d][c]{\\scriptsize\\textsf{", n);
-    put_tex(f, name, strlen(name));
-    fputs("}}%\n", f);
-  }
-  fprintf(f, "\\par\\noindent\\includegraphics[width=\\linewidth]{\\detokenize{%s}}\\par\n",
-          slash ? slash + 1 : png);
+  fprintf(f, "\\par\\noindent\\includegraphics[width=\\linewidth]{\\detokenize{%s}}\\par\n", base_of(png));
 }
 
 static void put_preamble(FILE *f, const char *command)
@@ -291,7 +261,7 @@ int report_tex(report *r, const char *path, const char *png, int64_t n)
   char *text = NULL;
   size_t size = 0;
   int status = 0;
-  sheet s;
+  cli_sheet s;
   const report_model *pictures = pictured(r, &s, &status);
   bool texts = false;
   for (int i = 0; i < r->n_model; i++)
@@ -308,7 +278,7 @@ int report_tex(report *r, const char *path, const char *png, int64_t n)
     if (!strcmp(m->modality, "text"))
       status = put_texts(r, f, m, n);
     else if (m == pictures && png)
-      put_pictures(r, f, m, png);
+      put_picture(f, png);
   }
   put_legend(f);
   if (fclose(f) && !status) status = report_no_memory();

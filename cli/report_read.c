@@ -304,42 +304,6 @@ sqlite3_stmt *report_about(report *r, const report_model *m, int64_t c)
   return cli_db_row(&r->d, r->about, &status) ? r->about : NULL;
 }
 
-/* Pictures of an IDX file are read together, and kept for the next one. */
-static bool picture_of_idx(report *r, const char *path, int64_t ordinal, lrp_image *out)
-{
-  char tail[32];
-  const size_t n = strlen(path);
-  const int k = snprintf(tail, sizeof tail, "#%lld", (long long)ordinal);
-  if (ordinal < 0 || n <= (size_t)k || strcmp(path + n - (size_t)k, tail)) return false;
-  const size_t file = n - (size_t)k;
-  dataset *d = r->pictures;
-  if (!d || strlen(d->path) != file || strncmp(d->path, path, file)) {
-    dataset_close(d);
-    r->pictures = d = calloc(1, sizeof *d);
-    if (d) d->path = strndup(path, file);
-    if (!d || !d->path || dataset_open_idx(r->d.ctx, d)) return false;
-  }
-  const int64_t size = d->width * d->height * d->channels;
-  if (ordinal >= d->n_item || !d->pixels || size < 1) return false;
-  *out = (lrp_image){d->width, d->height, d->channels, malloc((size_t)size)};
-  if (out->pixels) memcpy(out->pixels, d->pixels + ordinal * size, (size_t)size);
-  return out->pixels != NULL;
-}
-
-bool report_picture(report *r, const char *path, int64_t ordinal, const char *sha256,
-                    const char *shape, lrp_image *out)
-{
-  char hex[65];
-  *out = (lrp_image){0};
-  if (!picture_of_idx(r, path, ordinal, out))
-    return cli_picture_read(&r->d, path, sha256, shape, out);
-  lrp_sha256(out->pixels, (size_t)(out->w * out->h * out->c), hex);
-  if (!strcmp(hex, sha256)) return true;
-  lrp_image_free(out);
-  *out = (lrp_image){0};
-  return false;
-}
-
 void report_free(report *r)
 {
   for (int i = 0; i < r->n_model; i++) {

@@ -159,7 +159,7 @@ static int put_picture(report *r, FILE *f, sqlite3_stmt *about)
   lrp_image image;
   uint8_t *png;
   size_t n;
-  if (!report_picture(r, cli_db_text(about, 2),
+  if (!cli_picture_read(&r->d, &r->pictures, cli_db_text(about, 2),
                       sqlite3_column_type(about, 3) == SQLITE_NULL ? -1
                                                                    : sqlite3_column_int64(about, 3),
                       cli_db_text(about, 4), cli_db_text(about, 5), &image))

@@ -67,3 +67,7 @@ sys.exit(0 if eval(sys.argv[2]) else "false: " + sys.argv[2])' "$1" "${2:-True}"
   fi
 }
 sql () { "$LRP" sql --db "$1" "$2" --format csv 2>/dev/null | sed -n '2p'; }
+# read_png FILE EXPRESSION: it is true of the picture; see png.py.
+read_png () {
+  [ -z "$python" ] || "$python" "$LRP_TEST_DATA/cli/png.py" "$1" "$2" 2>png.err || why="$why; $1: $(tail -n 1 png.err)"
+}
