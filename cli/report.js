@@ -315,7 +315,7 @@ function tell(a, i, x, y) {
   if (i === null) { statusBar.hidden = true; return; }
   if (text) a.querySelectorAll('[data-i="' + i + '"]').forEach(e => e.classList.add('at'));
   const t = text ? tokens[i] : null;
-  statusBar.append(h('b', {className: 'what'}, text ? visible(t.name || row.s.slice(t.begin, t.end)) : 'x ' + x + ', y ' + y));
+  statusBar.append(h('b', {className: 'what'}, text ? visible(t.name || row.s.slice(t.begin, t.end)) : row.h === 1 ? 'place ' + x : 'x ' + x + ', y ' + y));
   a.cols.forEach(col => {
     const v = col.q[i] / 127 * (col.diff ? 1 : col.cell[3]), whole = col.diff ? 0 : col.cell[1];
     let s = signed(v) + (whole ? ' (' + percent(v / whole) + ')' : '');
@@ -409,6 +409,8 @@ function selftest() {
     check('model ' + i + ' has inputs and maps', !!first && n > 0);
     check('each token has its value and its place', m.rows.every(r => r.s === undefined || r.c.every(c => !c || !c[4] || decode(c[4]).length === tokensOf(r).length) &&
       tokensOf(r).every(t => t.end <= r.s.length && (t.end > t.begin || t.name !== undefined) && r.s.slice(t.begin, t.end).trim() === r.s.slice(t.begin, t.end))));
+    check('a strip is as wide as its values', m.rows.every(r => r.s !== undefined || r.h !== 1 || r.c.every(c => !c || !c[4] || decode(c[4]).length === r.w)) &&
+      [...page.querySelectorAll('.flat canvas')].every(c => c.width === list[0].w && c.clientWidth > 10 * c.clientHeight || first !== c.closest('article')));
     check('zero is the middle', table.length === 255 && (paletteName() === 'coldnhot' || Math.min(...table[127]) >= Math.min(...table[0])));
     if (m.columns.length > 1) {
       press('1');

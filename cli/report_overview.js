@@ -11,14 +11,15 @@ function matrix() {
     } else td.className = 'self';
     return td;
   })));
-  const two = on.slice(0, 2).map(i => model.columns[i].name.replace(/, run .*/, ''));
+  const pairs = on.flatMap((a, i) => on.slice(i + 1).map(b => 'lrp compare ' + model.columns[a].runs[0] + ' ' + model.columns[b].runs[0] + db()));
+  if (model.columns.length < 2) return null;
   return h('section', {className: 'card'}, h('h2', {}, 'Do the rules agree?'),
-    h('p', {className: 'sub'}, 'Mean ' + (state.measure === 'cosine' ? 'cosine' : 'rank correlation (Spearman)') + ' over ' + model.cases.toLocaleString('en') + ' inputs and targets. ',
+    h('p', {className: 'sub'}, 'Mean ' + (state.measure === 'cosine' ? 'cosine' : 'rank correlation (Spearman)') + ' over ' + (model.cases === 1 ? 'one input' : model.cases.toLocaleString('en') + ' inputs and targets') + '. ',
       h('button', {className: 'link', onclick: () => set({measure: state.measure === 'cosine' ? 'spearman' : 'cosine'})},
         state.measure === 'cosine' ? 'show ranks' : 'show cosines')),
     h('div', {className: 'wide'}, h('table', {className: 'matrix'}, h('thead', {}, h('tr', {}, h('td', {}), ...on.map(i => h('th', {scope: 'col'}, h('span', {}, visible(model.columns[i].name)))))),
       h('tbody', {}, ...body))),
-    two.length > 1 ? reproduce('lrp compare ' + two.map(quote).join(' ') + db()) : null);
+    data.chosen ? h('details', {className: 'cmd'}, h('summary', {}, 'commands'), ...pairs.map(reproduce)) : reproduce('lrp sql @agreement' + db()));
 }
 const PARTS = [['arrived', 'reached the input'], ['bias', 'taken by biases'], ['stab', 'lost to the stabiliser'],
   ['gate', 'dropped by the rule'], ['rest', 'unexplained']];
@@ -49,6 +50,12 @@ function stack(s, lo, hi, keys) {
   });
   return box;
 }
+// The sums of one column, where not all runs are shown.
+function flowsOf(column) {
+  return 'lrp sql "SELECT sum(abs(x.target_value)) AS score, sum(x.r_sum) AS arrived, sum(f.bias) AS bias, sum(f.stab) AS stabiliser, ' +
+    'sum(f.gate) AS rule FROM explanation x LEFT JOIN (SELECT explanation_id, sum(r_bias) AS bias, sum(r_stab) AS stab, sum(r_gate) AS gate ' +
+    'FROM layer_flow GROUP BY 1) f USING (explanation_id) WHERE x.run_id IN (' + column.runs.join(', ') + ') AND x.layer_id IS NULL"' + db();
+}
 function ledger() {
   const on = active(), all = on.map(i => shares(model.columns[i]));
   let lo = 0, hi = 1;
@@ -62,7 +69,8 @@ function ledger() {
     h('div', {className: 'bars'}, ...on.map((i, k) => h('div', {className: 'barline'}, h('span', {className: 'name'}, visible(model.columns[i].name)), stack(all[k], lo, hi, PARTS)))),
     h('p', {className: 'keys'}, ...PARTS.map(p => h('span', {}, h('i', {className: 'part ' + p[0]}), p[1]))),
     a && a.ledger.layer.length ? h('details', {}, h('summary', {}, 'by layer, under ' + visible(a.name)), layers(a)) : null,
-    reproduce('lrp sql @leaks' + db()));
+    data.chosen ? h('details', {className: 'cmd'}, h('summary', {}, 'commands'), ...on.map(i => reproduce(flowsOf(model.columns[i])))) :
+      reproduce('lrp sql @ledger' + db()));
 }
 function layers(column) {
   const v = Math.max(column.ledger.total.value || 0, 1e-12), cell = x => h('td', {}, Math.abs(x / v) < 5e-4 ? '\u00b7' : percent(x / v));
@@ -86,6 +94,7 @@ function words() {
         return h('li', {}, bar, h('b', {}, visible(w.w)), h('span', {}, (w.r > 0 ? '+' : '\u2212') + Math.abs(w.r).toFixed(2) + ' \u00d7' + w.n));
       })));
     })))),
-    reproduce('lrp sql @top-words' + (state.cls === 'all' || classes.length !== 1 ? '' : ' --class ' + quote(labelOf(model, classes[0]))) + db()));
+    data.chosen ? h('details', {className: 'cmd'}, h('summary', {}, 'commands'), ...on.map(i => reproduce('lrp sql "SELECT * FROM top_words(10, ' + model.columns[i].runs[0] + ')"' + db()))) :
+      reproduce('lrp sql @top-words' + (state.cls === 'all' || classes.length !== 1 ? '' : ' --class ' + quote(labelOf(model, classes[0]))) + db()));
 }
 

@@ -177,6 +177,7 @@ static int put_data(report *r, FILE *f)
   report_text(f, r->made_by);
   fputs(",\"db\":", f);
   report_text(f, r->d.path);
+  fprintf(f, ",\"chosen\":%s", r->runs ? "true" : "false"); /* runs were named: not all are shown */
   fputs(",\"experiments\":[", f);
   int status = put_rows(r, f, cli_db_ask(&r->d, SQL_EXPERIMENTS, "t", r->runs), EXPERIMENT);
   fputs("],\"runs\":[", f);
