@@ -6,24 +6,24 @@ PRAGMA user_version = 1;
 
 CREATE TABLE environment (
   -- Program, machine and libraries of a run; one row for each different one.
-  environment_id INTEGER PRIMARY KEY,
+  environment_id INTEGER PRIMARY KEY, -- the row
   fingerprint TEXT NOT NULL UNIQUE CHECK (length(fingerprint) = 64), -- SHA-256 of all columns below
-  lrp_version TEXT NOT NULL,
+  lrp_version TEXT NOT NULL, -- of the program
   configuration TEXT NOT NULL, -- what configure chose, one choice a line
   compiler TEXT NOT NULL,      -- with its flags
-  cpu_model TEXT NOT NULL,
-  threads INTEGER NOT NULL CHECK (threads > 0),
-  os TEXT NOT NULL,
-  host TEXT NOT NULL,
-  sqlite_version TEXT NOT NULL,
-  utf8proc_version TEXT NOT NULL
+  cpu_model TEXT NOT NULL, -- of the processor
+  threads INTEGER NOT NULL CHECK (threads > 0), -- that the program was told to use
+  os TEXT NOT NULL, -- system and kernel
+  host TEXT NOT NULL, -- name of the machine
+  sqlite_version TEXT NOT NULL, -- of the library that wrote
+  utf8proc_version TEXT NOT NULL -- of the library that normalises texts
 ) STRICT;
 
 CREATE TABLE plugin (
   -- A plugin file that took part in a run.
-  plugin_id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL,
-  version TEXT NOT NULL,
+  plugin_id INTEGER PRIMARY KEY, -- the row
+  name TEXT NOT NULL, -- of the plugin
+  version TEXT NOT NULL, -- the plugin's own
   sha256 TEXT NOT NULL, -- of the file; of the program where it is linked in
   abi TEXT NOT NULL,    -- "1.0"
   path TEXT NOT NULL,   -- where it was first seen; "" where it is linked in
@@ -32,15 +32,15 @@ CREATE TABLE plugin (
 
 CREATE TABLE model (
   -- A model, known by its content.
-  model_id INTEGER PRIMARY KEY,
+  model_id INTEGER PRIMARY KEY, -- the row
   sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64), -- of model.onnx and its external data
-  name TEXT NOT NULL,
+  name TEXT NOT NULL, -- of its folder or file
   path TEXT,      -- where it was first seen
-  producer TEXT,
+  producer TEXT, -- the program that wrote the file, as it says
   kind TEXT,      -- config.json's model_type
-  modality TEXT NOT NULL CHECK (modality IN ('tensor', 'image', 'text', 'sound', 'bytes')),
-  opset INTEGER,
-  n_param INTEGER NOT NULL,
+  modality TEXT NOT NULL CHECK (modality IN ('tensor', 'image', 'text', 'sound', 'bytes')), -- what it reads
+  opset INTEGER, -- of ONNX's operators
+  n_param INTEGER NOT NULL, -- numbers that were trained
   -- {"inputs":[{"name","dtype","shape"}],"outputs":[...]}; -1: dynamic
   signature TEXT NOT NULL CHECK (json_valid(signature)),
   meta TEXT NOT NULL CHECK (json_valid(meta))            -- config.json
@@ -48,43 +48,43 @@ CREATE TABLE model (
 
 CREATE TABLE class (
   -- The meaning of a model's outputs.
-  model_id INTEGER NOT NULL REFERENCES model ON DELETE CASCADE,
-  class_index INTEGER NOT NULL,
-  label TEXT NOT NULL,
+  model_id INTEGER NOT NULL REFERENCES model ON DELETE CASCADE, -- of which model
+  class_index INTEGER NOT NULL, -- place among the outputs, from 0
+  label TEXT NOT NULL, -- its name
   PRIMARY KEY (model_id, class_index)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE layer (
   -- A node of a model's graph; the same one in all runs.
-  layer_id INTEGER PRIMARY KEY,
-  model_id INTEGER NOT NULL REFERENCES model ON DELETE CASCADE,
+  layer_id INTEGER PRIMARY KEY, -- the row
+  model_id INTEGER NOT NULL REFERENCES model ON DELETE CASCADE, -- of which model
   name TEXT NOT NULL,    -- of the model file; "x#2" for the second x
   op TEXT NOT NULL,      -- operator of the model file
   type TEXT NOT NULL,    -- lrp's layer type
   args TEXT NOT NULL,    -- its arguments
-  n_param INTEGER NOT NULL,
+  n_param INTEGER NOT NULL, -- numbers that were trained
   UNIQUE (model_id, name, op, type, args)
 ) STRICT;
 
 CREATE TABLE tokenizer (
   -- A tokenizer, known by the content of its file.
-  tokenizer_id INTEGER PRIMARY KEY,
-  sha256 TEXT NOT NULL UNIQUE,
+  tokenizer_id INTEGER PRIMARY KEY, -- the row
+  sha256 TEXT NOT NULL UNIQUE, -- of tokenizer.json
   kind TEXT NOT NULL -- "WordPiece", "BPE", "Unigram", "WordLevel"
 ) STRICT;
 
 CREATE TABLE vocab (
   -- The tokens that were met in texts so far.
-  tokenizer_id INTEGER NOT NULL REFERENCES tokenizer ON DELETE CASCADE,
-  token_id INTEGER NOT NULL,
+  tokenizer_id INTEGER NOT NULL REFERENCES tokenizer ON DELETE CASCADE, -- of which tokenizer
+  token_id INTEGER NOT NULL, -- its number there
   token TEXT NOT NULL, -- as the tokenizer writes it: "##ing"
   PRIMARY KEY (tokenizer_id, token_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE input (
   -- What was explained, known by its content: the same text under two rules is one row.
-  input_id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL CHECK (kind IN ('text', 'image', 'tensor', 'sound', 'bytes')),
+  input_id INTEGER PRIMARY KEY, -- the row
+  kind TEXT NOT NULL CHECK (kind IN ('text', 'image', 'tensor', 'sound', 'bytes')), -- what it is
   sha256 TEXT NOT NULL,                      -- of the text, the decoded pixels or the arrays
   sample INTEGER NOT NULL CHECK (sample >= 0), -- which one of a batch
   text TEXT,                                 -- of a text
@@ -112,22 +112,22 @@ END;
 
 CREATE TABLE tokenization (
   -- A text as one tokenizer cuts it.
-  tokenization_id INTEGER PRIMARY KEY,
-  input_id INTEGER NOT NULL REFERENCES input ON DELETE CASCADE,
-  tokenizer_id INTEGER NOT NULL REFERENCES tokenizer,
+  tokenization_id INTEGER PRIMARY KEY, -- the row
+  input_id INTEGER NOT NULL REFERENCES input ON DELETE CASCADE, -- the text
+  tokenizer_id INTEGER NOT NULL REFERENCES tokenizer, -- who cut it
   sha256 TEXT NOT NULL, -- of the tokens: the same text may be cut at another length
-  n INTEGER NOT NULL,
+  n INTEGER NOT NULL, -- tokens
   n_dropped INTEGER NOT NULL, -- tokens cut off because the text is too long for the model
   UNIQUE (input_id, tokenizer_id, sha256)
 ) STRICT;
 
 CREATE TABLE token (
   -- Where each token stands in its text.
-  tokenization_id INTEGER NOT NULL REFERENCES tokenization ON DELETE CASCADE,
+  tokenization_id INTEGER NOT NULL REFERENCES tokenization ON DELETE CASCADE, -- of which text, cut by whom
   position INTEGER NOT NULL, -- from 0
-  token_id INTEGER NOT NULL,
-  byte_begin INTEGER NOT NULL, -- bytes [begin, end) of input.text; begin = end: a special token
-  byte_end INTEGER NOT NULL,
+  token_id INTEGER NOT NULL, -- its number in vocab
+  byte_begin INTEGER NOT NULL, -- bytes [begin, end) of input.text
+  byte_end INTEGER NOT NULL, -- begin = end: a special token
   word INTEGER,                -- index of its word; NULL: none
   special INTEGER NOT NULL CHECK (special IN (0, 1)), -- added by the tokenizer: [CLS]
   PRIMARY KEY (tokenization_id, position)
@@ -135,16 +135,16 @@ CREATE TABLE token (
 
 CREATE TABLE rationale (
   -- Parts of a text that people named as the reason for its label: what an explanation is measured against.
-  input_id INTEGER NOT NULL REFERENCES input ON DELETE CASCADE,
+  input_id INTEGER NOT NULL REFERENCES input ON DELETE CASCADE, -- the text
   byte_begin INTEGER NOT NULL CHECK (byte_begin >= 0), -- bytes [begin, end) of input.text
-  byte_end INTEGER NOT NULL CHECK (byte_end > byte_begin),
+  byte_end INTEGER NOT NULL CHECK (byte_end > byte_begin), -- the byte behind the last one
   PRIMARY KEY (input_id, byte_begin, byte_end)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE composite (
   -- Which rule acts where: a name and a text.  Two texts under one name are two rows.
-  composite_id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL,
+  composite_id INTEGER PRIMARY KEY, -- the row
+  name TEXT NOT NULL, -- as it was asked for: a preset or a file
   sha256 TEXT NOT NULL CHECK (length(sha256) = 64), -- of its completed text
   spec TEXT NOT NULL CHECK (json_valid(spec)),      -- {"text":"..."}: the completed text, ready to be used again
   UNIQUE (name, sha256)
@@ -152,14 +152,16 @@ CREATE TABLE composite (
 
 CREATE TABLE composite_rule (
   -- The lines of a composite; the first one that matches a layer wins.
-  composite_id INTEGER NOT NULL REFERENCES composite ON DELETE CASCADE,
-  ord INTEGER NOT NULL,
-  layer_match TEXT NOT NULL,
-  rule TEXT NOT NULL,
+  composite_id INTEGER NOT NULL REFERENCES composite ON DELETE CASCADE, -- of which composite
+  ord INTEGER NOT NULL, -- place of the line, from 0
+  layer_match TEXT NOT NULL, -- the left side: which layers
+  rule TEXT NOT NULL, -- the right side: its name
   params TEXT NOT NULL CHECK (json_valid(params)), -- all arguments, defaults too
+  -- from params; NULL: the rule has none
   epsilon REAL GENERATED ALWAYS AS
     (CASE WHEN json_type(params, '$.epsilon') IN ('real', 'integer') THEN
       json_extract(params, '$.epsilon') END) VIRTUAL,
+  -- from params; NULL: the rule has none
   gamma REAL GENERATED ALWAYS AS
     (CASE WHEN json_type(params, '$.gamma') IN ('real', 'integer') THEN json_extract(params, '$.gamma') END) VIRTUAL,
   PRIMARY KEY (composite_id, ord)
@@ -167,49 +169,50 @@ CREATE TABLE composite_rule (
 
 CREATE TABLE experiment (
   -- A name that holds runs together.
-  experiment_id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE,
-  note TEXT,
-  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  experiment_id INTEGER PRIMARY KEY, -- the row
+  name TEXT NOT NULL UNIQUE, -- as the user calls it
+  note TEXT, -- the user's
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- when its first run began, UTC
 ) STRICT;
 
 CREATE TABLE run (
   -- One call of lrp: one model, one composite or method, many inputs.
-  run_id INTEGER PRIMARY KEY,
-  uuid TEXT NOT NULL UNIQUE,
-  experiment_id INTEGER NOT NULL REFERENCES experiment ON DELETE CASCADE,
-  model_id INTEGER NOT NULL REFERENCES model,
+  run_id INTEGER PRIMARY KEY, -- the row
+  uuid TEXT NOT NULL UNIQUE, -- the same in all files that hold the run
+  experiment_id INTEGER NOT NULL REFERENCES experiment ON DELETE CASCADE, -- that it belongs to
+  model_id INTEGER NOT NULL REFERENCES model, -- what was explained
   composite_id INTEGER REFERENCES composite, -- NULL: the method needs none
-  environment_id INTEGER NOT NULL REFERENCES environment,
+  environment_id INTEGER NOT NULL REFERENCES environment, -- where
   method TEXT NOT NULL CHECK (method IN ('lrp', 'gradient', 'input_x_gradient', 'integrated_gradients',
     'import')), -- import: another program computed it, the composite names which
   argv TEXT NOT NULL CHECK (json_valid(argv)),     -- the command line
   config TEXT NOT NULL CHECK (json_valid(config)), -- settings as lrp understood them
   seed INTEGER,                                    -- of random numbers; NULL: none were used
   precision TEXT NOT NULL,                         -- 'f32', 'bf16x3', 'bf16', 'f64': of products
+  -- interrupted: by a signal; failed: by an error of the database or the machine
   status TEXT NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
-  started_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  started_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- UTC
   -- old while 'running': the program was killed
   heartbeat_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  pid INTEGER NOT NULL,
-  finished_at TEXT,
-  wall_ns INTEGER,
-  cpu_ns INTEGER,
+  pid INTEGER NOT NULL, -- of the process
+  finished_at TEXT, -- UTC; NULL: not yet
+  wall_ns INTEGER, -- time of all processes together
+  cpu_ns INTEGER, -- processor time of them
   peak_rss INTEGER -- bytes
 ) STRICT;
 
 CREATE TABLE run_plugin (
   -- The plugins of a run.
-  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-  plugin_id INTEGER NOT NULL REFERENCES plugin,
+  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, -- the run
+  plugin_id INTEGER NOT NULL REFERENCES plugin, -- that took part
   PRIMARY KEY (run_id, plugin_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run_layer (
   -- The graph of a run, in order of execution, and the rule that each layer got.
-  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-  layer_id INTEGER NOT NULL REFERENCES layer,
-  ordinal INTEGER NOT NULL,
+  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, -- the run
+  layer_id INTEGER NOT NULL REFERENCES layer, -- the node
+  ordinal INTEGER NOT NULL, -- place in the order of execution, from 0
   out_shape TEXT NOT NULL CHECK (json_valid(out_shape)), -- for the run's first input of this graph
   rule TEXT NOT NULL,    -- with all arguments; 'exact' where none is needed
   matcher TEXT NOT NULL, -- the composite's line that chose it
@@ -219,16 +222,16 @@ CREATE TABLE run_layer (
 
 CREATE TABLE tag (
   -- The user's own notes on a run.
-  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-  key TEXT NOT NULL,
-  value TEXT NOT NULL,
+  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, -- the run
+  key TEXT NOT NULL, -- a word
+  value TEXT NOT NULL, -- what it says
   PRIMARY KEY (run_id, key)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE prediction (
   -- What the model said about an input.
-  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-  input_id INTEGER NOT NULL REFERENCES input,
+  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, -- the run
+  input_id INTEGER NOT NULL REFERENCES input, -- what the model saw
   predicted INTEGER NOT NULL, -- class of the largest score
   score REAL NOT NULL,        -- its score, before any softmax
   prob REAL,                  -- its probability; NULL: the model gives none
@@ -239,9 +242,9 @@ CREATE TABLE prediction (
 
 CREATE TABLE explanation (
   -- The relevance of one input for one target.
-  explanation_id INTEGER PRIMARY KEY,
-  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
-  input_id INTEGER NOT NULL REFERENCES input,
+  explanation_id INTEGER PRIMARY KEY, -- the row
+  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, -- the run
+  input_id INTEGER NOT NULL REFERENCES input, -- what was explained
   target_class INTEGER NOT NULL, -- what is explained; -1: the whole output vector
   contrast_class INTEGER,        -- subtracted from it; NULL: none
   seed_kind TEXT NOT NULL CHECK (seed_kind IN ('logit', 'one')), -- started from the score, or from 1
@@ -266,19 +269,19 @@ CREATE INDEX explanation_input ON explanation (input_id);
 
 CREATE TABLE token_relevance (
   -- r of a text, one row a token: made from explanation.r, which is the truth.
-  explanation_id INTEGER NOT NULL REFERENCES explanation ON DELETE CASCADE,
-  position INTEGER NOT NULL,
-  token_id INTEGER NOT NULL,
-  word INTEGER,
-  relevance REAL NOT NULL,
+  explanation_id INTEGER NOT NULL REFERENCES explanation ON DELETE CASCADE, -- of which explanation
+  position INTEGER NOT NULL, -- of the token, from 0
+  token_id INTEGER NOT NULL, -- its number in vocab
+  word INTEGER, -- index of its word; NULL: none
+  relevance REAL NOT NULL, -- for the target; negative: against it
   PRIMARY KEY (explanation_id, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX token_relevance_token ON token_relevance (token_id);
 
 CREATE TABLE layer_flow (
   -- The ledger of relevance: what each layer got, gave on, and where the rest went.  Layers without any have no row.
-  explanation_id INTEGER NOT NULL REFERENCES explanation ON DELETE CASCADE,
-  layer_id INTEGER NOT NULL REFERENCES layer,
+  explanation_id INTEGER NOT NULL REFERENCES explanation ON DELETE CASCADE, -- of which explanation
+  layer_id INTEGER NOT NULL REFERENCES layer, -- the node
   r_out REAL NOT NULL,  -- at its outputs
   r_in REAL NOT NULL,   -- at its inputs
   r_bias REAL NOT NULL, -- absorbed by biases and constants
@@ -290,8 +293,8 @@ CREATE TABLE layer_flow (
 
 CREATE TABLE metric (
   -- A measure of explanations.  Two scores may be compared only if they share this row.
-  metric_id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL,
+  metric_id INTEGER PRIMARY KEY, -- the row
+  name TEXT NOT NULL, -- of the measure
   params TEXT NOT NULL CHECK (json_valid(params)), -- all parameters
   direction INTEGER NOT NULL CHECK (direction IN (-1, 0, 1)), -- 1: more is better
   UNIQUE (name, params)
@@ -299,10 +302,10 @@ CREATE TABLE metric (
 
 CREATE TABLE score (
   -- A metric's value for one explanation; undefined values keep their reason.
-  metric_id INTEGER NOT NULL REFERENCES metric,
-  explanation_id INTEGER NOT NULL REFERENCES explanation ON DELETE CASCADE,
-  value REAL,
-  reason TEXT,
+  metric_id INTEGER NOT NULL REFERENCES metric, -- what was measured
+  explanation_id INTEGER NOT NULL REFERENCES explanation ON DELETE CASCADE, -- of which explanation
+  value REAL, -- NULL: undefined
+  reason TEXT, -- why it is undefined; NULL: it is not
   PRIMARY KEY (metric_id, explanation_id),
   CHECK (value IS NOT NULL OR reason IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
@@ -310,12 +313,12 @@ CREATE INDEX score_explanation ON score (explanation_id);
 
 CREATE TABLE error (
   -- What could not be explained, and why.
-  error_id INTEGER PRIMARY KEY,
-  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+  error_id INTEGER PRIMARY KEY, -- the row
+  run_id INTEGER NOT NULL REFERENCES run ON DELETE CASCADE, -- the run
   input_id INTEGER REFERENCES input, -- NULL: the input could not even be read
-  code TEXT NOT NULL,
-  message TEXT NOT NULL,
-  at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  code TEXT NOT NULL, -- kind of failure
+  message TEXT NOT NULL, -- a sentence: what, where, what to do
+  at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- when, UTC
 ) STRICT;
 
 CREATE VIEW v_run AS
