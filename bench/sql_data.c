@@ -137,7 +137,7 @@ int main(int argc, char **argv)
   char *schema = read_file(argv[2]);
   int32_t *ids = calloc((size_t)INPUTS * TOKENS, sizeof *ids);
   must(ids != NULL, "memory");
-  run("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; BEGIN");
+  run("PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; BEGIN");
   run(schema);
   things();
   run("INSERT INTO tokenizer VALUES (1, '', 'WordLevel')");

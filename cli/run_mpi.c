@@ -214,7 +214,10 @@ static lrp_status merge_parts(run_job *j, const char *db)
   if (glob(pattern, 0, NULL, &found)) return LRP_OK;
   lrp_status st = lrp_store_open(j->ctx, db, LRP_STORE_CREATE, &store);
   for (size_t i = 0; !st && i < found.gl_pathc; i++) {
-    st = lrp_store_merge(store, found.gl_pathv[i], &m);
+    lrp_store *own; /* opened for writing once: what its rank had finished is in it then, or this fails */
+    st = lrp_store_open(j->ctx, found.gl_pathv[i], LRP_STORE_WRITE, &own);
+    lrp_store_close(own);
+    if (!st) st = lrp_store_merge(store, found.gl_pathv[i], &m);
     if (!st) remove_part(found.gl_pathv[i]);
   }
   lrp_store_close(store);

@@ -5,6 +5,9 @@
  * opens the store next stores them.  The owner holds a lock on the file for as long as it lives, so a tail without a
  * lock was left by a dead process.  A machine that stops may take the last pages: each record has a check sum, and one
  * that does not fit is dropped with all behind it, as SQLite's own log does. */
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700 /* for realpath() */
+#endif
 #include "store_tail.h"
 #include "store_db.h"
 #include <errno.h>
@@ -206,8 +209,10 @@ bool lrp_tail_map(lrp_tail *t)
 static bool make(lrp_tail *t, const char *store)
 {
   uint64_t name;
+  char *real = realpath(store, NULL); /* as SQLite does: the store may be opened by another name next time */
   sqlite3_randomness(sizeof name, &name);
-  t->path = sqlite3_mprintf("%s.%016llx%s", store, (unsigned long long)name, LRP_TAIL_ENDING);
+  t->path = sqlite3_mprintf("%s.%016llx%s", real ? real : store, (unsigned long long)name, LRP_TAIL_ENDING);
+  free(real);
   char *early = t->path ? sqlite3_mprintf("%s~", t->path) : NULL;
   if (!early) return false;
   t->fd = open(early, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -1,4 +1,7 @@
 /* store_tail_read.c - what dead processes left in tails (store_tail.c) goes into the store. */
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700 /* for realpath() */
+#endif
 #include "store_db.h"
 #include "store_tail.h"
 #include <dirent.h>
@@ -300,9 +303,10 @@ static bool is_tail(const char *name, const char *store)
 typedef lrp_status visit_fn(void *data, lrp_tail *locked);
 
 /* Each tail of the store whose owner is dead. */
-static lrp_status visit(const char *store, visit_fn *call, void *data)
+static lrp_status visit(const char *name, visit_fn *call, void *data)
 {
-  const char *base = base_of(store);
+  char *real = realpath(name, NULL);
+  const char *store = real ? real : name, *base = base_of(store);
   char *folder = sqlite3_mprintf("%.*s", (int)(base - store), store);
   DIR *dir = folder ? opendir(*folder ? folder : ".") : NULL;
   lrp_status st = LRP_OK;
@@ -317,6 +321,7 @@ static lrp_status visit(const char *store, visit_fn *call, void *data)
   }
   if (dir) closedir(dir);
   sqlite3_free(folder);
+  free(real);
   return st;
 }
 

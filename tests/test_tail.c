@@ -105,6 +105,25 @@ START_TEST(what_a_dead_process_left_is_stored_bit_for_bit)
 }
 END_TEST
 
+START_TEST(store_may_have_two_names)
+{
+  char name[256], other[256];
+  lrp_run *run;
+  const char *path = facts_fresh("own.db");
+  lrp_store *s = joined(path, &run);
+  snprintf(other, sizeof other, "%s.link", path);
+  unlink(other);
+  ck_assert_int_eq(symlink(path, other), 0);
+  leave_tail(other, run, 1, name);
+  lrp_store_close(s);
+  lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_READ, &s));
+  ck_assert_int_eq(facts_int(s, "SELECT count(*) FROM explanation"), 1);
+  ck_assert_int_eq(access(name, F_OK), -1);
+  lrp_store_close(s);
+  unlink(other);
+}
+END_TEST
+
 START_TEST(tail_of_a_living_process_is_left_alone)
 {
   lrp_run *run;
@@ -260,6 +279,7 @@ Suite *suite_tail(void)
   tcase_add_checked_fixture(t, setup, teardown);
   tcase_set_timeout(t, 60);
   tcase_add_test(t, what_a_dead_process_left_is_stored_bit_for_bit);
+  tcase_add_test(t, store_may_have_two_names);
   tcase_add_test(t, tail_of_a_living_process_is_left_alone);
   tcase_add_test(t, full_half_takes_no_more_and_what_is_stored_already_stays_one);
   tcase_add_test(t, what_belongs_to_a_removed_run_is_dropped);
