@@ -3,7 +3,11 @@
  *
  * A convolution is cut into its samples, where these are larger than its weights, which each part
  * reads anew.  A sum of branches of equal shape is element by element and cut anywhere inside a
- * sample.  Parts depend on shapes alone, never on threads. */
+ * sample.  Where a gate takes something in one sample and nothing in another, each sample goes by itself
+ * too: rules choose cheaper forms by what gates take, and a sample's numbers must not depend on its
+ * neighbours.  Parts never depend on threads. */
+#include "samples.h"
+#include "sweep.h"
 #include "table.h"
 #include <string.h>
 
@@ -24,10 +28,33 @@ static bool is_plain(const lrp_site *site, const lrp_loss *loss)
   const lrp_call *c = site->call;
   const int64_t n = c->out[0].rank > 1 ? c->out[0].shape[0] : 0;
   bool ok = site->host && n > 0 && c->n_in <= MOST_IN && c->n_out == 1 && !c->n_saved &&
-            (!loss || loss->n == n) && lrp_writes_bar(site->type);
+            (!loss || (loss->n == n && (!loss->run || lrp_samples_are_blocks(&c->out[0], loss->run, n)))) &&
+            lrp_writes_bar(site->type);
   for (uint32_t i = 0; ok && i < c->n_in; i++)
     ok = c->in[i].data && c->in[i].dtype == LRP_REAL && c->in[i].rank > 1 && c->in[i].shape[0] == n;
   return ok;
+}
+
+/* Which groups take something of sample k: a bit each. */
+static uint32_t taking(const lrp_site *site, const lrp_table *t, int64_t k, int64_t each)
+{
+  uint32_t bits = 0;
+  const lrp_real *z = lrp_reals(&site->call->out[0]) + k * each, *r = lrp_reals(&site->r_out[0]) + k * each;
+  for (uint32_t g = 0; g < t->n_group; g++)
+    bits |= (uint32_t)lrp_gate_some(&t->group[g], z, r, each) << g;
+  return bits;
+}
+
+static bool samples_differ(const lrp_site *site, const lrp_table *t, int64_t n, int64_t each)
+{
+  bool gated = false, differ = false;
+  for (uint32_t g = 0; g < t->n_group; g++)
+    gated = gated || t->group[g].gate != LRP_GATE_ALL;
+  if (!gated || n < 2 || !site->call->out[0].data || !site->r_out[0].data) return false;
+  const uint32_t first = taking(site, t, 0, each);
+  for (int64_t k = 1; k < n && !differ; k++)
+    differ = taking(site, t, k, each) != first;
+  return differ;
 }
 
 /* Elements of a part: a whole sample, or some of it; 0: the site stays whole. */
@@ -43,6 +70,7 @@ static int64_t part_of(const lrp_site *site, const lrp_table *t, const lrp_loss 
              !memcmp(c->in[i].shape, c->out[0].shape, (size_t)c->out[0].rank * sizeof(int64_t));
     return !same ? 0 : each < CHUNK ? each : CHUNK;
   }
+  if (site->type->kind == LRP_KIND_LINEAR && samples_differ(site, t, n, each)) return each;
   int64_t weights = 0;
   for (uint32_t i = 0; i < c->n_param; i++)
     weights += c->param[i].data ? lrp_count(&c->param[i]) : 0;
@@ -87,7 +115,10 @@ static lrp_status eval_part(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
   p.site.r_out = &p.r_out;
   p.site.r_in = p.r_in;
   lrp_loss one = {.n = 1, .stab = loss ? &loss->stab[k] : NULL, .gate = loss ? &loss->gate[k] : NULL};
+  const int64_t of = ctx->samples;
+  ctx->samples = of ? 1 : 0;
   const lrp_status st = lrp_table_eval(ctx, &p.site, t, loss ? &one : NULL);
+  ctx->samples = of;
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }
