@@ -203,35 +203,71 @@ static double scale_of(const attention *m, const dims *n)
   return m->scale > 0 ? m->scale : n->d ? 1 / sqrt((double)n->d) : 1;
 }
 
-/* The mask as real numbers in the shape of the scores: 0 or what is added, -inf where nothing
- * may be seen. */
-static void fill_mask(const attention *m, const dims *n, const lrp_call *call, lrp_real *to)
+static int has_summand(const lrp_call *call)
 {
-  const lrp_tensor *mask = given(call, MASK) ? &call->in[MASK] : NULL;
-  int64_t step[4] = {0}, size = 1; /* keys, queries, heads, samples */
-  for (int32_t i = 0; mask && i < 4; i++) {
-    step[i] = from_end(mask, i) == 1 ? 0 : size;
-    size *= from_end(mask, i);
-  }
-  for (int64_t b = 0, at = 0; b < n->b; b++)
-    for (int64_t h = 0; h < n->h * n->g; h++)
-      for (int64_t s = 0; s < n->s; s++)
-        for (int64_t t = 0; t < n->t; t++, at++) {
-          const int64_t k = b * step[3] + h * step[2] + s * step[1] + t * step[0];
-          lrp_real v = 0;
-          if (mask && mask->data)
-            v = mask->dtype == LRP_REAL ? lrp_reals(mask)[k]
-                : lrp_indices(mask)[k]  ? 0
-                                        : (lrp_real)-INFINITY;
-          to[at] = m->causal && t > s ? (lrp_real)-INFINITY : v;
-        }
+  return given(call, MASK) && call->in[MASK].dtype == LRP_REAL;
 }
+
+/* One row of the mask as real numbers: 0 or what is added, -inf where nothing may be seen. */
+static void mask_row(const attention *m, const dims *n, const lrp_call *call, int64_t row, lrp_real *to)
+{
+  const lrp_tensor *mask = given(call, MASK) && call->in[MASK].data ? &call->in[MASK] : NULL;
+  const int64_t query = row % n->s, heads = n->h * n->g, at[] = {query, row / n->s % heads, row / n->s / heads};
+  int64_t first = 0, size = mask ? from_end(mask, 0) : 1;
+  const int64_t step = size != 1;
+  for (int32_t i = 0; mask && i < 3; i++) { /* queries, heads, samples */
+    first += from_end(mask, i + 1) == 1 ? 0 : at[i] * size;
+    size *= from_end(mask, i + 1);
+  }
+  const int real = mask && mask->dtype == LRP_REAL;
+  for (int64_t t = 0; t < n->t; t++) {
+    const int64_t k = first + t * step;
+    to[t] = !mask ? 0 : real ? lrp_reals(mask)[k] : lrp_indices(mask)[k] ? 0 : (lrp_real)-INFINITY;
+  }
+  for (int64_t t = query + 1; m->causal && t < n->t; t++)
+    to[t] = (lrp_real)-INFINITY;
+}
+
+LRP_LOOP void scale_row_any(const lrp_real *x, lrp_real scale, int64_t n, lrp_real *y)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] = scale * x[i];
+}
+LRP_TWICE(void, scale_row, (const lrp_real *x, lrp_real scale, int64_t n, lrp_real *y), (x, scale, n, y))
 
 /* What the walk and forward need: all as (B,H,G,...). */
 typedef struct parts {
   dims n;
-  lrp_tensor q, k, v, scores, scaled, mask, sum; /* scores q k^T, scaled, with the mask added */
+  lrp_tensor q, k, v, scores, sum; /* scores q k^T; scaled, with the mask added */
+  lrp_tensor scaled, mask;         /* room for both only where the mask is a summand */
 } parts;
+
+/* sum = scale scores + mask; it may take the place of the scores. */
+static lrp_status add_mask(const lrp_host *h, lrp_ctx *ctx, const attention *m, const lrp_call *call, const parts *p)
+{
+  const dims *n = &p->n;
+  const lrp_real scale = (lrp_real)scale_of(m, n);
+  const int64_t rows = n->b * n->h * n->g * n->s;
+  const int masks = m->causal || given(call, MASK), parallel = rows * n->t > PARALLEL_MIN;
+  lrp_tensor own = {.dtype = LRP_REAL, .rank = 2, .shape = {rows, n->t}};
+  const lrp_tensor like = own;
+  const lrp_status st = masks && !p->mask.data ? h->scratch(ctx, &like, &own) : LRP_OK;
+  if (st) return st;
+  lrp_real *mask = p->mask.data ? lrp_reals(&p->mask) : lrp_reals(&own);
+#pragma omp parallel for if (parallel)
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t at = r * n->t;
+    lrp_real *sum = lrp_reals(&p->sum) + at;
+    scale_row(lrp_reals(&p->scores) + at, scale, n->t, sum);
+    if (p->scaled.data) memcpy(lrp_reals(&p->scaled) + at, sum, (size_t)n->t * sizeof *sum);
+    if (!masks) continue;
+    mask_row(m, n, call, r, mask + at);
+    for (int64_t t = 0; t < n->t; t++)
+      sum[t] += mask[at + t];
+  }
+  return LRP_OK;
+}
 
 static lrp_tensor probs_of(const lrp_call *call, const dims *n)
 {
@@ -243,26 +279,21 @@ static lrp_tensor probs_of(const lrp_call *call, const dims *n)
   return p;
 }
 
+/* in_place: the sum where the probabilities will be, nothing else is kept. */
 static lrp_status scores_of(const lrp_host *h, lrp_ctx *ctx, const attention *m,
-                            const lrp_call *call, parts *p)
+                            const lrp_call *call, int in_place, parts *p)
 {
   const dims *n = &p->n;
   lrp_tensor like = probs_of(call, n);
   like.flags = 0;
   lrp_status st = split(h, ctx, &call->in[Q], n, n->g, n->s, n->d, 1, &p->q);
   if (!st) st = split(h, ctx, &call->in[K], n, 1, n->t, n->d, 1, &p->k);
-  lrp_tensor *room[] = {&p->scores, &p->scaled, &p->mask, &p->sum};
-  for (int i = 0; !st && i < 4; i++)
+  lrp_tensor *room[] = {&p->scores, &p->sum, &p->scaled, &p->mask};
+  for (int i = 0; !st && !in_place && i < (has_summand(call) ? 4 : 2); i++)
     st = h->scratch(ctx, &like, room[i]);
+  if (in_place) p->scores = p->sum = like;
   if (!st) st = h->matmul(ctx, &p->q, 0, &p->k, 1, NULL, &p->scores);
-  if (st) return st;
-  fill_mask(m, n, call, lrp_reals(&p->mask));
-  const lrp_real scale = (lrp_real)scale_of(m, n);
-  for (int64_t i = 0, all = lrp_count(&like); i < all; i++) {
-    lrp_reals(&p->scaled)[i] = scale * lrp_reals(&p->scores)[i];
-    lrp_reals(&p->sum)[i] = lrp_reals(&p->scaled)[i] + lrp_reals(&p->mask)[i];
-  }
-  return LRP_OK;
+  return st ? st : add_mask(h, ctx, m, call, p);
 }
 
 static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
@@ -276,9 +307,9 @@ static lrp_status forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp
     tensor_zero(&call->out[0]);
     return LRP_OK;
   }
-  lrp_status st = call->freeze & 1 ? LRP_OK : scores_of(h, ctx, m, call, &p);
+  lrp_status st = call->freeze & 1 ? LRP_OK : scores_of(h, ctx, m, call, 1, &p);
   if (!st && !(call->freeze & 1))
-    softmax_rows(lrp_reals(&p.sum), n->b * n->h * n->g * n->s, n->t, lrp_reals(&probs));
+    softmax_rows(lrp_reals(&probs), n->b * n->h * n->g * n->s, n->t, lrp_reals(&probs));
   if (!st) st = split(h, ctx, &call->in[V], n, 1, n->t, n->e, 1, &p.v);
   if (!st) st = split(h, ctx, &call->out[0], n, n->g, n->s, n->e, 0, &y);
   if (!st) st = h->matmul(ctx, &probs, 0, &p.v, 0, NULL, &y);
@@ -350,7 +381,7 @@ static lrp_status probs_back(const back *w, const lrp_call *call, parts *p, lrp_
   const lrp_call softmax = {.n_in = 1, .n_saved = 1, .in = in, .out = &probs, .saved = &saved};
   st = inner_back(w, &softmax_type, NULL, softmax, 0, bar, below);
   *bar = below[0];
-  if (st || !given(call, MASK) || call->in[MASK].dtype != LRP_REAL) return st;
+  if (st || !has_summand(call)) return st;
   st = w->h->scratch(w->ctx, &p->sum, &below[0]);
   in[0] = p->scaled;
   in[1] = p->mask;
@@ -388,11 +419,10 @@ static lrp_status walk(const back *w, const attention *m, const lrp_call *call,
   if (!out_bar[0].data || !lrp_count(&call->saved[0])) return LRP_OK;
   lrp_status st = values_back(w, call, &p, out_bar, &in_bar[V], more ? &bar : NULL);
   if (st || !more) return st;
-  st = scores_of(w->h, w->ctx, m, call, &p);
+  st = scores_of(w->h, w->ctx, m, call, 0, &p);
   if (!st) st = probs_back(w, call, &p, &bar);
-  const lrp_real scale = w->site ? 1 : (lrp_real)scale_of(m, &p.n);
-  for (int64_t i = 0, n = st ? 0 : lrp_count(&bar); i < n; i++)
-    lrp_reals(&bar)[i] *= scale;
+  if (!st && !w->site)
+    scale_row(lrp_reals(&bar), (lrp_real)scale_of(m, &p.n), lrp_count(&bar), lrp_reals(&bar));
   return st ? st : scores_back(w, &p, &bar, &in_bar[Q], &in_bar[K]);
 }
 
