@@ -292,8 +292,9 @@ static int write_png(page *p, const int64_t *row, int64_t n, const char *path)
   snprintf(title, sizeof title, "%s and %s, largest disagreement first", p->pairs->side[0].name,
            p->pairs->side[1].name);
   const char *const heading[] = {"input", a, b, "A - B"};
-  status = cli_sheet_new(&s, path, "--worst", title, heading,
-                         "each map has its own scale: full colour is its max |R|, written below it; white is 0");
+  status = cli_sheet_new(
+      &s, path, "--worst", title, heading,
+      "each map has its own scale: full colour is its max |R|, written below it; white is 0");
   for (int64_t i = 0; !status && i < n; i++) {
     status = grids(p, &p->pairs->pair[row[i]]);
     if (!status) status = note_input(p, &s, i, &p->pairs->pair[row[i]]);

@@ -87,7 +87,8 @@ static bool picture_of_file(cli_db *d, const char *path, const char *sha256, con
 }
 
 /* Pictures of an IDX file are read together, and kept for the next one. */
-static bool picture_of_idx(cli_db *db, dataset **kept, const char *path, int64_t ordinal, lrp_image *out)
+static bool picture_of_idx(cli_db *db, dataset **kept, const char *path, int64_t ordinal,
+                           lrp_image *out)
 {
   char tail[32];
   const size_t n = strlen(path);
@@ -108,8 +109,8 @@ static bool picture_of_idx(cli_db *db, dataset **kept, const char *path, int64_t
   return out->pixels != NULL;
 }
 
-bool cli_picture_read(cli_db *d, dataset **kept, const char *path, int64_t ordinal, const char *sha256,
-                      const char *shape, lrp_image *out)
+bool cli_picture_read(cli_db *d, dataset **kept, const char *path, int64_t ordinal,
+                      const char *sha256, const char *shape, lrp_image *out)
 {
   char hex[65];
   *out = (lrp_image){0};

@@ -16,8 +16,9 @@ double cli_grid_share(const cli_grid *, int64_t i); /* v / max |v| */
 /* Into rgb, width pixels wide, at (x0,y0), each value zoom x zoom pixels. */
 void cli_grid_paint(const cli_grid *, uint8_t *rgb, int64_t width, int64_t x0, int64_t y0,
                     int64_t zoom);
-/* The file that was explained, if it is still there and has the same pixels; shape is "[h,w,c]".  *kept: an IDX file that
- * stays open for the next call, NULL at first; the caller closes it.  ordinal: of the input, -1: none. */
-bool cli_picture_read(cli_db *, dataset **kept, const char *path, int64_t ordinal, const char *sha256,
-                      const char *shape, lrp_image *out);
+/* The file that was explained, if it is still there and has the same pixels; shape is "[h,w,c]".
+ * *kept: an IDX file that stays open for the next call, NULL at first; the caller closes it.
+ * ordinal: of the input, -1: none. */
+bool cli_picture_read(cli_db *, dataset **kept, const char *path, int64_t ordinal,
+                      const char *sha256, const char *shape, lrp_image *out);
 #endif

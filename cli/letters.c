@@ -6,6 +6,7 @@
 enum { ROWS = 9, COLUMNS = 5, FIRST = 32, LAST = 126 };
 
 /* Rows from above; the highest of five bits is left. */
+/* clang-format off */
 static const uint8_t LETTER[][ROWS] = {
     {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}, /*   */
     {0x04, 0x04, 0x04, 0x04, 0x04, 0x00, 0x04, 0x00, 0x00}, /* ! */
@@ -103,6 +104,7 @@ static const uint8_t LETTER[][ROWS] = {
     {0x08, 0x04, 0x04, 0x02, 0x04, 0x04, 0x08, 0x00, 0x00}, /* } */
     {0x00, 0x00, 0x08, 0x15, 0x02, 0x00, 0x00, 0x00, 0x00}, /* ~ */
 };
+/* clang-format on */
 
 /* The next letter that is drawn: 0 at the end. */
 static int next_letter(const char **text)
@@ -142,8 +144,8 @@ static void put_letter(uint8_t *rgb, int64_t w, int64_t h, int64_t x0, int64_t y
     }
 }
 
-void cli_letters(uint8_t *rgb, int64_t w, int64_t h, int64_t x, int64_t y, int64_t zoom, int64_t room,
-                 cli_rgb ink, const char *text)
+void cli_letters(uint8_t *rgb, int64_t w, int64_t h, int64_t x, int64_t y, int64_t zoom,
+                 int64_t room, cli_rgb ink, const char *text)
 {
   const int64_t step = CLI_LETTER_W * zoom, fit = room / step;
   const bool cut = cli_letters_width(text, zoom) / step > fit;

@@ -34,7 +34,8 @@ static void note_input(const cli_sheet *s, int64_t row, sqlite3_stmt *about)
 }
 
 /* A map: the number of its full colour; what share of the score did not arrive. */
-static void note_map(const cli_sheet *s, int64_t row, int column, const cli_grid *g, double value, double sum)
+static void note_map(const cli_sheet *s, int64_t row, int column, const cli_grid *g, double value,
+                     double sum)
 {
   char text[64];
   snprintf(text, sizeof text, "max %.3g", g->largest);
@@ -50,10 +51,10 @@ static int put_row(report *r, const report_model *m, const cli_sheet *s, int64_t
   lrp_image in;
   int status = about ? 0 : CLI_EXIT_DB;
   if (about && !strcmp(cli_db_text(about, 0), "image") &&
-      cli_picture_read(&r->d, &r->pictures, cli_db_text(about, 2),
-                     sqlite3_column_type(about, 3) == SQLITE_NULL ? -1
-                                                                  : sqlite3_column_int64(about, 3),
-                     cli_db_text(about, 4), cli_db_text(about, 5), &in)) {
+      cli_picture_read(
+          &r->d, &r->pictures, cli_db_text(about, 2),
+          sqlite3_column_type(about, 3) == SQLITE_NULL ? -1 : sqlite3_column_int64(about, 3),
+          cli_db_text(about, 4), cli_db_text(about, 5), &in)) {
     cli_sheet_picture(s, row, 0, &in);
     lrp_image_free(&in);
   }
@@ -106,14 +107,16 @@ int report_png(report *r, const char *path, int64_t n)
   for (int k = 0; k < m->n_column; k++)
     heading[k + 1] = m->column[k].name;
   snprintf(title, sizeof title, "%s: relevance of the pixels for the explained class", m->name);
-  status = cli_sheet_new(&s, path, "--rows", title, heading,
-                         "each map has its own scale: full colour is its max |R|, written below it; white is 0");
+  status = cli_sheet_new(
+      &s, path, "--rows", title, heading,
+      "each map has its own scale: full colour is its max |R|, written below it; white is 0");
   for (int64_t i = 0; !status && i < s.rows; i++)
     status = put_row(r, m, &s, i);
   const lrp_status st = status ? LRP_OK : cli_sheet_write(&s, r->d.ctx, path);
   cli_sheet_free(&s);
   if (status || st) return status ? status : cli_fail(r->d.ctx, st);
-  cli_note("%s: %lld input%s of %s; columns:", path, (long long)s.rows, cli_plural(s.rows), m->name);
+  cli_note("%s: %lld input%s of %s; columns:", path, (long long)s.rows, cli_plural(s.rows),
+           m->name);
   for (int k = -1; k < m->n_column; k++)
     cli_note("  %s", k < 0 ? "input" : m->column[k].name);
   return 0;
@@ -223,7 +226,8 @@ static int put_texts(report *r, FILE *f, const report_model *m, int64_t n)
 /* The picture has its own lettering. */
 static void put_picture(FILE *f, const char *png)
 {
-  fprintf(f, "\\par\\noindent\\includegraphics[width=\\linewidth]{\\detokenize{%s}}\\par\n", base_of(png));
+  fprintf(f, "\\par\\noindent\\includegraphics[width=\\linewidth]{\\detokenize{%s}}\\par\n",
+          base_of(png));
 }
 
 static void put_preamble(FILE *f, const char *command)

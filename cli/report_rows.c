@@ -159,10 +159,10 @@ static int put_picture(report *r, FILE *f, sqlite3_stmt *about)
   lrp_image image;
   uint8_t *png;
   size_t n;
-  if (!cli_picture_read(&r->d, &r->pictures, cli_db_text(about, 2),
-                      sqlite3_column_type(about, 3) == SQLITE_NULL ? -1
-                                                                   : sqlite3_column_int64(about, 3),
-                      cli_db_text(about, 4), cli_db_text(about, 5), &image))
+  if (!cli_picture_read(
+          &r->d, &r->pictures, cli_db_text(about, 2),
+          sqlite3_column_type(about, 3) == SQLITE_NULL ? -1 : sqlite3_column_int64(about, 3),
+          cli_db_text(about, 4), cli_db_text(about, 5), &image))
     return 0;
   const lrp_status st = lrp_image_png(r->d.ctx, image.w, image.h, image.c, image.pixels, &png, &n);
   lrp_image_free(&image);

@@ -35,8 +35,9 @@ static const cli_option OPTIONS[] = {
     [O_MEMORY] = {"memory", 0, "SIZE",
                   "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
     [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
-    [O_JSON] = {"json", 0, NULL,
-                "a line of JSON on standard output for each explanation, as soon as no kill can take it"},
+    [O_JSON] =
+        {"json", 0, NULL,
+         "a line of JSON on standard output for each explanation, as soon as no kill can take it"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes and no progress on standard error"},
     {0}};
 

@@ -24,8 +24,8 @@ typedef struct entry {
   lrp_run *run;
   lrp_record record; /* its relevance and scores are in the tail, or copies */
   lrp_relevance relevance;
-  lrp_relevance *copy; /* NULL: in the tail */
-  size_t bytes;        /* of the copies */
+  lrp_relevance *copy;  /* NULL: in the tail */
+  size_t bytes;         /* of the copies */
   void (*then)(void *); /* no explanation: to be called with data */
   void *data;
   lrp_tensor tensor[];
@@ -258,10 +258,10 @@ static void tell_kept(const lrp_run *run, const lrp_record *r)
   int n = snprintf(line, sizeof line, "{\"run\":%lld,\"sha256\":\"%s\",\"target\":%lld",
                    (long long)lrp_run_id(run), r->input->sha256, (long long)r->target.plus);
   if (r->target.minus >= 0)
-    n += snprintf(line + n, sizeof line - (size_t)n, ",\"contrast\":%lld", (long long)r->target.minus);
+    n += snprintf(line + n, sizeof line - (size_t)n, ",\"contrast\":%lld",
+                  (long long)r->target.minus);
   n += snprintf(line + n, sizeof line - (size_t)n, "}\n");
-  if (write(STDOUT_FILENO, line, (size_t)n) != n)
-    cli_error("standard output: %s", strerror(errno));
+  if (write(STDOUT_FILENO, line, (size_t)n) != n) cli_error("standard output: %s", strerror(errno));
 }
 
 lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record, int64_t which,

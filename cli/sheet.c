@@ -28,8 +28,8 @@ static int64_t top_of(const cli_sheet *s, int64_t row)
   return s->top + row * (cell_h(s) + GAP + CLI_SHEET_LINES * LINE + GAP);
 }
 
-static void put_text(const cli_sheet *s, int64_t x, int64_t y, int64_t zoom, int64_t room, cli_rgb ink,
-                     const char *text)
+static void put_text(const cli_sheet *s, int64_t x, int64_t y, int64_t zoom, int64_t room,
+                     cli_rgb ink, const char *text)
 {
   cli_letters(s->rgb, s->width, s->height, x, y, zoom, room, ink, text);
 }
@@ -47,8 +47,8 @@ static void put_headings(const cli_sheet *s, const char *const *heading)
   for (int i = 0; i < s->columns; i++)
     if (cli_letters_width(heading[i], 2) > cell_w(s)) zoom = 1;
   for (int i = 0; i < s->columns; i++)
-    put_text(s, left_of(s, i), s->top - GAP / 2 - LINE * zoom + (zoom == 2 ? 2 : 0), zoom, cell_w(s), BLACK,
-             heading[i]);
+    put_text(s, left_of(s, i), s->top - GAP / 2 - LINE * zoom + (zoom == 2 ? 2 : 0), zoom,
+             cell_w(s), BLACK, heading[i]);
 }
 
 /* -1 0 +1 under the bar, in words. */
@@ -58,7 +58,8 @@ static void put_scale(const cli_sheet *s, const char *scale)
                 w = BAR_WIDTH < s->width - 2 * GAP ? BAR_WIDTH : s->width - 2 * GAP;
   for (int64_t y = 0; y < BAR; y++)
     for (int64_t x = 0; x < w; x++)
-      put(s, GAP + x, y0 + y, cli_map(CLI_MAP_BWR, w > 1 ? 2.0 * (double)x / (double)(w - 1) - 1 : 0));
+      put(s, GAP + x, y0 + y,
+          cli_map(CLI_MAP_BWR, w > 1 ? 2.0 * (double)x / (double)(w - 1) - 1 : 0));
   for (int64_t x = -1; x <= w; x++) {
     put(s, GAP + x, y0 - 1, (cli_rgb){187, 187, 187});
     put(s, GAP + x, y0 + BAR, (cli_rgb){187, 187, 187});
@@ -116,7 +117,8 @@ void cli_sheet_picture(const cli_sheet *s, int64_t row, int column, const lrp_im
 /* Much of a map is as white as the page. */
 void cli_sheet_frame(const cli_sheet *s, int64_t row, int column)
 {
-  const int64_t x0 = left_of(s, column) - 1, y0 = top_of(s, row) - 1, w = cell_w(s) + 2, h = cell_h(s) + 2;
+  const int64_t x0 = left_of(s, column) - 1, y0 = top_of(s, row) - 1, w = cell_w(s) + 2,
+                h = cell_h(s) + 2;
   for (int64_t y = 0; y < h; y++)
     for (int64_t x = 0; x < w; x++)
       if (!y || !x || y == h - 1 || x == w - 1) put(s, x0 + x, y0 + y, (cli_rgb){187, 187, 187});
@@ -124,8 +126,8 @@ void cli_sheet_frame(const cli_sheet *s, int64_t row, int column)
 
 void cli_sheet_note(const cli_sheet *s, int64_t row, int column, int line, const char *text)
 {
-  put_text(s, left_of(s, column), top_of(s, row) + cell_h(s) + GAP / 2 + line * LINE, 1, cell_w(s) + GAP / 2, BLACK,
-           text);
+  put_text(s, left_of(s, column), top_of(s, row) + cell_h(s) + GAP / 2 + line * LINE, 1,
+           cell_w(s) + GAP / 2, BLACK, text);
 }
 
 lrp_status cli_sheet_write(const cli_sheet *s, lrp_ctx *ctx, const char *path)

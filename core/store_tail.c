@@ -131,7 +131,8 @@ static void put_input(sink *s, const lrp_input *in)
   }
 }
 
-static void put_relevance(sink *s, const lrp_relevance *r, int64_t n_node, lrp_relevance *kept, lrp_tensor *tensor)
+static void put_relevance(sink *s, const lrp_relevance *r, int64_t n_node, lrp_relevance *kept,
+                          lrp_tensor *tensor)
 {
   *kept = *r;
   kept->tensor = tensor;
@@ -144,8 +145,8 @@ static void put_relevance(sink *s, const lrp_relevance *r, int64_t n_node, lrp_r
     const lrp_tensor *t = &r->tensor[i];
     put_shape(s, t);
     tensor[i] = *t;
-    tensor[i].data =
-        (void *)(uintptr_t)put_array(s, t->data, t->data ? lrp_count(t) : 0, sizeof(lrp_real)); /* only read */
+    tensor[i].data = (void *)(uintptr_t)put_array(s, t->data, t->data ? lrp_count(t) : 0,
+                                                  sizeof(lrp_real)); /* only read */
   }
 }
 
@@ -166,8 +167,11 @@ bool lrp_tail_put(lrp_tail *t, const lrp_run *run, const lrp_record *rec, const 
 {
   const uint64_t used = t->head->used[t->half];
   unsigned char *begin = lrp_tail_half(t->head, t->half) + used;
-  sink s = {.at = begin + sizeof(lrp_tail_frame), .end = lrp_tail_half(t->head, t->half) + (size_t)LRP_TAIL_HALF};
-  if (rec->n_sample != 1 || rec->sample || rec->at >= 0 || used + sizeof(lrp_tail_frame) > (size_t)LRP_TAIL_HALF) return false;
+  sink s = {.at = begin + sizeof(lrp_tail_frame),
+            .end = lrp_tail_half(t->head, t->half) + (size_t)LRP_TAIL_HALF};
+  if (rec->n_sample != 1 || rec->sample || rec->at >= 0 ||
+      used + sizeof(lrp_tail_frame) > (size_t)LRP_TAIL_HALF)
+    return false;
   put_run(&s, run);
   put_input(&s, rec->input);
   *scores = put_record(&s, rec);
@@ -209,9 +213,11 @@ bool lrp_tail_map(lrp_tail *t)
 static bool make(lrp_tail *t, const char *store)
 {
   uint64_t name;
-  char *real = realpath(store, NULL); /* as SQLite does: the store may be opened by another name next time */
+  char *real =
+      realpath(store, NULL); /* as SQLite does: the store may be opened by another name next time */
   sqlite3_randomness(sizeof name, &name);
-  t->path = sqlite3_mprintf("%s.%016llx%s", real ? real : store, (unsigned long long)name, LRP_TAIL_ENDING);
+  t->path = sqlite3_mprintf("%s.%016llx%s", real ? real : store, (unsigned long long)name,
+                            LRP_TAIL_ENDING);
   free(real);
   char *early = t->path ? sqlite3_mprintf("%s~", t->path) : NULL;
   if (!early) return false;
@@ -248,8 +254,9 @@ lrp_status lrp_tail_open(lrp_ctx *ctx, const char *store, lrp_tail **out)
   t->fd = -1;
   if (!make(t, store)) {
     const lrp_status st =
-        lrp_fail(ctx, LRP_E_DB, "%s: no file of %zu kB for unfinished transactions can be made beside it: %s", store,
-                 lrp_tail_size() / 1000, strerror(errno));
+        lrp_fail(ctx, LRP_E_DB,
+                 "%s: no file of %zu kB for unfinished transactions can be made beside it: %s",
+                 store, lrp_tail_size() / 1000, strerror(errno));
     lrp_tail_release(t);
     return st;
   }

@@ -102,7 +102,8 @@ static void take_run(source *s, lrp_run *r)
   sqlite3_snprintf(sizeof r->uuid, r->uuid, "%s", uuid ? uuid : "");
   r->tokenizer_id = take_i(s);
   r->seed_kind = (int32_t)take_within(s, LRP_SEED_LOGIT, LRP_SEED_ONE);
-  r->layer_id = (int64_t *)(uintptr_t)take_array(s, &r->n_layer, sizeof *r->layer_id); /* only read */
+  r->layer_id =
+      (int64_t *)(uintptr_t)take_array(s, &r->n_layer, sizeof *r->layer_id); /* only read */
   r->n_input = (int32_t)take_n(s);
   r->input_name = room(s, r->n_input, sizeof *r->input_name);
   r->input_what = room(s, r->n_input, sizeof *r->input_what);
@@ -166,7 +167,8 @@ static void take_values(source *s, lrp_tensor *t)
   const void *data = take_array(s, &n, sizeof(lrp_real));
   t->data = NULL;
   if (!data || s->bad) return;
-  if (t->dtype != LRP_REAL || lrp_tensor_bytes(NULL, t, &bytes) || bytes != (size_t)n * sizeof(lrp_real))
+  if (t->dtype != LRP_REAL || lrp_tensor_bytes(NULL, t, &bytes) ||
+      bytes != (size_t)n * sizeof(lrp_real))
     s->bad = true;
   else
     t->data = (void *)(uintptr_t)data; /* only read */
@@ -212,8 +214,8 @@ static void take_record(source *s, lrp_record *r, lrp_relevance *rel)
 
 /* ---- what dead processes left ---- */
 
-/* The run's id, -1 where the run, its layers or its tokenizer are gone: removed, or lost with the last transactions before
- * a power cut. */
+/* The run's id, -1 where the run, its layers or its tokenizer are gone: removed, or lost with the
+ * last transactions before a power cut. */
 static lrp_status find_run(lrp_store *s, lrp_run *run)
 {
   int64_t there = 1;
@@ -270,8 +272,10 @@ static lrp_status recover_one(lrp_store *s, lrp_tail *t)
   struct stat seen;
   if (fstat(t->fd, &seen) || !seen.st_nlink) return LRP_OK; /* somebody was faster */
   if ((size_t)seen.st_size != lrp_tail_size() || !lrp_tail_map(t) || !lrp_tail_fits(t->head))
-    return lrp_warn(s->ctx,
-                    "%s: left by a killed run of another lrp, which can store it; it is not read here", t->path),
+    return lrp_warn(
+               s->ctx,
+               "%s: left by a killed run of another lrp, which can store it; it is not read here",
+               t->path),
            LRP_OK;
   lrp_status st = lrp_store_group_begin(s);
   if (st) return st;
@@ -281,8 +285,8 @@ static lrp_status recover_one(lrp_store *s, lrp_tail *t)
   st = lrp_store_group_end(s, st);
   if (!st) unlink(t->path);
   if (!st || (st == LRP_E_DB && !refused) || st == LRP_E_NOMEM) return st;
-  lrp_warn(s->ctx, "%s: left by a killed run, but it does not fit together: %s; it is not read", t->path,
-           lrp_message(s->ctx));
+  lrp_warn(s->ctx, "%s: left by a killed run, but it does not fit together: %s; it is not read",
+           t->path, lrp_message(s->ctx));
   return LRP_OK;
 }
 
@@ -296,8 +300,10 @@ static const char *base_of(const char *path)
 static bool is_tail(const char *name, const char *store)
 {
   const size_t n = strlen(store);
-  return !strncmp(name, store, n) && name[n] == '.' && strlen(name) == n + 1 + LRP_TAIL_NAME + sizeof LRP_TAIL_ENDING - 1 &&
-         strspn(name + n + 1, "0123456789abcdef") == LRP_TAIL_NAME && !strcmp(name + n + 1 + LRP_TAIL_NAME, LRP_TAIL_ENDING);
+  return !strncmp(name, store, n) && name[n] == '.' &&
+         strlen(name) == n + 1 + LRP_TAIL_NAME + sizeof LRP_TAIL_ENDING - 1 &&
+         strspn(name + n + 1, "0123456789abcdef") == LRP_TAIL_NAME &&
+         !strcmp(name + n + 1 + LRP_TAIL_NAME, LRP_TAIL_ENDING);
 }
 
 typedef lrp_status visit_fn(void *data, lrp_tail *locked);

@@ -163,7 +163,8 @@ START_TEST(full_half_takes_no_more_and_what_is_stored_already_stays_one)
   ck_assert(!put(t, run));
   lrp_tail_turn(t);
   ck_assert(lrp_tail_empty(t) && put(t, run));
-  lrp_ck_ok(ctx, lrp_store_explanation(s, run, &f.record, NULL)); /* the kill comes between commit and lrp_tail_stored() */
+  /* the kill comes between commit and lrp_tail_stored() */
+  lrp_ck_ok(ctx, lrp_store_explanation(s, run, &f.record, NULL));
   lrp_tail_release(t);
   lrp_store_close(s);
   lrp_ck_ok(ctx, lrp_store_open(ctx, path, LRP_STORE_WRITE, &s));
