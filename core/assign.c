@@ -271,6 +271,20 @@ static lrp_status check_all(lrp_ctx *ctx, lrp_graph *g)
                   (long long)missing, missing == 1 ? "" : "s", list, advice);
 }
 
+/* May relevance meet numbers that have nothing to do with it?  Below a ReLU relevance is the smaller, the smaller the number
+ * is that it stands at, and their quotient is tame.  Where a norm or a shift stands between, it is not: relevance is divided
+ * by numbers near 0, and the last digits of what convolutions gave decide.  DenseNet is such a net. */
+static bool is_delicate(const lrp_graph *g)
+{
+  bool is = false;
+  for (int32_t k = 0; k < g->n_order; k++) {
+    const lrp_step *s = &g->step[g->order[k]];
+    const bool shifts = s->type->kind == LRP_KIND_NORM || (s->type->kind == LRP_KIND_ELEMENTWISE && s->n_param > 0);
+    is = is || (s->wanted && s->rule && shifts);
+  }
+  return is;
+}
+
 lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
 {
   const size_t n = (size_t)g->n_step + 1;
@@ -300,6 +314,7 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
     lrp_arena_release(&ctx->scratch, inner);
   }
   if (!st) st = check_all(ctx, g);
+  if (!st) g->direct = is_delicate(g);
   if (!st) lrp_lifetimes(g);
   lrp_arena_release(&ctx->scratch, mark);
   return st;

@@ -98,6 +98,7 @@ struct lrp_ctx {
   lrp_arena texts;           /* answers about the program that live as long as the context */
   int32_t precision;         /* LRP_PRECISION_x of products and convolutions, never AUTO */
   int64_t samples;           /* of the graph that runs; 0: none does */
+  bool direct;               /* its convolutions are summed directly, see is_delicate() in assign.c */
 };
 /* Record the message and return status; printf format. */
 lrp_status lrp_fail(lrp_ctx *, lrp_status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

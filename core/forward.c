@@ -104,9 +104,11 @@ lrp_status lrp_graph_forward(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input)
     if (!e->is_const) e->t.data = input->tensor[i].data;
   }
   ctx->samples = g->batch;
+  ctx->direct = g->direct;
   if (!st) st = run_steps(ctx, g, g->planned && !g->plain);
   if (!st && g->lean && !scores_finite(g)) st = run_steps(ctx, g, false); /* to name the node */
   ctx->samples = 0;
+  ctx->direct = false;
   if (!st) st = check_scores(ctx, g);
   g->ran = !st;
   if (!st) bind_outputs(g);

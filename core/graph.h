@@ -96,6 +96,7 @@ struct lrp_graph {
   lrp_real *at_buffer;
   lrp_cost *cost;        /* profile.c: forward of each step in order, then back of each; NULL: not asked for */
   bool ran;              /* a forward pass is there */
+  bool direct;           /* see lrp_ctx */
   bool planned;          /* lifetime.c: the edges' last and kept are those of the rules */
   bool once;             /* relprop may take what it has passed */
   bool lean;             /* the pass that is there kept only what these rules read */

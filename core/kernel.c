@@ -387,7 +387,7 @@ static lrp_status conv_any(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool 
 {
   if (which == LRP_KERNEL_AUTO && is_tiny(ctx, conv_work(j)))
     return lrp_exact_conv(ctx, j, transposed);
-  if (!ctx->precision && (which == LRP_KERNEL_WINOGRAD || (which == LRP_KERNEL_AUTO && conv_is_large(j))) &&
+  if (!ctx->precision && (which == LRP_KERNEL_WINOGRAD || (which == LRP_KERNEL_AUTO && !ctx->direct && conv_is_large(j))) &&
       lrp_conv_is_winograd(j))
     return lrp_winograd_conv(ctx, j, transposed);
   if (!ctx->precision && which == LRP_KERNEL_AUTO && conv_is_large(j) && lrp_conv_is_point(j))

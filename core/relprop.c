@@ -423,6 +423,7 @@ lrp_status lrp_graph_relprop(lrp_ctx *ctx, lrp_graph *g, const lrp_tensor *seed,
   memset(g->ledger, 0, (size_t)g->n_order * (size_t)g->batch * sizeof *g->ledger);
   if (!st) st = place_seed(&w, seed);
   ctx->samples = g->batch;
+  ctx->direct = g->direct;
   for (int32_t k = g->n_order; !st && k-- > 0;) {
     const lrp_mark inner = lrp_arena_mark(&ctx->scratch);
     lrp_meter meter;
@@ -434,6 +435,7 @@ lrp_status lrp_graph_relprop(lrp_ctx *ctx, lrp_graph *g, const lrp_tensor *seed,
     lrp_arena_release(&ctx->scratch, inner);
   }
   ctx->samples = 0;
+  ctx->direct = false;
   if (!st) st = results(&w);
   lrp_arena_release(&ctx->scratch, mark);
   g->result = (lrp_relevance){.n_tensor = g->n_input,
