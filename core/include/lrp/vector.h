@@ -69,7 +69,7 @@ LRP_LOOP lrp_real lrp_normal(lrp_real x)
 #else
 LRP_LOOP float lrp_two_to(int32_t n) /* -126 to 127 */
 {
-  const int32_t bits = (n + 127) * (1 << 23);
+  const uint32_t bits = (uint32_t)(n + 127) << 23; /* of any n where NaN came in */
   float v;
   memcpy(&v, &bits, sizeof v);
   return v;
