@@ -1,5 +1,6 @@
 /* test_relprop.c - the walk back as a whole: conservation by the ledger, linearity, determinism,
  * targets, numbers that are none. */
+#include "graph.h"
 #include "node_model.h"
 #include "test.h"
 #include <math.h>
@@ -424,6 +425,18 @@ START_TEST(a_large_sum_of_branches_is_shared_element_by_element)
 }
 END_TEST
 
+/* Batch norms that are merged leave tame quotients; one that stays does not. */
+START_TEST(norms_that_stay_ask_for_direct_sums)
+{
+  open_case("resnet_tiny", "epsilon_plus");
+  ck_assert(!graph->direct);
+  lrp_graph_free(graph);
+  lrp_ck_ok(ctx, lrp_graph_build(ctx, model, input, "none", &graph));
+  lrp_ck_ok(ctx, lrp_graph_assign(ctx, graph, composite));
+  ck_assert(graph->direct);
+}
+END_TEST
+
 Suite *suite_relprop(void);
 Suite *suite_relprop(void)
 {
@@ -435,6 +448,7 @@ Suite *suite_relprop(void)
   tcase_add_loop_test(t, what_a_pass_keeps_changes_no_bit, 0, sizeof SETTINGS / sizeof SETTINGS[0]);
   tcase_add_loop_test(t, large_samples_in_a_batch_get_what_they_get_alone, 0, 4);
   tcase_add_test(t, a_large_sum_of_branches_is_shared_element_by_element);
+  tcase_add_test(t, norms_that_stay_ask_for_direct_sums);
   tcase_add_test(t, a_gradient_after_a_lean_pass_is_that_without_rules);
   tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
   tcase_add_test(t, what_a_filter_cuts_off_is_booked_as_dropped);
