@@ -151,9 +151,14 @@ lrp_status lrp_transposed(lrp_ctx *ctx, const lrp_tensor *t, const lrp_real **ou
 }
 
 /* Judged by a sample's share of it, so that a sample in a batch is summed as alone. */
+static double share(const lrp_ctx *ctx, double work)
+{
+  return ctx->samples > 1 ? work / (double)ctx->samples : work;
+}
+
 static bool is_tiny(const lrp_ctx *ctx, double work)
 {
-  return work <= EXACT_WORK * (double)(ctx->samples > 1 ? ctx->samples : 1);
+  return share(ctx, work) <= EXACT_WORK;
 }
 
 /* ---- products ---- */
@@ -261,16 +266,16 @@ static double product_work(const lrp_product *p)
   return (double)p->n_batch * (double)p->m * (double)p->n * (double)p->k;
 }
 
-static bool product_is_large(const lrp_product *p)
+static bool product_is_large(const lrp_ctx *ctx, const lrp_product *p)
 {
-  return p->m >= 4 && p->n >= 4 && product_work(p) >= PRODUCT_WORK;
+  return p->m >= 4 && p->n >= 4 && share(ctx, product_work(p)) >= PRODUCT_WORK;
 }
 
 lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)
 {
 #if LRP_WITH_DNNL
   bool done = false;
-  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && product_is_large(p))) {
+  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && product_is_large(ctx, p))) {
     const lrp_status st = lrp_dnnl_matmul(ctx, p, &done);
     if (st || done) return st;
   }
@@ -283,7 +288,7 @@ lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)
 static lrp_status product_any(lrp_ctx *ctx, int which, const lrp_product *p)
 {
   if (which == LRP_KERNEL_AUTO && is_tiny(ctx, product_work(p))) return lrp_exact_matmul(ctx, p);
-  return ctx->precision ? lrp_bf16_matmul(ctx, which, p, product_is_large(p)) : lrp_product_run(ctx, which, p);
+  return ctx->precision ? lrp_bf16_matmul(ctx, which, p, product_is_large(ctx, p)) : lrp_product_run(ctx, which, p);
 }
 
 lrp_status lrp_matmul(lrp_ctx *ctx, int which, const lrp_tensor *a, int trans_a,
@@ -363,18 +368,18 @@ static double conv_work(const lrp_conv_job *j)
          (double)j->o * (double)(j->c / j->group) * (double)j->taps;
 }
 
-static bool conv_is_large(const lrp_conv_job *j)
+static bool conv_is_large(const lrp_ctx *ctx, const lrp_conv_job *j)
 {
   const bool few = j->c / j->group < LRP_PANEL || j->o / j->group < LRP_PANEL;
-  return conv_work(j) >= (few ? NARROW_WORK : CONV_WORK);
+  return share(ctx, conv_work(j)) >= (few ? NARROW_WORK : CONV_WORK);
 }
 
 lrp_status lrp_conv_run(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
 {
-  if (which == LRP_KERNEL_AUTO && transposed && conv_is_large(j) && lrp_conv_is_narrow(j))
+  if (which == LRP_KERNEL_AUTO && transposed && conv_is_large(ctx, j) && lrp_conv_is_narrow(j))
     return lrp_narrow_conv(ctx, which, j);
 #if LRP_WITH_DNNL
-  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && conv_is_large(j))) {
+  if (which == LRP_KERNEL_DNNL || (which == LRP_KERNEL_AUTO && conv_is_large(ctx, j))) {
     bool done = false;
     const lrp_status st = lrp_dnnl_conv(ctx, j, transposed, &done);
     if (st || done) return st;
@@ -387,12 +392,12 @@ static lrp_status conv_any(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool 
 {
   if (which == LRP_KERNEL_AUTO && is_tiny(ctx, conv_work(j)))
     return lrp_exact_conv(ctx, j, transposed);
-  if (!ctx->precision && (which == LRP_KERNEL_WINOGRAD || (which == LRP_KERNEL_AUTO && !ctx->direct && conv_is_large(j))) &&
+  if (!ctx->precision && (which == LRP_KERNEL_WINOGRAD || (which == LRP_KERNEL_AUTO && !ctx->direct && conv_is_large(ctx, j))) &&
       lrp_conv_is_winograd(j))
     return lrp_winograd_conv(ctx, j, transposed);
-  if (!ctx->precision && which == LRP_KERNEL_AUTO && conv_is_large(j) && lrp_conv_is_point(j))
+  if (!ctx->precision && which == LRP_KERNEL_AUTO && conv_is_large(ctx, j) && lrp_conv_is_point(j))
     return lrp_point_conv(ctx, LRP_KERNEL_DNNL, j, transposed);
-  return ctx->precision ? lrp_bf16_conv(ctx, which, j, transposed, conv_is_large(j))
+  return ctx->precision ? lrp_bf16_conv(ctx, which, j, transposed, conv_is_large(ctx, j))
                         : lrp_conv_run(ctx, which, j, transposed);
 }
 
