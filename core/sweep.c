@@ -154,7 +154,7 @@ void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps,
 LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
 {
   lrp_real g_room[BLOCK], d_room[BLOCK];
-  const bool all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1, one = q->n_term == 1 && q->factor[0] == 1;
+  const bool all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1, one = q->n_term == 1 && q->factor[0] == 1 && q->term[0] + at != s; /* s may take its place */
   const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
   if (!all) gated(q, at, n, g_room);
   if (!one) denominator(q, at, n, d_room);

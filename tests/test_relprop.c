@@ -425,6 +425,20 @@ START_TEST(a_large_sum_of_branches_is_shared_element_by_element)
 }
 END_TEST
 
+/* With an epsilon of 1e-6 next to nothing is lost to it, whatever buffer the quotient is written to. */
+START_TEST(a_small_stabilizer_takes_little)
+{
+  static const char *const RULES[] = {"epsilon_plus", "gamma", "alpha1beta0"};
+  open_case("resnet_tiny", RULES[_i]);
+  const lrp_relevance *r = explain("argmax", LRP_SEED_LOGIT);
+  const int64_t n = lrp_graph_n_node(graph) * lrp_graph_n_batch(graph);
+  double most = 0;
+  for (int64_t k = 0; k < n; k++)
+    most = fmax(most, fabs(r->ledger[k].stab));
+  ck_assert_msg(most <= 1e-3 * fabs(r->value[0]), "%g of %g went to the stabilizer", most, r->value[0]);
+}
+END_TEST
+
 /* Batch norms that are merged leave tame quotients; one that stays does not. */
 START_TEST(norms_that_stay_ask_for_direct_sums)
 {
@@ -448,6 +462,7 @@ Suite *suite_relprop(void)
   tcase_add_loop_test(t, what_a_pass_keeps_changes_no_bit, 0, sizeof SETTINGS / sizeof SETTINGS[0]);
   tcase_add_loop_test(t, large_samples_in_a_batch_get_what_they_get_alone, 0, 4);
   tcase_add_test(t, a_large_sum_of_branches_is_shared_element_by_element);
+  tcase_add_loop_test(t, a_small_stabilizer_takes_little, 0, 3);
   tcase_add_test(t, norms_that_stay_ask_for_direct_sums);
   tcase_add_test(t, a_gradient_after_a_lean_pass_is_that_without_rules);
   tcase_add_test(t, epsilon_loses_to_biases_and_stabilizer_only);
