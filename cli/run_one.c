@@ -87,7 +87,7 @@ lrp_status work_skip(const context *c, const work *w, lrp_status failure, int64_
 
 /* ---- parts of an array job: by content, so that every machine decides alike ---- */
 
-static uint64_t mix(uint64_t h, const char *s)
+uint64_t work_hash(uint64_t h, const char *s)
 {
   for (; *s; s++) /* FNV-1a */
     h = (h ^ (unsigned char)*s) * 0x100000001b3u;
@@ -98,9 +98,9 @@ bool work_elsewhere(const context *c, const work *w)
 {
   char where[4200];
   if (!c->j->n_shard) return false;
-  uint64_t h = mix(0xcbf29ce484222325u, lrp_model_about(c->p->model)->sha256);
-  h = mix(h, c->r->composite ? lrp_composite_sha256(c->r->composite) : c->r->name);
-  h = mix(h, w->s.input ? w->s.input->sha256 : dataset_where(c->d, w->at, where, sizeof where));
+  uint64_t h = work_hash(WORK_HASH, lrp_model_about(c->p->model)->sha256);
+  h = work_hash(h, c->r->composite ? lrp_composite_sha256(c->r->composite) : c->r->name);
+  h = work_hash(h, w->s.input ? w->s.input->sha256 : dataset_where(c->d, w->at, where, sizeof where));
   h ^= h >> 32;
   h *= 0x9e3779b97f4a7c15u; /* the low bits of FNV are weak */
   return (int64_t)((h >> 33) % (uint64_t)c->j->n_shard) != c->j->shard - 1;

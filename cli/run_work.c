@@ -54,23 +54,15 @@ lrp_status work_assign(run_job *j, part *p, const rule_run *r)
   return lrp_graph_assign(j->ctx, p->graph, r->composite);
 }
 
-static uint64_t hash_text(uint64_t h, const char *s)
-{
-  do
-    h = (h ^ (unsigned char)*s) * 0x100000001b3u; /* FNV-1a */
-  while (*s++);
-  return h;
-}
-
 /* Of what the run's layers are known by, and their rules. */
 static uint64_t hash_layers(const lrp_run_spec *spec)
 {
-  uint64_t h = 0xcbf29ce484222325u;
+  uint64_t h = WORK_HASH;
   for (int64_t i = 0; i < spec->n_layer; i++) {
     const lrp_run_layer *l = &spec->layer[i];
     const char *const text[] = {l->name, l->op, l->type, l->args, l->rule, l->matcher, l->note};
     for (size_t k = 0; k < sizeof text / sizeof *text; k++)
-      h = hash_text(h, text[k] ? text[k] : "");
+      h = work_hash(h, text[k] ? text[k] : "");
   }
   return h;
 }

@@ -5,6 +5,7 @@
 #include "config.h"
 #endif
 #include "lrp/lrp.h"
+#include "lrp/threads.h"
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,40 +42,6 @@ static inline size_t lrp_element(const lrp_tensor *t)
   return t->dtype == LRP_INDEX ? sizeof(int64_t) : sizeof(lrp_real);
 }
 const char *lrp_shape_text(const lrp_tensor *, char *buffer, size_t n); /* "(3,8,8)" */
-
-#ifndef LRP_THREADS
-/* Loops that several threads share where that is worth it: LRP_THREADS(many, for (...) ...).  "omp parallel for if (many)"
- * makes a team of one thread where it is not, and ends it by a system call: half a microsecond, in each of a hundred
- * loops of a small model. */
-#define LRP_PRAGMA(text) _Pragma(#text)
-#define LRP_THREADS(many, ...) \
-  do { \
-    if (many) { \
-      LRP_PRAGMA(omp parallel for) \
-      __VA_ARGS__ \
-    } else { \
-      __VA_ARGS__ \
-    } \
-  } while (0)
-#define LRP_THREADS_SIMD(many, ...) \
-  do { \
-    if (many) { \
-      LRP_PRAGMA(omp parallel for simd) \
-      __VA_ARGS__ \
-    } else { \
-      LRP_PRAGMA(omp simd) __VA_ARGS__ \
-    } \
-  } while (0)
-#define LRP_THREADS_AS(clause, many, ...) \
-  do { \
-    if (many) { \
-      LRP_PRAGMA(omp parallel for clause) \
-      __VA_ARGS__ \
-    } else { \
-      __VA_ARGS__ \
-    } \
-  } while (0)
-#endif
 
 /* ---- context: one for each running thread ---- */
 typedef struct lrp_registry lrp_registry;

@@ -188,8 +188,8 @@ lrp_status lrp_graph_explain(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
   lrp_status st = g->lean ? lrp_graph_forward(ctx, g, input) : LRP_OK; /* rules kept less */
   if (!st)
     st = method == LRP_METHOD_INTEGRATED_GRADIENTS
-                      ? integrated(ctx, g, input, targets, n_step, out)
-                      : run_back(ctx, g, targets, LRP_SEED_ONE, at, out);
+             ? integrated(ctx, g, input, targets, n_step, out)
+             : run_back(ctx, g, targets, LRP_SEED_ONE, at, out);
   g->plain = false;
   lrp_arena_release(&ctx->scratch, mark);
   if (!st && method != LRP_METHOD_GRADIENT) times_input(g, input);

@@ -8,6 +8,7 @@
  * An output pixel's inputs are gathered in the order in which the file stores the weights, so that
  * its sums are a row times a matrix, too. */
 #include "kernel_impl.h"
+#include "lrp/vector.h"
 #include <string.h>
 
 enum { LANES = 8, ROWS = 4, FORM_EXACT = LRP_FORM_TRANSPOSED + 1 };
@@ -15,7 +16,6 @@ typedef double dvec __attribute__((vector_size(LANES * sizeof(double))));
 typedef lrp_real rvec
     __attribute__((vector_size(LANES * sizeof(lrp_real)), aligned(sizeof(lrp_real)), may_alias));
 
-#define INLINE static inline __attribute__((always_inline))
 
 /* ---- rows times a matrix ---- */
 
@@ -30,7 +30,7 @@ typedef struct strip { /* out (rows,n) = a (rows,k) b (k,n) + bias */
 #define WIDE(v) __builtin_convertvector(*(const rvec *)(const void *)(v), dvec)
 
 /* Columns j to j + vecs * LANES of some rows. */
-INLINE void tile(const strip *p, int64_t r, int64_t j, const int rows, const int vecs)
+LRP_LOOP void tile(const strip *p, int64_t r, int64_t j, const int rows, const int vecs)
 {
   dvec sum[ROWS][4];
   const double *a = p->a + r * p->k;
@@ -58,7 +58,7 @@ INLINE void tile(const strip *p, int64_t r, int64_t j, const int rows, const int
 }
 
 /* All columns; the last vector may overlap the one before. */
-INLINE void columns(const strip *p, int64_t r, const int rows, const int vecs)
+LRP_LOOP void columns(const strip *p, int64_t r, const int rows, const int vecs)
 {
   int64_t j = 0;
   for (; j + vecs * LANES <= p->n; j += vecs * LANES)
@@ -67,7 +67,7 @@ INLINE void columns(const strip *p, int64_t r, const int rows, const int vecs)
     tile(p, r, j + LANES <= p->n ? j : p->n - LANES, rows, 1);
 }
 
-INLINE void strip_any(const strip *p, const int vecs)
+LRP_LOOP void strip_any(const strip *p, const int vecs)
 {
   int64_t r = 0;
   for (; r + ROWS <= p->rows; r += ROWS)
@@ -113,29 +113,13 @@ static void strip_run(const strip *p)
 }
 
 /* out += v * row. */
-INLINE void add_row_any(double v, const lrp_real *row, int64_t n, double *restrict out)
+LRP_LOOP void add_row_any(double v, const lrp_real *row, int64_t n, double *restrict out)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     out[i] += v * (double)row[i];
 }
-#if defined __x86_64__ && !defined __AVX2__
-__attribute__((target("avx2"))) static void add_row_avx2(double v, const lrp_real *row, int64_t n,
-                                                         double *restrict out)
-{
-  add_row_any(v, row, n, out);
-}
-#endif
-static void add_row(double v, const lrp_real *row, int64_t n, double *restrict out)
-{
-#if defined __x86_64__ && !defined __AVX2__
-  if (__builtin_cpu_supports("avx2")) {
-    add_row_avx2(v, row, n, out);
-    return;
-  }
-#endif
-  add_row_any(v, row, n, out);
-}
+LRP_TWICE(void, add_row, (double v, const lrp_real *row, int64_t n, double *restrict out), (v, row, n, out))
 
 /* ---- products ---- */
 

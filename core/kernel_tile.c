@@ -6,12 +6,12 @@
  * the compiler's (vector_size), so the same text serves any processor; on x86 each loop is compiled
  * twice and chosen at run time. */
 #include "kernel_impl.h"
+#include "lrp/vector.h"
 #include <string.h>
 
 typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES), may_alias));
 enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
 
-#define INLINE static inline __attribute__((always_inline))
 #if defined __x86_64__ && !defined __AVX2__
 #define TWICE 1
 #define AVX2  __attribute__((target("avx2")))
@@ -27,7 +27,7 @@ enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
   if (rows > 4) DO(4)                                                                              \
   if (rows > 5) DO(5)
 
-INLINE void tile(const lrp_tile *t, const int rows)
+LRP_LOOP void tile(const lrp_tile *t, const int rows)
 {
   vec acc[LRP_TILE_ROWS][2] = {{{0}}};
   const vec *b = (const vec *)(const void *)t->panel;
@@ -112,7 +112,7 @@ void lrp_panels_fill(const lrp_panel_source *s, lrp_real *out)
 
 /* ---- a single row ---- */
 
-INLINE void rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
+LRP_LOOP void rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
                      lrp_real *restrict out)
 {
   int64_t i = 0;
@@ -129,7 +129,7 @@ INLINE void rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_
       out[j] += v[i] * b[i * b_row + j];
 }
 
-INLINE lrp_real sum_of(const lrp_real *v)
+LRP_LOOP lrp_real sum_of(const lrp_real *v)
 {
   lrp_real s = 0;
   for (int i = 0; i < LANES; i++)
@@ -138,7 +138,7 @@ INLINE lrp_real sum_of(const lrp_real *v)
 }
 
 /* Four columns at once, so that additions do not wait for each other. */
-INLINE void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
+LRP_LOOP void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
                  lrp_real *out, int64_t step)
 {
   const int64_t whole = k - k % LANES;
@@ -172,7 +172,7 @@ INLINE void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, i
   }
 }
 
-INLINE void multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
+LRP_LOOP void multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)

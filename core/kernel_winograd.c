@@ -15,6 +15,7 @@
  * An error is relative to the largest number of a tile, not to that of the window alone.  Where the
  * largest of a picture towers above its mean, that picture is left to direct sums. */
 #include "kernel_impl.h"
+#include "lrp/vector.h"
 #include <math.h>
 #include <string.h>
 
@@ -106,10 +107,9 @@ static map map_of(const lrp_conv_job *j, bool transposed)
 }
 
 typedef lrp_real vec __attribute__((vector_size(LANES * sizeof(lrp_real)), may_alias));
-#define INLINE static inline __attribute__((always_inline))
 
 /* Values of the polynomial that gives, at the points, B^T d. */
-INLINE void in(const vec *d, int step, vec *v)
+LRP_LOOP void in(const vec *d, int step, vec *v)
 {
   const lrp_real a = (lrp_real)A, b = (lrp_real)B, aa = (lrp_real)(A * A), bb = (lrp_real)(B * B),
                  both = (lrp_real)(A * A + B * B);
@@ -125,7 +125,7 @@ INLINE void in(const vec *d, int step, vec *v)
 }
 
 /* A^T m, the outputs. */
-INLINE void out(const vec *m, int step, const lrp_real *f, vec *y)
+LRP_LOOP void out(const vec *m, int step, const lrp_real *f, vec *y)
 {
   const vec even_a = m[step] + m[2 * step], odd_a = m[step] - m[2 * step],
             even_b = m[3 * step] + m[4 * step], odd_b = m[3 * step] - m[4 * step];
@@ -137,7 +137,7 @@ INLINE void out(const vec *m, int step, const lrp_real *f, vec *y)
 
 /* Tile t of the pictures at x, as row t of the 36 products, which are `apart` elements from each
  * other. */
-INLINE void tile_in(const map *m, const lrp_real *x, int64_t t, int64_t row, int64_t apart,
+LRP_LOOP void tile_in(const map *m, const lrp_real *x, int64_t t, int64_t row, int64_t apart,
                     lrp_real *v)
 {
   const int64_t each = m->tiles[0] * m->tiles[1], at = t % each,
@@ -162,7 +162,7 @@ INLINE void tile_in(const map *m, const lrp_real *x, int64_t t, int64_t row, int
   }
 }
 
-INLINE void tile_out(const map *m, const lrp_real *p, int64_t row, int64_t apart, int64_t t,
+LRP_LOOP void tile_out(const map *m, const lrp_real *p, int64_t row, int64_t apart, int64_t t,
                      lrp_real *y)
 {
   const int64_t each = m->tiles[0] * m->tiles[1], at = t % each, y0 = at / m->tiles[1] * STEP,

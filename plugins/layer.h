@@ -3,43 +3,10 @@
 #ifndef LRP_PLUGINS_LAYER_H
 #define LRP_PLUGINS_LAYER_H
 #include "lrp/plugin.h"
+#include "lrp/threads.h"
 #include <string.h>
 
 #define PARALLEL_MIN 65536 /* elements below which starting threads costs more than it gives */
-
-#ifndef LRP_THREADS
-/* Loops that several threads share where that is worth it: LRP_THREADS(many, for (...) ...).  "omp parallel for if (many)"
- * makes a team of one thread where it is not, and ends it by a system call: half a microsecond, in each of a hundred
- * loops of a small model. */
-#define LRP_PRAGMA(text) _Pragma(#text)
-#define LRP_THREADS(many, ...) \
-  do { \
-    if (many) { \
-      LRP_PRAGMA(omp parallel for) \
-      __VA_ARGS__ \
-    } else { \
-      __VA_ARGS__ \
-    } \
-  } while (0)
-#define LRP_THREADS_SIMD(many, ...) \
-  do { \
-    if (many) { \
-      LRP_PRAGMA(omp parallel for simd) \
-      __VA_ARGS__ \
-    } else { \
-      LRP_PRAGMA(omp simd) __VA_ARGS__ \
-    } \
-  } while (0)
-#define LRP_THREADS_AS(clause, many, ...) \
-  do { \
-    if (many) { \
-      LRP_PRAGMA(omp parallel for clause) \
-      __VA_ARGS__ \
-    } else { \
-      __VA_ARGS__ \
-    } \
-  } while (0)
-#endif
 
 /* A tensor's type and shape; data stays as it is. */
 static inline void tensor_describe(lrp_tensor *t, int32_t dtype, int32_t rank, const int64_t *shape)

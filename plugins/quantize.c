@@ -133,30 +133,6 @@ static lrp_status same_infer(const lrp_host *h, lrp_ctx *ctx, const void *inst, 
   return st;
 }
 
-static void copy(const lrp_tensor *to, const lrp_tensor *from)
-{
-  if (from->data)
-    memcpy(to->data, from->data, (size_t)lrp_count(to) * sizeof(lrp_real));
-  else
-    tensor_zero(to);
-}
-
-static lrp_status copy_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
-{
-  (void)h, (void)ctx, (void)inst;
-  copy(&call->out[0], &call->in[0]);
-  return LRP_OK;
-}
-
-static lrp_status copy_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                           const lrp_tensor *out_bar, lrp_tensor *in_bar)
-{
-  (void)h, (void)ctx, (void)inst, (void)call;
-  if (in_bar[0].data)
-    copy(&in_bar[0], &out_bar[0]);
-  return LRP_OK;
-}
-
 static lrp_status copy_jvp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
                            const lrp_tensor *in_dot, lrp_tensor *out_dot)
 {

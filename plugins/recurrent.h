@@ -154,23 +154,25 @@ static inline const lrp_tensor *input_of(const lrp_call *call, uint32_t i)
   return i < call->n_in && call->in[i].data ? &call->in[i] : NULL;
 }
 
-static inline lrp_status room(const track *k, int64_t rows, int64_t width, lrp_real **out)
+static inline lrp_status room_by(const track *k, lrp_status (*by)(lrp_ctx *, const lrp_tensor *, lrp_tensor *),
+                                 int64_t rows, int64_t width, lrp_real **out)
 {
   const lrp_tensor like = {.dtype = LRP_REAL, .rank = 2, .shape = {rows, width}};
   lrp_tensor t;
-  const lrp_status st = k->host->scratch(k->ctx, &like, &t);
+  const lrp_status st = by(k->ctx, &like, &t);
   if (!st) *out = lrp_reals(&t);
   return st;
+}
+
+static inline lrp_status room(const track *k, int64_t rows, int64_t width, lrp_real **out)
+{
+  return room_by(k, k->host->scratch, rows, width, out);
 }
 
 /* The same of any content: for what is written as a whole. */
 static inline lrp_status raw_room(const track *k, int64_t rows, int64_t width, lrp_real **out)
 {
-  const lrp_tensor like = {.dtype = LRP_REAL, .rank = 2, .shape = {rows, width}};
-  lrp_tensor t;
-  const lrp_status st = k->host->raw(k->ctx, &like, &t);
-  if (!st) *out = lrp_reals(&t);
-  return st;
+  return room_by(k, k->host->raw, rows, width, out);
 }
 
 /* A product by the loops of recurrent_kernel.h, told to profiles. */

@@ -10,7 +10,7 @@ enum { NAME(act_lanes) = BYTES / (int)sizeof(float) };
 
 /* x = exp(x) within 2 units in the last place: x = n ln 2 + r, a polynomial for r (Cephes' expf,
  * S. Moshier). */
-INLINE void NAME(exp_of)(VEC *x)
+LRP_LOOP void NAME(exp_of)(VEC *x)
 {
   const VEC high = (VEC){0} + 88, shift = (VEC){0} + 12582912.0f; /* 1.5 * 2^23 */
   VEC v = SELECT(*x > high, high, *x);
@@ -27,7 +27,7 @@ INLINE void NAME(exp_of)(VEC *x)
   *x = (p * r * r + r + 1) * (VEC)power;
 }
 
-INLINE void NAME(sigmoid_of)(VEC *x)
+LRP_LOOP void NAME(sigmoid_of)(VEC *x)
 {
   *x = -*x;
   NAME(exp_of)(x);
@@ -35,7 +35,7 @@ INLINE void NAME(sigmoid_of)(VEC *x)
 }
 
 /* Near 0 a polynomial (Cephes' tanhf), else 1 - 2 / (exp(2 |x|) + 1). */
-INLINE void NAME(tanh_of)(VEC *x)
+LRP_LOOP void NAME(tanh_of)(VEC *x)
 {
   const IVEC sign = (IVEC)*x & INT32_MIN;
   const VEC size = (VEC)((IVEC)*x & INT32_MAX), z = *x * *x;
@@ -51,7 +51,7 @@ INLINE void NAME(tanh_of)(VEC *x)
   *x = SELECT(size < 0.625f, near, (IVEC)far | sign);
 }
 
-INLINE void NAME(act_vec)(int which, VEC *x)
+LRP_LOOP void NAME(act_vec)(int which, VEC *x)
 {
   if (which == ACT_SIGMOID)
     NAME(sigmoid_of)(x);
@@ -59,7 +59,7 @@ INLINE void NAME(act_vec)(int which, VEC *x)
     NAME(tanh_of)(x);
 }
 
-INLINE void NAME(act_rows)(int which, const lrp_real *a, int64_t n, lrp_real *y)
+LRP_LOOP void NAME(act_rows)(int which, const lrp_real *a, int64_t n, lrp_real *y)
 {
   lrp_real rest[NAME(act_lanes)] = {0};
   int64_t i = 0;

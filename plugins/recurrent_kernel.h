@@ -6,14 +6,13 @@
  * multiplies and adds in one step, that is used. */
 #ifndef LRP_PLUGINS_RECURRENT_KERNEL_H
 #define LRP_PLUGINS_RECURRENT_KERNEL_H
-#include "lrp/plugin.h"
+#include "lrp/vector.h"
 #include <stdbool.h>
 #include <string.h>
 #include <tgmath.h>
 
 enum { THREADS_WORK = 1 << 22 }; /* multiply-adds below which waking threads costs more than it gives */
 
-#define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #pragma STDC FP_CONTRACT ON
 #define CONTRACT
@@ -192,14 +191,14 @@ static inline void act_run(int which, const lrp_real *a, int64_t n, lrp_real *y)
 /* ---- what is done element by element ---- */
 
 /* The gate's part of gate * signal, by magnitude; half where both are 0. */
-INLINE lrp_real gate_share(lrp_real gate, lrp_real signal)
+LRP_LOOP lrp_real gate_share(lrp_real gate, lrp_real signal)
 {
   const lrp_real g = fabs(gate), all = g + fabs(signal);
   return all > 0 ? g / all : (lrp_real)0.5;
 }
 
 /* y = a b, and the two factors of the linear map that agrees with it. */
-INLINE void multiply_shared_any(const lrp_real *a, const lrp_real *b, int64_t n,
+LRP_LOOP void multiply_shared_any(const lrp_real *a, const lrp_real *b, int64_t n,
                                 lrp_real *restrict y, lrp_real *restrict share)
 {
 #pragma omp simd
@@ -216,7 +215,7 @@ TWICE(multiply_shared,
       (a, b, n, y, share))
 
 /* z = x + a + b. */
-INLINE void add_three_any(const lrp_real *x, const lrp_real *a, const lrp_real *b, int64_t n,
+LRP_LOOP void add_three_any(const lrp_real *x, const lrp_real *a, const lrp_real *b, int64_t n,
                           lrp_real *restrict z)
 {
 #pragma omp simd
@@ -233,7 +232,6 @@ static inline void add_to(lrp_real *restrict to, const lrp_real *from, int64_t n
   for (int64_t i = 0; i < n; i++)
     to[i] += from[i];
 }
-#undef INLINE
 #undef TWICE
 #undef CONTRACT
 #endif

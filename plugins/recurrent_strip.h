@@ -6,7 +6,7 @@ typedef lrp_real NAME(vec)
 #define STRIP_LANES (BYTES / (int64_t)sizeof(lrp_real))
 
 /* Columns j to j + width of some rows, in `vectors` of which the last may overlap. */
-INLINE void NAME(tile)(const product *p, int64_t r, int64_t j, int64_t width, const int rows,
+LRP_LOOP void NAME(tile)(const product *p, int64_t r, int64_t j, int64_t width, const int rows,
                  const int vectors)
 {
   NAME(vec) sum[ROWS][WIDE];
@@ -39,7 +39,7 @@ INLINE void NAME(tile)(const product *p, int64_t r, int64_t j, int64_t width, co
   case vectors:                                                                                    \
     NAME(tile)(p, r, j, width, 1, vectors);                                                              \
     return;
-INLINE void NAME(row_strip)(const product *p, int64_t r, int64_t j, int64_t width)
+LRP_LOOP void NAME(row_strip)(const product *p, int64_t r, int64_t j, int64_t width)
 {
   switch ((width + STRIP_LANES - 1) / STRIP_LANES) {
     CASE(1)
@@ -65,7 +65,7 @@ INLINE void NAME(row_strip)(const product *p, int64_t r, int64_t j, int64_t widt
 }
 #undef CASE
 
-INLINE void NAME(rows_strip)(const product *p, int64_t r, int64_t j, int64_t width, const int rows)
+LRP_LOOP void NAME(rows_strip)(const product *p, int64_t r, int64_t j, int64_t width, const int rows)
 {
   if (width > STRIP_LANES)
     NAME(tile)(p, r, j, width, rows, 2);
@@ -74,7 +74,7 @@ INLINE void NAME(rows_strip)(const product *p, int64_t r, int64_t j, int64_t wid
 }
 
 /* All rows of a strip of columns; the strip of b stays in the first cache. */
-INLINE void NAME(strip)(const product *p, int64_t j, int64_t width)
+LRP_LOOP void NAME(strip)(const product *p, int64_t j, int64_t width)
 {
   int64_t r = 0;
   if (p->rows == 1) {

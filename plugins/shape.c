@@ -5,28 +5,6 @@
 
 /* ---- the copy that all share ---- */
 
-static lrp_status copy_forward(const lrp_host *h, lrp_ctx *ctx, const void *inst, lrp_call *call)
-{
-  const lrp_tensor *x = &call->in[0], *y = &call->out[0];
-  (void)h, (void)ctx, (void)inst;
-  if (x->data)
-    memcpy(y->data, x->data, (size_t)lrp_count(y) * (y->dtype == LRP_INDEX ? sizeof(int64_t) : sizeof(lrp_real)));
-  else
-    tensor_zero(y);
-  return LRP_OK;
-}
-
-static lrp_status copy_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const lrp_call *call,
-                           const lrp_tensor *out_bar, lrp_tensor *in_bar)
-{
-  (void)h, (void)ctx, (void)inst;
-  if (!out_bar[0].data)
-    tensor_zero(&in_bar[0]);
-  if (in_bar[0].data && out_bar[0].data)
-    memcpy(in_bar[0].data, out_bar[0].data, (size_t)lrp_count(&call->in[0]) * sizeof(lrp_real));
-  return LRP_OK;
-}
-
 /* Arguments are one list and one number. */
 typedef struct form {
   lrp_value list;
