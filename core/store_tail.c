@@ -2,9 +2,13 @@
  *
  * A transaction costs as much as a tenth of a small explanation, so many share one.  What waits for it lies in a mapped
  * file meanwhile: its pages belong to the system, not to the process, and stay when the process is killed.  Whoever
- * opens the store next stores them.  The owner holds a lock on the file for as long as it lives, so a tail without a
- * lock was left by a dead process.  A machine that stops may take the last pages: each record has a check sum, and one
- * that does not fit is dropped with all behind it, as SQLite's own log does. */
+ * opens the store next stores them.  A machine that stops may take the last pages: each record has a check sum, and one
+ * that does not fit is dropped with all behind it, as SQLite's own log does.
+ *
+ * The owner holds an exclusive lock on the file for as long as it lives, so a tail without one was left by a dead
+ * process.  Nobody else takes an exclusive lock: who looks, and who stores what a dead one left, takes a shared one,
+ * which says nothing to the next who looks; those who store wait for each other by the store's own transactions.  So
+ * nobody takes a dead owner for a living one because others are looking, or reads before they have stored. */
 #ifndef _XOPEN_SOURCE
 #define _XOPEN_SOURCE 700 /* for realpath() */
 #endif
@@ -17,6 +21,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char MAGIC[16] = "lrp tail";
@@ -201,15 +206,35 @@ bool lrp_tail_fits(const lrp_tail_head *h)
   return !memcmp(&own, h, offsetof(lrp_tail_head, used));
 }
 
-bool lrp_tail_map(lrp_tail *t)
+bool lrp_tail_map(lrp_tail *t, bool write)
 {
-  void *at = mmap(NULL, lrp_tail_size(), PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
+  void *at = mmap(NULL, lrp_tail_size(), write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, t->fd, 0);
   t->head = at == MAP_FAILED ? NULL : at;
   return t->head;
 }
 
-/* Room is taken at once: later a full disk could only be told by a signal.  It gets its name when it is locked, lest
- * another process take it for a dead one's. */
+bool lrp_tail_gone(const lrp_tail *t)
+{
+  struct stat seen;
+  return fstat(t->fd, &seen) || !seen.st_nlink;
+}
+
+/* A new file, locked.  Between the two steps others may take it for a dead maker's and remove it: then once more. */
+static bool make_locked(lrp_tail *t, const char *early)
+{
+  for (;;) {
+    t->fd = open(early, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (t->fd < 0) return false;
+    int code;
+    while ((code = flock(t->fd, LOCK_EX)) && errno == EINTR)
+      continue; /* who looks at it has it for a moment only */
+    if (code || !lrp_tail_gone(t)) return !code;
+    close(t->fd);
+  }
+}
+
+/* Room is taken at once: later a full disk could only be told by a signal.  It gets its name when it is whole; until
+ * then nobody looks for explanations in it, and who finds it without a lock removes it. */
 static bool make(lrp_tail *t, const char *store)
 {
   uint64_t name;
@@ -219,13 +244,12 @@ static bool make(lrp_tail *t, const char *store)
   t->path = sqlite3_mprintf("%s.%016llx%s", real ? real : store, (unsigned long long)name,
                             LRP_TAIL_ENDING);
   free(real);
-  char *early = t->path ? sqlite3_mprintf("%s~", t->path) : NULL;
+  char *early = t->path ? sqlite3_mprintf("%s%s", t->path, LRP_TAIL_EARLY) : NULL;
   if (!early) return false;
-  t->fd = open(early, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  bool good = t->fd >= 0 && !flock(t->fd, LOCK_EX | LOCK_NB);
+  bool good = make_locked(t, early);
   if (good) {
     errno = posix_fallocate(t->fd, 0, (off_t)lrp_tail_size());
-    good = !errno && lrp_tail_map(t);
+    good = !errno && lrp_tail_map(t, true);
   }
   if (good) {
     fill_head(t->head);

@@ -10,6 +10,7 @@
 enum { LRP_TAIL_NAME = 16, LRP_TAIL_FORMAT = 1 };
 enum { LRP_TAIL_HALF = 2 << 20 }; /* bytes: half a second of the smallest explanations */
 #define LRP_TAIL_ENDING ".tail"
+#define LRP_TAIL_EARLY  "~" /* behind it while the file is made */
 
 typedef struct lrp_tail_head { /* at the beginning of the file; of one machine and program only */
   char magic[16], version[48];
@@ -45,7 +46,7 @@ bool lrp_tail_empty(const lrp_tail *);
 bool lrp_tail_close(lrp_tail *);
 
 /* store_tail_read.c */
-/* Is there a tail that a dead process left? */
+/* Is there a tail that a dead process left?  Removes what was left of the making of one, as lrp_tail_recover(). */
 bool lrp_tail_left(const char *store);
 /* Stores what dead processes left, and removes their files.  What belongs to runs that the store no longer
  * has is dropped.  On a failure the file stays. */
@@ -55,7 +56,8 @@ lrp_status lrp_tail_recover(lrp_store *);
 size_t lrp_tail_size(void); /* of the file */
 unsigned char *lrp_tail_half(lrp_tail_head *, int half);
 uint64_t lrp_tail_check(const unsigned char *data, size_t n);
-bool lrp_tail_map(lrp_tail *);
+bool lrp_tail_map(lrp_tail *, bool write);
+bool lrp_tail_gone(const lrp_tail *); /* no name leads to it any more */
 bool lrp_tail_fits(const lrp_tail_head *); /* made by a program like this one */
 void lrp_tail_release(lrp_tail *);
 #endif

@@ -266,12 +266,13 @@ static lrp_status store_half(lrp_store *s, lrp_tail_head *h, int half)
   return st;
 }
 
-/* Locked: nobody else will store it, and its owner is dead. */
+/* Its owner is dead; others may be storing it, too: what they have stored is there then, and changes nothing. */
 static lrp_status recover_one(lrp_store *s, lrp_tail *t)
 {
   struct stat seen;
-  if (fstat(t->fd, &seen) || !seen.st_nlink) return LRP_OK; /* somebody was faster */
-  if ((size_t)seen.st_size != lrp_tail_size() || !lrp_tail_map(t) || !lrp_tail_fits(t->head))
+  if (lrp_tail_gone(t)) return LRP_OK; /* somebody was faster */
+  if (fstat(t->fd, &seen) || (size_t)seen.st_size != lrp_tail_size() || !lrp_tail_map(t, false) ||
+      !lrp_tail_fits(t->head))
     return lrp_warn(
                s->ctx,
                "%s: left by a killed run of another lrp, which can store it; it is not read here",
@@ -279,11 +280,12 @@ static lrp_status recover_one(lrp_store *s, lrp_tail *t)
            LRP_OK;
   lrp_status st = lrp_store_group_begin(s);
   if (st) return st;
-  st = store_half(s, t->head, 0);
-  if (!st) st = store_half(s, t->head, 1);
+  const bool gone = lrp_tail_gone(t); /* while we waited for the transaction */
+  if (!gone) st = store_half(s, t->head, 0);
+  if (!gone && !st) st = store_half(s, t->head, 1);
   const bool refused = st == LRP_E_DB && (sqlite3_errcode(s->db) & 0xff) == SQLITE_CONSTRAINT;
   st = lrp_store_group_end(s, st);
-  if (!st) unlink(t->path);
+  if (!st) unlink(t->path); /* after the commit: who does not find it finds the rows */
   if (!st || (st == LRP_E_DB && !refused) || st == LRP_E_NOMEM) return st;
   lrp_warn(s->ctx, "%s: left by a killed run, but it does not fit together: %s; it is not read",
            t->path, lrp_message(s->ctx));
@@ -297,16 +299,33 @@ static const char *base_of(const char *path)
   return slash ? slash + 1 : path;
 }
 
-static bool is_tail(const char *name, const char *store)
+/* Is it the store's name, LRP_TAIL_NAME digits and this ending? */
+static bool is_tail(const char *name, const char *store, const char *ending)
 {
   const size_t n = strlen(store);
   return !strncmp(name, store, n) && name[n] == '.' &&
-         strlen(name) == n + 1 + LRP_TAIL_NAME + sizeof LRP_TAIL_ENDING - 1 &&
          strspn(name + n + 1, "0123456789abcdef") == LRP_TAIL_NAME &&
-         !strcmp(name + n + 1 + LRP_TAIL_NAME, LRP_TAIL_ENDING);
+         !strcmp(name + n + 1 + LRP_TAIL_NAME, ending);
 }
 
-typedef lrp_status visit_fn(void *data, lrp_tail *locked);
+typedef lrp_status visit_fn(void *data, lrp_tail *);
+
+/* call, where the owner is dead; what its maker has not finished is removed. */
+static lrp_status visit_one(const char *folder, const char *name, bool early, visit_fn *call, void *data)
+{
+  lrp_status st = LRP_OK;
+  lrp_tail *t = calloc(1, sizeof *t);
+  if (!t) return LRP_OK;
+  t->path = sqlite3_mprintf("%s%s", folder, name);
+  t->fd = t->path ? open(t->path, O_RDONLY | O_CLOEXEC) : -1;
+  const bool dead = t->fd >= 0 && !flock(t->fd, LOCK_SH | LOCK_NB); /* shared: see store_tail.c */
+  if (dead && early)
+    unlink(t->path);
+  else if (dead)
+    st = call(data, t);
+  lrp_tail_release(t);
+  return st;
+}
 
 /* Each tail of the store whose owner is dead. */
 static lrp_status visit(const char *name, visit_fn *call, void *data)
@@ -317,13 +336,8 @@ static lrp_status visit(const char *name, visit_fn *call, void *data)
   DIR *dir = folder ? opendir(*folder ? folder : ".") : NULL;
   lrp_status st = LRP_OK;
   for (struct dirent *e; !st && dir && (e = readdir(dir));) {
-    if (!is_tail(e->d_name, base)) continue;
-    lrp_tail *t = calloc(1, sizeof *t);
-    if (!t) continue;
-    t->path = sqlite3_mprintf("%s%s", folder, e->d_name);
-    t->fd = t->path ? open(t->path, O_RDWR | O_CLOEXEC) : -1;
-    if (t->fd >= 0 && !flock(t->fd, LOCK_EX | LOCK_NB)) st = call(data, t);
-    lrp_tail_release(t);
+    const bool early = is_tail(e->d_name, base, LRP_TAIL_ENDING LRP_TAIL_EARLY);
+    if (early || is_tail(e->d_name, base, LRP_TAIL_ENDING)) st = visit_one(folder, e->d_name, early, call, data);
   }
   if (dir) closedir(dir);
   sqlite3_free(folder);
@@ -331,9 +345,9 @@ static lrp_status visit(const char *name, visit_fn *call, void *data)
   return st;
 }
 
-static lrp_status note_one(void *data, lrp_tail *locked)
+static lrp_status note_one(void *data, lrp_tail *t)
 {
-  (void)locked;
+  (void)t;
   *(bool *)data = true;
   return LRP_OK;
 }
@@ -345,9 +359,9 @@ bool lrp_tail_left(const char *store)
   return any;
 }
 
-static lrp_status recover_visit(void *data, lrp_tail *locked)
+static lrp_status recover_visit(void *data, lrp_tail *t)
 {
-  return recover_one(data, locked);
+  return recover_one(data, t);
 }
 
 lrp_status lrp_tail_recover(lrp_store *s)
