@@ -112,6 +112,7 @@ static const lrp_layer_type gru_type = {
     .in = ins,
     .out = outs,
     .freezable = freezable,
+    .writes = LRP_SAVES_FROZEN(SHARES),
     RECURRENT_FIELDS};
 static const lrp_layer_type *const layers[] = {&gru_type, NULL};
 LRP_PLUGIN(layer_gru, "gru", "1.0", "MIT", "gated recurrent units", layers, NULL, NULL);

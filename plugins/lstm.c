@@ -92,6 +92,7 @@ static const lrp_layer_type lstm_type = {
     .in = ins,
     .out = outs,
     .freezable = freezable,
+    .writes = LRP_SAVES_FROZEN(SHARES),
     RECURRENT_FIELDS};
 static const lrp_layer_type *const layers[] = {&lstm_type, NULL};
 LRP_PLUGIN(layer_lstm, "lstm", "1.0", "MIT", "long short-term memory", layers, NULL, NULL);

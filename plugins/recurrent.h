@@ -65,12 +65,13 @@ typedef struct track {
   const lrp_site *site; /* NULL: no rule, the gradient */
   dims n;
   const lrp_tensor *w, *u, *bias;
-  lrp_real *state[2]; /* before the first step */
+  lrp_real *state[2]; /* before the first step; ... */
+  bool given[2];      /* ... zeros where the call gives none */
   /* forward */
   const lrp_real *x_part,
       *ut;          /* W x (D,rows of x,blocks*H), NULL: none; R transposed (D,H,blocks*H) */
   lrp_real *biases; /* for each affine operation (D,H) */
-  lrp_real *zeros, *product; /* (H); (B,blocks*H) */
+  lrp_real *zeros, *product; /* (D,B,H) and (blocks*H) at least; (B,blocks*H) */
   /* back */
   lrp_real *x;              /* (D,T,B,I) in the order of the steps */
   lrp_real *bar[MAX_VALUE]; /* what is pulled back, for each value of a step ... */
@@ -221,23 +222,44 @@ static inline lrp_real act_slope(int which, lrp_real y)
 static inline void multiply(const track *k, int64_t s, const cell_op *op, int m)
 {
   const lrp_real *a = value_at(k, s, op->a), *b = value_at(k, s, op->b);
-  lrp_real *y = value_at(k, s, op->to), *share = shares_at(k, s, m);
+  lrp_real *y = value_at(k, s, op->to);
   const int64_t n = size_of(&k->n);
+  const bool shares = k->r->cell->n_gate && k->call->saved[SHARES].data;
+  if (!shares || (frozen(k, SHARES) && frozen(k, GATES))) {
+    multiply_rows(a, b, n, y);
+    return;
+  }
+  lrp_real *share = shares_at(k, s, m);
   if (!frozen(k, SHARES)) {
     multiply_shared(a, b, n, y, share);
     return;
   }
   for (int64_t i = 0; i < n; i++)
-    y[i] = frozen(k, GATES) ? a[i] * b[i] : share[i] * a[i] + share[n + i] * b[i];
+    y[i] = share[i] * a[i] + share[n + i] * b[i];
 }
 
-/* How many affine operations from op on read the same value by neighbouring blocks: one product
+static inline int is_gate(const cell *c, int v)
+{
+  return v >= c->n_state && v < c->n_state + c->n_gate;
+}
+
+/* How many affine operations from op on read the same value by neighbouring blocks, and write neighbours: one product
  * serves them all. */
 static inline int run_of(const cell_op *op)
 {
   int n = 1;
   while (op->terms & FROM_A && op[n].what == OP_AFFINE && op[n].a == op->a &&
-         op[n].terms == op->terms && op[n].block == op->block + n)
+         op[n].terms == op->terms && op[n].block == op->block + n && op[n].to == op->to + n)
+    n++;
+  return n;
+}
+
+/* How many activations from op on are the same one, of neighbours to neighbours. */
+static inline int run_of_acts(const cell *c, const cell_op *op)
+{
+  int n = 1;
+  while (op[n].what == OP_ACT && op[n].block == op->block && op[n].a == op->a + n && op[n].to == op->to + n &&
+         is_gate(c, op[n].to) == is_gate(c, op->to) && op->a >= c->n_state + c->n_gate)
     n++;
   return n;
 }
@@ -247,32 +269,28 @@ static inline void affine_step(const track *k, int64_t s, const cell_op *op, int
 {
   const dims *d = &k->n;
   const int64_t h = d->h, row = k->r->cell->n_block * h, wide = n * h;
-  const bool from_x = op->terms & FROM_X && k->x_part, from_a = op->terms & FROM_A && k->ut;
-  for (int64_t dir = 0; dir < d->d; dir++) {
+  const bool from_x = op->terms & FROM_X && k->x_part,
+             from_a = op->terms & FROM_A && k->ut && (s || op->a >= k->r->cell->n_state || k->given[op->a]);
+  for (int64_t i = 0; i < d->d; i++) { /* each step begins with the weights that the one before used last */
+    const int64_t dir = s & 1 ? d->d - 1 - i : i;
     const product p = {.v = value_at(k, s, op->a) + dir * d->b * h,
                        .b = k->ut + dir * h * row + op->block * h,
                        .out = k->product,
                        .rows = d->b,
                        .k = h,
                        .n = wide,
-                       .b_row = row};
+                       .b_row = row,
+                       .back = s & 1};
     if (from_a) run_product(k->host, k->ctx, &p);
     for (int64_t b = 0; b < d->b; b++) {
       const int64_t steps = steps_of(k->call, b, d->t);
       const bool x = from_x && s < steps;
       const int64_t at = x ? (dir * d->t * d->b + row_at(k, dir, s, b, steps)) * row : 0;
-      for (int i = 0; i < n; i++)
-        add_three(x ? k->x_part + at + (op->block + i) * h : k->zeros,
-                  from_a ? k->product + b * wide + i * h : k->zeros,
-                  k->biases + ((op + i - k->r->cell->op) * d->d + dir) * h, h,
-                  value_at(k, s, op[i].to) + (dir * d->b + b) * h);
+      add_blocks(x ? k->x_part + at + op->block * h : k->zeros, from_a ? k->product + b * wide : k->zeros,
+                 k->biases + ((op - k->r->cell->op) * d->d + dir) * h, d->d * h, n, h,
+                 value_at(k, s, op->to) + (dir * d->b + b) * h, size_of(d));
     }
   }
-}
-
-static inline int is_gate(const cell *c, int v)
-{
-  return v >= c->n_state && v < c->n_state + c->n_gate;
 }
 
 /* Lanes whose sample has ended keep their state. */
@@ -303,11 +321,13 @@ static inline void step_forward(const track *k, int64_t s)
     if (op->what == OP_MUL) {
       multiply(k, s, op, m++);
     } else if (op->what == OP_ADD) {
-      add_three(a, value_at(k, s, op->b), k->zeros, n, y);
+      add_two(a, value_at(k, s, op->b), n, y);
     } else if (is_gate(c, op->to) && frozen(k, GATES)) {
       continue;
     } else if (op->what == OP_ACT) {
-      act_run(op->block, a, n, y);
+      const int run = run_of_acts(c, op);
+      act_run(op->block, a, run * n, y);
+      op += run - 1;
     } else {
       for (int64_t i = 0; i < n; i++)
         y[i] = 1 - a[i];
@@ -348,6 +368,7 @@ static inline lrp_status first_states(track *k)
   for (int v = 0; !st && v < k->r->cell->n_state; v++) {
     const lrp_tensor *from = input_of(k->call, INITIAL + (uint32_t)v);
     st = room(k, n->d * n->b, n->h, &k->state[v]);
+    k->given[v] = from;
     for (int64_t dir = 0; !st && from && dir < n->d; dir++)
       for (int64_t b = 0; b < n->b; b++)
         memcpy(k->state[v] + (dir * n->b + b) * n->h, lrp_reals(from) + state_at(k, dir, b),
@@ -402,7 +423,7 @@ static inline lrp_status track_start(track *k)
   if (!st) st = multiply_x(k);
   if (!st && k->u) st = k->host->transposed(k->ctx, k->u, &k->ut);
   if (!st) st = room(k, MAX_OP * n->d, n->h, &k->biases);
-  if (!st) st = room(k, 1, size_of(n), &k->zeros);
+  if (!st) st = room(k, n->d * n->b + k->r->cell->n_block, n->h, &k->zeros);
   if (!st) st = raw_room(k, n->b, k->r->cell->n_block * n->h, &k->product);
   if (!st) fill_biases(k);
   return st;

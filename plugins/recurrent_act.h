@@ -59,6 +59,7 @@ LRP_LOOP void NAME(act_vec)(int which, VEC *x)
     NAME(tanh_of)(x);
 }
 
+/* y is not a. */
 LRP_LOOP void NAME(act_rows)(int which, const lrp_real *a, int64_t n, lrp_real *y)
 {
   lrp_real rest[NAME(act_lanes)] = {0};
@@ -69,6 +70,12 @@ LRP_LOOP void NAME(act_rows)(int which, const lrp_real *a, int64_t n, lrp_real *
     *(VEC *)(void *)(y + i) = x;
   }
   if (i == n) return;
+  if (i) { /* the last vector reaches back, over values it writes once more */
+    VEC x = *(const VEC *)(const void *)(a + n - NAME(act_lanes));
+    NAME(act_vec)(which, &x);
+    *(VEC *)(void *)(y + n - NAME(act_lanes)) = x;
+    return;
+  }
   memcpy(rest, a + i, (size_t)(n - i) * sizeof *rest);
   VEC x = *(const VEC *)(const void *)rest;
   NAME(act_vec)(which, &x);

@@ -49,10 +49,13 @@ static inline bool has_avx512(void)
 
 /* ---- products ---- */
 
-typedef struct product { /* out (rows,n) = v (rows,k) b (k,n); rows of b lie b_row elements apart */
+/* out (rows,n) = v (rows,k) b (k,n); rows of b lie b_row elements apart.  `back` adds the terms from the last to the first:
+ * who multiplies by the same b again and again, larger than the first cache, takes turns and finds its end still there. */
+typedef struct product {
   const lrp_real *v, *b;
   lrp_real *out;
   int64_t rows, k, n, b_row;
+  bool back;
 } product;
 
 static inline void product_plain(const product *p)
@@ -60,8 +63,10 @@ static inline void product_plain(const product *p)
   for (int64_t r = 0; r < p->rows; r++)
     for (int64_t j = 0; j < p->n; j++) {
       lrp_real sum = 0;
-      for (int64_t i = 0; i < p->k; i++)
-        sum += p->v[r * p->k + i] * p->b[i * p->b_row + j];
+      for (int64_t i = 0; i < p->k; i++) {
+        const int64_t at = p->back ? p->k - 1 - i : i;
+        sum += p->v[r * p->k + at] * p->b[at * p->b_row + j];
+      }
       p->out[r * p->n + j] = sum;
     }
 }
@@ -214,17 +219,37 @@ TWICE(multiply_shared,
        lrp_real *restrict share),
       (a, b, n, y, share))
 
-/* z = x + a + b. */
-LRP_LOOP void add_three_any(const lrp_real *x, const lrp_real *a, const lrp_real *b, int64_t n,
-                          lrp_real *restrict z)
+/* y = a b. */
+LRP_LOOP void multiply_rows_any(const lrp_real *a, const lrp_real *b, int64_t n, lrp_real *restrict y)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
-    z[i] = x[i] + a[i] + b[i];
+    y[i] = a[i] * b[i];
 }
-TWICE(add_three,
-      (const lrp_real *x, const lrp_real *a, const lrp_real *b, int64_t n, lrp_real *restrict z),
-      (x, a, b, n, z))
+TWICE(multiply_rows, (const lrp_real *a, const lrp_real *b, int64_t n, lrp_real *restrict y), (a, b, n, y))
+
+/* z = a + b. */
+LRP_LOOP void add_two_any(const lrp_real *a, const lrp_real *b, int64_t n, lrp_real *restrict z)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    z[i] = a[i] + b[i];
+}
+TWICE(add_two, (const lrp_real *a, const lrp_real *b, int64_t n, lrp_real *restrict z), (a, b, n, z))
+
+/* z = x + a + b for some blocks of n; those of x and a lie side by side, those of b and z some elements apart. */
+LRP_LOOP void add_blocks_any(const lrp_real *x, const lrp_real *a, const lrp_real *b, int64_t b_apart, int blocks,
+                             int64_t n, lrp_real *restrict z, int64_t z_apart)
+{
+  for (int k = 0; k < blocks; k++, x += n, a += n, b += b_apart, z += z_apart)
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      z[i] = x[i] + a[i] + b[i];
+}
+TWICE(add_blocks,
+      (const lrp_real *x, const lrp_real *a, const lrp_real *b, int64_t b_apart, int blocks, int64_t n,
+       lrp_real *restrict z, int64_t z_apart),
+      (x, a, b, b_apart, blocks, n, z, z_apart))
 
 static inline void add_to(lrp_real *restrict to, const lrp_real *from, int64_t n)
 {

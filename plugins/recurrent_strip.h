@@ -11,20 +11,21 @@ LRP_LOOP void NAME(tile)(const product *p, int64_t r, int64_t j, int64_t width, 
 {
   NAME(vec) sum[ROWS][WIDE];
   const int64_t last = width - STRIP_LANES;
-  const lrp_real *v = p->v + r * p->k, *b = p->b + j;
+  const int64_t first = p->back ? p->k - 1 : 0, step = p->back ? -1 : 1;
+  const lrp_real *v = p->v + r * p->k + first, *b = p->b + first * p->b_row + j;
 #define AT(c) ((c) == vectors - 1 ? last : (c)*STRIP_LANES)
 #pragma GCC unroll 8
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 15
     for (int c = 0; c < vectors; c++)
       sum[i][c] = (NAME(vec)){0};
-  for (int64_t k = 0; k < p->k; k++, b += p->b_row) {
+  for (int64_t k = 0; k < p->k; k++, v += step, b += step * p->b_row) {
 #pragma GCC unroll 15
     for (int c = 0; c < vectors; c++) {
       const NAME(vec) w = *(const NAME(vec) *)(const void *)(b + AT(c));
 #pragma GCC unroll 8
       for (int i = 0; i < rows; i++)
-        sum[i][c] += v[i * p->k + k] * w;
+        sum[i][c] += v[i * p->k] * w;
     }
   }
 #pragma GCC unroll 8

@@ -15,7 +15,7 @@
  *          1.1 lrp_rule.note.
  *          1.2 lrp_layer_type.writes, absorb, windows, lrp_pattern.name, lrp_rule.unchanged,
  *              filter, lrp_host.transposed.
- *          1.3 lrp_operator.expand, lrp_host.node_type, raw, count.
+ *          1.3 lrp_operator.expand, lrp_host.node_type, raw, count, LRP_SAVES_FROZEN.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -176,6 +176,7 @@ typedef struct lrp_pattern { /* frozen layout */
 } lrp_pattern;
 
 enum { LRP_WRITES_BAR = 1, LRP_SAVES_COPIES = 2 };
+#define LRP_SAVES_FROZEN(i) (256u << (i)) /* since 1.3 */
 typedef struct lrp_window { /* since 1.2: outputs of a maximum, and what each is chosen from */
   uint32_t struct_size, pad;
   int64_t first, width;            /* outputs first .. first + width - 1, by flat index */
@@ -244,7 +245,8 @@ struct lrp_layer_type {
   const lrp_pattern *patterns;     /* other forms of this layer in files; ends with form NULL; may be NULL */
   uint32_t writes, pad;            /* since 1.2: LRP_WRITES_BAR: vjp writes every element of each in_bar that is wanted, so that the
                                       host need not zero them.  LRP_SAVES_COPIES: saved[] only repeats inputs or outputs, for
-                                      freezing: data is NULL where nothing is frozen, and forward leaves it */
+                                      freezing: data is NULL where nothing is frozen, and forward leaves it.
+                                      LRP_SAVES_FROZEN(i), since 1.3: so is it with saved[i], of which vjp needs nothing */
   /* Since 1.2.  Optional, the counterpart of fold: writes the weights that give on x what the old ones give on x*scale (C: the last
    * axis of x), or declines with LRP_E_UNSUPPORTED.  The host computes the new bias: of the output's shape without samples
    * where a padding makes it differ from place to place. */
