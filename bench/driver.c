@@ -5,8 +5,9 @@
  * RULES are those of --rules, or method:NAME, or method:integrated_gradients:STEPS.
  *
  * Requests come on standard input, one a line, and each is answered by one line: "forward" and
- * "explain" (a forward pass and the way back) give seconds and processor seconds, "work" multiply-adds forward and back,
- * "memory" the most KiB that were resident, "save FILE" and "scores FILE" write arrays. */
+ * "explain" (a forward pass and the way back) give seconds and processor seconds, "forward N" and "explain N" the means of
+ * N in a row, "work" multiply-adds forward and back, "memory" the most KiB that were resident, "save FILE" and
+ * "scores FILE" write arrays. */
 #include "lrp/lrp.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,16 +106,29 @@ static lrp_status work(job *j)
   return st;
 }
 
+static lrp_status forward(job *j)
+{
+  return lrp_graph_forward(j->ctx, j->graph, j->input);
+}
+
+/* "NAME N"; 0: another request. */
+static long times_of(const char *line, const char *name)
+{
+  const size_t n = strlen(name);
+  if (strncmp(line, name, n) != 0 || (line[n] && line[n] != ' ')) return 0;
+  const long times = line[n] ? strtol(line + n, NULL, 10) : 1;
+  return times > 1 ? times : 1;
+}
+
 static lrp_status answer(job *j, const char *line)
 {
   lrp_status st = LRP_OK;
+  const long ahead = times_of(line, "forward"), both = times_of(line, "explain"), n = ahead + both > 1 ? ahead + both : 1;
   const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
   if (!strcmp(line, "work")) return work(j);
-  if (!strcmp(line, "forward"))
-    st = lrp_graph_forward(j->ctx, j->graph, j->input);
-  else if (!strcmp(line, "explain"))
-    st = explain(j);
-  else if (!strncmp(line, "save ", 5))
+  for (long i = 0; !st && i < ahead + both; i++)
+    st = ahead ? forward(j) : explain(j);
+  if (!strncmp(line, "save ", 5))
     st = save(j, line + 5);
   else if (!strncmp(line, "scores ", 7))
     st = lrp_npy_write(j->ctx, line + 7, lrp_graph_scores(j->graph));
@@ -123,7 +137,8 @@ static lrp_status answer(job *j, const char *line)
   if (!st && !strcmp(line, "memory"))
     printf("%ld\n", use.ru_maxrss);
   else if (!st)
-    printf("%.9f %.9f\n", now(CLOCK_MONOTONIC) - start, now(CLOCK_PROCESS_CPUTIME_ID) - busy);
+    printf("%.9f %.9f\n", (now(CLOCK_MONOTONIC) - start) / (double)n,
+           (now(CLOCK_PROCESS_CPUTIME_ID) - busy) / (double)n);
   return st;
 }
 
