@@ -27,18 +27,37 @@ static lrp_status exact(lrp_ctx *ctx, const lrp_site *site)
   return site->type->vjp(&lrp_the_host, ctx, site->inst, site->call, site->r_out, site->r_in);
 }
 
+/* The layer hands its inner sites to the same rule thousands of times: its table is asked for once. */
+static lrp_status composite(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args, const lrp_site *site)
+{
+  lrp_table table = {.struct_size = sizeof table};
+  const lrp_table *const outer = ctx->table;
+  const lrp_rule *const outer_rule = ctx->table_rule;
+  const lrp_value *const outer_args = ctx->table_args;
+  const bool has_table = rule && rule->table && !rule->relprop;
+  lrp_site inner = *site;
+  inner.rule = rule;
+  inner.rule_args = args;
+  if (has_table) rule->table(args, &table);
+  ctx->table = has_table ? &table : NULL;
+  ctx->table_rule = rule;
+  ctx->table_args = args;
+  const lrp_status st = site->type->relprop(&lrp_the_host, ctx, &inner);
+  ctx->table = outer;
+  ctx->table_rule = outer_rule;
+  ctx->table_args = outer_args;
+  return st;
+}
+
 lrp_status lrp_site_relprop(lrp_ctx *ctx, const lrp_rule *rule, const lrp_value *args,
                             const lrp_site *site, lrp_loss *loss)
 {
   const bool whole = rule && rule->kinds & LRP_RULE_WHOLE && site->type->vjp;
-  if (site->type->relprop && !whole) {
-    lrp_site inner = *site;
-    inner.rule = rule;
-    inner.rule_args = args;
-    return site->type->relprop(&lrp_the_host, ctx, &inner);
-  }
+  if (site->type->relprop && !whole) return composite(ctx, rule, args, site);
   if (!rule) return exact(ctx, site);
   if (rule->relprop) return rule->relprop(&lrp_the_host, ctx, args, site);
+  if (ctx->table && ctx->table_rule == rule && ctx->table_args == args)
+    return lrp_table_eval(ctx, site, ctx->table, loss);
   if (!rule->table)
     return lrp_fail(ctx, LRP_E_UNSUPPORTED,
                     "%s is a filter: it follows a rule and cannot stand for one", rule->name);

@@ -409,14 +409,15 @@ static inline lrp_status back_start(track *k)
   const dims *n = &k->n;
   const cell *c = k->r->cell;
   lrp_status st = first_states(k);
-  if (!st) st = room(k, n->d * n->t * n->b, n->i, &k->x);
+  const bool whole = k->call->in[X].data && !input_of(k->call, LENS);
+  if (!st) st = (whole ? raw_room : room)(k, n->d * n->t * n->b, n->i, &k->x);
   for (int64_t dir = 0; !st && k->call->in[X].data && dir < n->d; dir++)
     order_x(k, dir, k->x + dir * n->t * n->b * n->i, lrp_reals(&k->call->in[X]), false);
   if (!st) st = raw_room(k, c->n_value * n->d * n->b, n->h, &k->bar[0]);
   for (int v = 1; !st && v < c->n_value; v++)
     k->bar[v] = k->bar[0] + v * size_of(n);
-  if (!st) st = room(k, n->d * n->b, n->h, &k->tmp_a);
-  return st ? st : room(k, n->d * n->b, n->h, &k->tmp_b);
+  if (!st) st = raw_room(k, n->d * n->b, n->h, &k->tmp_a);
+  return st ? st : raw_room(k, n->d * n->b, n->h, &k->tmp_b);
 }
 
 static inline lrp_status all_back(const lrp_host *h, lrp_ctx *ctx, const recurrent *r,

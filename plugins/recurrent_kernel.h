@@ -251,12 +251,13 @@ TWICE(add_blocks,
        lrp_real *restrict z, int64_t z_apart),
       (x, a, b, b_apart, blocks, n, z, z_apart))
 
-static inline void add_to(lrp_real *restrict to, const lrp_real *from, int64_t n)
+LRP_LOOP void add_to_any(lrp_real *restrict to, const lrp_real *from, int64_t n)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     to[i] += from[i];
 }
+TWICE(add_to, (lrp_real *restrict to, const lrp_real *from, int64_t n), (to, from, n))
 #undef TWICE
 #undef CONTRACT
 #endif
