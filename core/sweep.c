@@ -107,12 +107,12 @@ LRP_LOOP void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)
   case LRP_GATE_POS:
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      g[i] = z[i] > 0 ? coef * r[i] : 0;
+      g[i] = lrp_select(z[i] > 0, coef * r[i], 0);
     return;
   default:
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      g[i] = z[i] < 0 ? coef * r[i] : 0;
+      g[i] = lrp_select(z[i] < 0, coef * r[i], 0);
   }
 }
 
