@@ -150,18 +150,24 @@ void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps,
   quotient(g, d, n, eps, s);
 }
 
-/* One block: what is lost and given is added to sum[0] and sum[1]. */
-LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
+/* The same; what is lost, g - s d = s eps sgn d, and given is added to sum[0] and sum[1]. */
+LRP_LOOP void quotient_sums(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s, double *sum)
 {
-  lrp_real g_room[BLOCK], d_room[BLOCK];
-  const bool all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1, one = q->n_term == 1 && q->factor[0] == 1 && q->term[0] + at != s; /* s may take its place */
-  const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
-  if (!all) gated(q, at, n, g_room);
-  if (!one) denominator(q, at, n, d_room);
-  if (q->stab == LRP_STAB_ADD)
-    quotient_any(g, d, n, (lrp_real)eps, s);
-  else
-    lrp_the_host.divide(g, d, n, q->stab, eps, s);
+  double lost = 0, given = 0;
+#pragma omp simd reduction(+ : lost, given)
+  for (int64_t i = 0; i < n; i++) {
+    const lrp_real e = d[i] < 0 ? -eps : eps, v = lrp_select(g[i] == 0, 0, g[i] / (d[i] + e));
+    s[i] = v;
+    lost += (double)(v * e);
+    given += (double)g[i];
+  }
+  sum[0] += lost;
+  sum[1] += given;
+}
+
+/* Any other stabiliser. */
+LRP_LOOP void divided_sums(const lrp_real *g, const lrp_real *d, int64_t n, const lrp_real *s, double *sum)
+{
   double lost = 0, given = 0;
 #pragma omp simd reduction(+ : lost, given)
   for (int64_t i = 0; i < n; i++) {
@@ -171,6 +177,23 @@ LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n
   }
   sum[0] += lost;
   sum[1] += given;
+}
+
+/* One block: what is lost and given is added to sum[0] and sum[1]. */
+LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
+{
+  lrp_real g_room[BLOCK], d_room[BLOCK];
+  const bool add = q->stab == LRP_STAB_ADD, all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1,
+             one = q->n_term == 1 && q->factor[0] == 1 && (add || q->term[0] + at != s); /* s may take its place */
+  const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
+  if (!all) gated(q, at, n, g_room);
+  if (!one) denominator(q, at, n, d_room);
+  if (add) {
+    quotient_sums(g, d, n, (lrp_real)eps, s, sum);
+  } else {
+    lrp_the_host.divide(g, d, n, q->stab, eps, s);
+    divided_sums(g, d, n, s, sum);
+  }
 }
 LRP_TWICE(void, block, (const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum),
           (q, eps, at, n, s, sum))
