@@ -73,6 +73,8 @@ typedef struct walk {
   lrp_graph *g;
   int32_t at; /* edge whose relevance is wanted, -1 */
   double *in, *stab, *gate, *part;
+  double **back; /* of the step, for each input: its relevance in each sample, where `summed`; NULL: not to be had */
+  bool summed;
 } walk;
 
 /* Does the rule write every element of r_in, whatever it held?  Without a rule the layer's vjp stands for it. */
@@ -135,12 +137,16 @@ static lrp_status collect(walk *w, lrp_step *s, lrp_tensor *r_in, double *sum)
   lrp_status st = LRP_OK;
   for (uint32_t i = 0; i < s->n_in; i++) {
     if (!r_in[i].data) continue;
-    memset(w->part, 0, (size_t)w->g->batch * sizeof *w->part);
     const int32_t e = edge_below(s, i);
-    lrp_sum_samples(&r_in[i], w->g->edge[e].run, lrp_reals(&r_in[i]), w->g->batch, w->part);
+    const bool known = w->summed && w->back[i] && !s->filter;
+    double *part = known ? w->back[i] : w->part;
+    if (!known) {
+      memset(part, 0, (size_t)w->g->batch * sizeof *part);
+      lrp_sum_samples(&r_in[i], w->g->edge[e].run, lrp_reals(&r_in[i]), w->g->batch, part);
+    }
     for (int64_t k = 0; k < w->g->batch; k++)
-      sum[k] += w->part[k];
-    deliver(w->g, e, &r_in[i], w->part);
+      sum[k] += part[k];
+    deliver(w->g, e, &r_in[i], part);
   }
   for (int64_t k = 0; !st && k < w->g->batch; k++)
     if (!isfinite(sum[k]))
@@ -177,6 +183,21 @@ static bool gather_above(walk *w, const lrp_step *s, lrp_tensor *r_out, double *
   return some;
 }
 
+/* Room for the sums of what comes back, of inputs whose samples are blocks. */
+static lrp_status give_sums(walk *w, const lrp_step *s, const lrp_tensor *r_in)
+{
+  const int64_t n = w->g->batch;
+  double *sum = lrp_arena_alloc(&w->ctx->scratch, s->n_in * (size_t)n * sizeof *sum);
+  w->back = lrp_arena_alloc(&w->ctx->scratch, (s->n_in + 1) * sizeof *w->back);
+  w->summed = false;
+  if (!w->back || !sum) return lrp_nomem(w->ctx, "relevance");
+  for (uint32_t i = 0; i < s->n_in; i++)
+    if (r_in[i].data && lrp_count(&r_in[i]) % n == 0 &&
+        lrp_samples_are_blocks(&r_in[i], w->g->edge[edge_below(s, i)].run, n))
+      w->back[i] = sum + i * n;
+  return LRP_OK;
+}
+
 static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_tensor *r_in)
 {
   const lrp_site site = {.struct_size = sizeof site,
@@ -192,14 +213,17 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
   lrp_loss loss = {.n = w->g->batch,
                    .run = s->out[0] >= 0 ? w->g->edge[s->out[0]].run : 0,
                    .stab = w->stab,
-                   .gate = w->gate};
+                   .gate = w->gate,
+                   .in = w->back};
   lrp_lifetimes_look(w->g, s);
-  const lrp_status st = w->g->plain ? LRP_OK : lrp_step_save(w->ctx, w->g, s);
+  lrp_status st = w->g->plain ? LRP_OK : lrp_step_save(w->ctx, w->g, s);
   if (st) return st;
   s->call.freeze = w->g->plain ? 0 : s->freeze;
   if (w->g->plain && s->type->vjp)
     return s->type->vjp(&lrp_the_host, w->ctx, s->inst, &s->call, r_out, r_in);
-  return lrp_site_relprop(w->ctx, s->rule, s->rule_args, &site, &loss);
+  st = lrp_site_relprop(w->ctx, s->rule, s->rule_args, &site, &loss);
+  w->summed = loss.summed;
+  return st;
 }
 
 /* A rule that leaves relevance as it is, between one output and one input of equal size: the buffer
@@ -302,6 +326,7 @@ static lrp_status step_back(walk *w, int32_t position)
   if (hand_on(w, s, l)) return LRP_OK;
   memset(w->in, 0, sums);
   lrp_status st = give_buffers(w, s, r_in);
+  if (!st) st = give_sums(w, s, r_in);
   if (!st) st = apply_rule(w, s, r_out, r_in);
   if (!st) st = apply_filter(w, s, r_in);
   if (st) {

@@ -1,6 +1,6 @@
 /* sweep.c - the element-wise steps of rules.  Each walks its tensors once, in blocks that stay in
  * the first-level cache: gate, denominator, stabilised quotient and what the ledger books of it are
- * one pass over memory, not five. */
+ * one pass over memory, not five; so are a sum of branches and the shares of all of them. */
 #include "sweep.h"
 #include "lrp/vector.h"
 #include <string.h>
@@ -9,10 +9,9 @@ enum {
   BLOCK = 512,    /* elements worked on at once */
   PIECE = 8192,   /* elements of one partial sum, at least */
   PIECES = 64,    /* partial sums of a sample, at most */
-  SAMPLES = LRP_SWEEP_SAMPLES,
+  SLOTS = 2 * PIECES * LRP_SWEEP_SAMPLES, /* partial sums taken together */
   PARALLEL = 65536
 };
-
 
 /* Pieces depend on n alone, never on the number of threads. */
 static int64_t piece_size(int64_t n)
@@ -26,14 +25,6 @@ static int64_t least(int64_t a, int64_t b)
   return a < b ? a : b;
 }
 
-static double total(const double *part, int64_t n)
-{
-  double s = 0;
-  for (int64_t i = 0; i < n; i++)
-    s += part[i];
-  return s;
-}
-
 LRP_LOOP double sum_piece_any(const lrp_real *v, int64_t n)
 {
   double s = 0;
@@ -44,20 +35,41 @@ LRP_LOOP double sum_piece_any(const lrp_real *v, int64_t n)
 }
 LRP_TWICE(double, sum_piece, (const lrp_real *v, int64_t n), (v, n))
 
-void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum)
+/* What a job does to elements begin .. end, of sample k; its sums there start at 0. */
+typedef void piece_fn(const void *job, int64_t k, int64_t begin, int64_t end, double *sum);
+
+/* All pieces of n samples of m elements; sum[j][k], unless sum[j] is NULL, grows by what the job sums up in sample k. */
+static void each_piece(piece_fn *fn, const void *job, int64_t n, int64_t m, int64_t n_sum, double *const *sum)
 {
-  const int64_t size = piece_size(m), pieces = (m + size - 1) / size;
-  for (int64_t first = 0; first < n; first += SAMPLES) {
-    const int64_t count = least(SAMPLES, n - first);
-    double part[SAMPLES * PIECES];
+  const int64_t size = piece_size(m), pieces = (m + size - 1) / size, together = SLOTS / PIECES / n_sum;
+  for (int64_t first = 0; first < n; first += together) {
+    const int64_t count = least(together, n - first);
+    double part[SLOTS];
     LRP_THREADS(count * m > PARALLEL,
     for (int64_t i = 0; i < count * pieces; i++) {
-      const int64_t at = i % pieces * size;
-      part[i] = sum_piece(v + (first + i / pieces) * m + at, least(size, m - at));
+      const int64_t k = first + i / pieces, begin = k * m + i % pieces * size;
+      memset(part + i * n_sum, 0, (size_t)n_sum * sizeof *part);
+      fn(job, k, begin, least(begin + size, (k + 1) * m), part + i * n_sum);
     });
     for (int64_t k = 0; k < count; k++)
-      sum[first + k] += total(part + k * pieces, pieces);
+      for (int64_t j = 0; j < n_sum; j++) {
+        double total = 0;
+        for (int64_t i = 0; i < pieces; i++)
+          total += part[(k * pieces + i) * n_sum + j];
+        if (sum[j]) sum[j][first + k] += total;
+      }
   }
+}
+
+static void sum_of_piece(const void *job, int64_t k, int64_t begin, int64_t end, double *sum)
+{
+  (void)k;
+  *sum = sum_piece((const lrp_real *)job + begin, end - begin);
+}
+
+void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum)
+{
+  each_piece(sum_of_piece, v, n, m, 1, &sum);
 }
 
 /* ---- a group's quotient ---- */
@@ -198,79 +210,150 @@ LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n
 LRP_TWICE(void, block, (const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum),
           (q, eps, at, n, s, sum))
 
+typedef struct divide_job {
+  const lrp_division *q;
+  int64_t first; /* element */
+  const double *eps;
+  lrp_real *s;
+} divide_job;
+
+static void divide_piece(const void *job, int64_t k, int64_t begin, int64_t end, double *sum)
+{
+  const divide_job *d = job;
+  for (int64_t at = d->first + begin; at < d->first + end; at += BLOCK)
+    block(d->q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s + at, sum);
+}
+
 void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m, const double *eps,
                      lrp_real *s, double *lost, double *given)
 {
-  const int64_t size = piece_size(m), pieces = (m + size - 1) / size;
-  double part[2][SAMPLES * PIECES];
-  LRP_THREADS(n * m > PARALLEL,
-  for (int64_t i = 0; i < n * pieces; i++) {
-    double sum[2] = {0, 0};
-    const int64_t k = i / pieces, start = (first + k) * m, stop = start + m;
-    const int64_t begin = start + i % pieces * size, end = least(begin + size, stop);
-    for (int64_t at = begin; at < end; at += BLOCK)
-      block(q, eps[k], at, least(BLOCK, end - at), s + at, sum);
-    part[0][i] = sum[0];
-    part[1][i] = sum[1];
-  });
-  for (int64_t k = 0; k < n; k++) {
-    lost[k] = total(part[0] + k * pieces, pieces);
-    given[k] = total(part[1] + k * pieces, pieces);
+  const divide_job job = {.q = q, .first = first * m, .eps = eps, .s = s};
+  memset(lost, 0, (size_t)n * sizeof *lost);
+  memset(given, 0, (size_t)n * sizeof *given);
+  each_piece(divide_piece, &job, n, m, 2, (double *const[]){lost, given});
+}
+
+typedef struct square_job {
+  const lrp_division *q;
+  int64_t first;
+} square_job;
+
+static void square_piece(const void *job, int64_t k, int64_t begin, int64_t end, double *total)
+{
+  const square_job *j = job;
+  (void)k;
+  for (int64_t at = begin; at < end; at += BLOCK) {
+    lrp_real d[BLOCK];
+    const int64_t n = least(BLOCK, end - at);
+    double sum = 0;
+    denominator(j->q, j->first + at, n, d);
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+      sum += (double)d[i] * (double)d[i];
+    *total += sum;
   }
 }
 
 double lrp_division_square(const lrp_division *q, int64_t begin, int64_t end)
 {
-  const int64_t n = end - begin, size = piece_size(n), pieces = (n + size - 1) / size;
-  double part[PIECES + 1] = {0};
-  LRP_THREADS(n > PARALLEL,
-  for (int64_t k = 0; k < pieces; k++) {
-    const int64_t stop = least(begin + (k + 1) * size, end);
-    double sum = 0;
-    for (int64_t at = begin + k * size; at < stop; at += BLOCK) {
-      lrp_real d[BLOCK];
-      const int64_t m = least(BLOCK, stop - at);
-      denominator(q, at, m, d);
-      LRP_PRAGMA(omp simd reduction(+ : sum))
-      for (int64_t i = 0; i < m; i++)
-        sum += (double)d[i] * (double)d[i];
-    }
-    part[k] = sum;
-  });
-  return total(part, pieces);
+  const square_job job = {q, begin};
+  double sum = 0, *const sums[] = {&sum};
+  each_piece(square_piece, &job, 1, end - begin, 1, sums);
+  return sum;
 }
 
 /* ---- what comes back, times the input ---- */
 
-/* Two loops for the same reason as above. */
-LRP_LOOP void multiply_block_any(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
-                                 lrp_real *out)
+/* The sum of what is written or added. */
+LRP_LOOP double multiply_block_any(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
+                                   lrp_real *out)
 {
-  lrp_real v[BLOCK];
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++)
-    v[i] = factor * x[i] * bar[i];
+  double sum = 0;
   if (add)
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      out[i] += bar[i] != 0 ? v[i] : 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) {
+      const lrp_real v = lrp_select(bar[i] != 0, factor * x[i] * bar[i], 0);
+      out[i] += v;
+      sum += (double)v;
+    }
   else
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      out[i] = bar[i] != 0 ? v[i] : 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) {
+      const lrp_real v = lrp_select(bar[i] != 0, factor * x[i] * bar[i], 0);
+      out[i] = v;
+      sum += (double)v;
+    }
+  return sum;
 }
-LRP_TWICE(void, multiply_block,
+LRP_TWICE(double, multiply_block,
           (lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add, lrp_real *out),
           (factor, x, bar, n, add, out))
 
-void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, bool add,
-                  lrp_real *out)
+typedef struct multiply_job {
+  lrp_real factor;
+  const lrp_real *x, *bar;
+  bool add;
+  lrp_real *out;
+} multiply_job;
+
+static void multiply_piece(const void *job, int64_t k, int64_t begin, int64_t end, double *sum)
 {
-  if (n <= BLOCK) { /* not even a region of one thread: recurrent layers come here at every step */
-    multiply_block(factor, x, bar, n, add, out);
+  const multiply_job *j = job;
+  (void)k;
+  *sum = multiply_block(j->factor, j->x + begin, j->bar + begin, end - begin, j->add, j->out + begin);
+}
+
+void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, int64_t m, bool add,
+                  lrp_real *out, double *sum)
+{
+  if (n == 1 && m <= PIECE) { /* not even a region of one thread: recurrent layers come here at every step */
+    const double s = multiply_block(factor, x, bar, m, add, out);
+    if (sum) *sum += s;
     return;
   }
-  LRP_THREADS(n > PARALLEL,
-  for (int64_t at = 0; at < n; at += BLOCK)
-    multiply_block(factor, x + at, bar + at, least(BLOCK, n - at), add, out + at););
+  const multiply_job job = {.factor = factor, .x = x, .bar = bar, .add = add, .out = out};
+  each_piece(multiply_piece, &job, n, m, 1, &sum);
+}
+
+/* ---- a sum of branches, and what each of them gets back ---- */
+
+LRP_LOOP void join_block_any(const lrp_join *j, int64_t at, int64_t n, lrp_real eps, double *sum)
+{
+  lrp_real d[BLOCK], bar[BLOCK];
+  for (uint32_t b = 0; b < j->n_in; b++) {
+    const lrp_real f = j->factor[b], *x = j->x[b] + at;
+    if (b == 0)
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        d[i] = f * x[i];
+    else
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        d[i] += f * x[i];
+  }
+  quotient_sums(j->r + at, d, n, eps, d, sum);
+  for (uint32_t b = 0; b < j->n_in; b++) {
+    if (!j->back[b]) continue;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      bar[i] = j->factor[b] * d[i];
+    sum[2 + b] += multiply_block_any(1, j->x[b] + at, bar, n, false, j->back[b] + at);
+  }
+}
+LRP_TWICE(void, join_block, (const lrp_join *j, int64_t at, int64_t n, lrp_real eps, double *sum), (j, at, n, eps, sum))
+
+static void join_piece(const void *job, int64_t k, int64_t begin, int64_t end, double *sum)
+{
+  const lrp_join *j = job;
+  (void)k;
+  for (int64_t at = begin; at < end; at += BLOCK)
+    join_block(j, at, least(BLOCK, end - at), j->eps, sum);
+}
+
+void lrp_join_each(const lrp_join *j, int64_t n, int64_t m, double *lost, double *const *back)
+{
+  double *sum[2 + LRP_JOIN_MOST] = {lost, NULL};
+  for (uint32_t b = 0; b < j->n_in; b++)
+    sum[2 + b] = back ? back[b] : NULL;
+  each_piece(join_piece, j, n, m, 2 + j->n_in, sum);
 }

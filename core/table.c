@@ -362,18 +362,26 @@ static lrp_status pull_whole(table_run *t, pass_run *r, const lrp_tensor *s, boo
   return st;
 }
 
+void lrp_table_give(const lrp_site *site, uint32_t k, lrp_real factor, const lrp_real *x, const lrp_real *bar,
+                    bool add, lrp_loss *loss)
+{
+  const lrp_tensor *to = &site->r_in[k];
+  double *sum = loss && loss->in ? loss->in[k] : NULL;
+  const int64_t n = sum ? loss->n : 1;
+  lrp_multiply(factor, x, bar, n, n ? lrp_count(to) / n : 0, add, lrp_reals(to), sum);
+}
+
 /* r_in = or += red * x * bar; an input that gets nothing is zero. */
-static void accumulate(table_run *t, const pass_run *r)
+static void accumulate(table_run *t, const pass_run *r, lrp_loss *loss)
 {
   for (uint32_t k = 0; k < t->site->call->n_in && k < MAX_IN; k++) {
     lrp_tensor *to = &t->site->r_in[k];
     const lrp_real *bar = r->bar[k], *x = r->in[k].data;
     if (!to->data) continue;
-    const int64_t n = lrp_count(to);
     if (bar && x)
-      lrp_multiply((lrp_real)r->pass->red, x, bar, n, t->begun, lrp_reals(to));
+      lrp_table_give(t->site, k, (lrp_real)r->pass->red, x, bar, t->begun, loss);
     else if (!t->begun)
-      memset(to->data, 0, (size_t)n * sizeof(lrp_real));
+      memset(to->data, 0, (size_t)lrp_count(to) * sizeof(lrp_real));
   }
   t->begun = true;
 }
@@ -399,7 +407,7 @@ static lrp_status pull_alone(table_run *t, pass_run *r, uint32_t group, const lr
   return *done ? site->type->vjp(&lrp_the_host, t->ctx, site->inst, r->call, s, site->r_in) : LRP_OK;
 }
 
-static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s)
+static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s, lrp_loss *loss)
 {
   lrp_status st = LRP_OK;
   for (uint32_t p = 0; !st && p < t->table->n_pass; p++) {
@@ -409,7 +417,7 @@ static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s)
     if (!done) st = pull_whole(t, r, s, &done);
     if (!st && !done) st = pull_alone(t, r, group, s, &done);
     if (!st && !done) st = pull(t, r, s);
-    if (!st) accumulate(t, r);
+    if (!st) accumulate(t, r, loss);
   }
   return st;
 }
@@ -441,7 +449,7 @@ static lrp_status group_eval(table_run *t, uint32_t group, lrp_loss *loss)
   if (!st) st = room_for_quotient(t, group, &s[0]);
   if (st) return st;
   lrp_table_quotient(t->site, t->table, &q, lrp_reals(&s[0]), loss);
-  return group_back(t, group, s);
+  return group_back(t, group, s, loss);
 }
 
 lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *table,
@@ -457,6 +465,8 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
                     "layer \"%s\" has %u and %u",
                     MAX_IN, site->type->name, site->call->n_out, site->call->n_in);
   bool done;
+  if (loss) loss->summed = loss->in != NULL;
+  if (lrp_table_is_join(site, table, loss)) return lrp_table_eval_join(ctx, site, table, loss);
   lrp_status st = lrp_table_eval_parts(ctx, site, table, loss, &done);
   if (st || done) return st;
   if (!loss && lrp_table_is_direct(site, table)) return lrp_table_eval_direct(ctx, site, table);

@@ -8,10 +8,15 @@
 typedef struct lrp_loss {
   int64_t n, run; /* run: of the output, see samples.c */
   double *stab, *gate;
+  double **in; /* relevance that input i gets, to be added up where its samples are blocks: NULL elsewhere; may be NULL */
+  bool summed; /* in[] is filled */
 } lrp_loss;
 /* r_in is written as a whole, whatever it held.  loss may be NULL. */
 lrp_status lrp_table_eval(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
+/* r_in of input k = or += factor * x * bar; its sums go to loss. */
+void lrp_table_give(const lrp_site *, uint32_t k, lrp_real factor, const lrp_real *x, const lrp_real *bar, bool add,
+                    lrp_loss *loss);
 /* Part of it, shared with table_paired.c: s = g / stab(d) of a group, whose terms q names; what the stabiliser takes is
  * booked. */
 void lrp_table_quotient(const lrp_site *, const lrp_table *, lrp_division *q, lrp_real *s, lrp_loss *);
@@ -21,6 +26,11 @@ lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *,
 
 /* table_parts.c: a large site cut into parts, each evaluated on its own; *done false: it stays whole. */
 lrp_status lrp_table_eval_parts(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss, bool *done);
+
+/* table_join.c: a sum of branches of equal shape under a table of one genuine pass, in one sweep. */
+bool lrp_table_is_genuine(const lrp_table *); /* R' = x . W^T (R / stab(z)) of the genuine layer, stab = LRP_STAB_ADD */
+bool lrp_table_is_join(const lrp_site *, const lrp_table *, const lrp_loss *);
+lrp_status lrp_table_eval_join(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
 /* table_direct.c: tables of one genuine pass at small inner sites, without a ledger. */
 bool lrp_table_is_direct(const lrp_site *, const lrp_table *);

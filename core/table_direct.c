@@ -6,19 +6,10 @@
 
 enum { SMALL = 1 << 16 }; /* above it threads are worth their start: the general way has them */
 
-static bool is_genuine(const lrp_pass *p)
-{
-  return p->in == LRP_IN_X && p->w_a == 1 && p->w_b == 0 && p->b_a == 1 && p->b_b == 0 &&
-         p->den == 1 && p->red == 1 && p->group == 0;
-}
-
 bool lrp_table_is_direct(const lrp_site *site, const lrp_table *t)
 {
   const lrp_call *c = site->call;
-  if (site->host || t->n_pass != 1 || t->n_group != 1 || !is_genuine(&t->pass[0]) ||
-      t->group[0].gate != LRP_GATE_ALL || t->group[0].coef != 1 || t->stab != LRP_STAB_ADD ||
-      t->norm_scale || site->degree != 1 || lrp_count(&c->out[0]) > SMALL)
-    return false;
+  if (site->host || !lrp_table_is_genuine(t) || site->degree != 1 || lrp_count(&c->out[0]) > SMALL) return false;
   for (uint32_t i = 0; i < c->n_in; i++)
     if (!site->type->in[i].role || site->type->in[i].role != LRP_PORT_DATA ||
         site->type->in[i].flags & LRP_PORT_MANY || lrp_count(&c->in[i]) > SMALL)
@@ -41,7 +32,7 @@ lrp_status lrp_table_eval_direct(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   for (uint32_t i = 0; !st && i < c->n_in; i++)
     if (site->r_in[i].data) {
       lrp_real *r = lrp_reals(&site->r_in[i]);
-      lrp_multiply(1, lrp_reals(&c->in[i]), r, lrp_count(&c->in[i]), false, r);
+      lrp_multiply(1, lrp_reals(&c->in[i]), r, 1, lrp_count(&c->in[i]), false, r, NULL);
     }
   return st;
 }

@@ -142,14 +142,11 @@ static lrp_status absolute_input(lrp_ctx *ctx, const lrp_tensor *x, lrp_tensor *
 
 /* r_in = or += x . W^T bar, for one of the two maps. */
 static lrp_status give(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
-                       const lrp_tensor *s, bool add)
+                       const lrp_tensor *s, bool add, lrp_loss *loss)
 {
   const lrp_tensor *bar;
   const lrp_status st = lrp_the_host.vjp(ctx, site, call, s, &bar);
-  lrp_real *to = lrp_reals(&site->r_in[0]);
-  const lrp_real *x = lrp_reals(&call->in[0]), *b = st ? NULL : lrp_reals(&bar[0]);
-  const int64_t n = lrp_count(&site->r_in[0]);
-  if (b) lrp_multiply(1, x, b, n, add, to);
+  if (!st) lrp_table_give(site, 0, 1, lrp_reals(&call->in[0]), lrp_reals(&bar[0]), add, loss);
   return st;
 }
 
@@ -221,8 +218,8 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   q.d = st ? NULL : lrp_reals(&tmp);
   for (uint32_t g = 0; !st && g < t->n_group; g++)
     st = add_group(ctx, site, t, g, lrp_reals(&a->out[0]), &q, loss);
-  if (!st && q.some) st = give(ctx, site, site->call, &q.u, false);
-  if (!st && q.some) st = give(ctx, site, a, &q.v, true);
+  if (!st && q.some) st = give(ctx, site, site->call, &q.u, false, loss);
+  if (!st && q.some) st = give(ctx, site, a, &q.v, true, loss);
   if (!st && !q.some)
     memset(site->r_in[0].data, 0, (size_t)lrp_count(&site->r_in[0]) * sizeof(lrp_real));
   return st;

@@ -2,8 +2,7 @@
  * the next one reads it, and working memory is that of a part.
  *
  * A convolution is cut into its samples, where these are larger than its weights, which each part
- * reads anew.  A sum of branches of equal shape is element by element and cut anywhere inside a
- * sample.  Where a gate takes something in one sample and nothing in another, each sample goes by itself
+ * reads anew.  Where a gate takes something in one sample and nothing in another, each sample goes by itself
  * too: rules choose cheaper forms by what gates take, and a sample's numbers must not depend on its
  * neighbours.  Parts never depend on threads. */
 #include "samples.h"
@@ -12,8 +11,7 @@
 #include <string.h>
 
 enum {
-  CHUNK = 1 << 17, /* elements of a sum's part */
-  LEAST = 1 << 18, /* of a sample that is worth a part of its own */
+  LEAST = 1 << 18, /* elements of a sample that is worth a part of its own */
   MOST_IN = 8
 };
 
@@ -57,64 +55,48 @@ static bool samples_differ(const lrp_site *site, const lrp_table *t, int64_t n, 
   return differ;
 }
 
-/* Elements of a part: a whole sample, or some of it; 0: the site stays whole. */
-static int64_t part_of(const lrp_site *site, const lrp_table *t, const lrp_loss *loss)
+static bool is_cut(const lrp_site *site, const lrp_table *t, const lrp_loss *loss)
 {
   const lrp_call *c = site->call;
-  if (!is_plain(site, loss)) return 0;
+  if (!is_plain(site, loss)) return false;
   const int64_t n = c->out[0].shape[0], each = lrp_count(&c->out[0]) / n;
-  if (site->type->kind == LRP_KIND_SUM && !c->n_param && !t->norm_scale && n * each > CHUNK) {
-    bool same = true;
-    for (uint32_t i = 0; i < c->n_in; i++)
-      same = same && c->in[i].rank == c->out[0].rank &&
-             !memcmp(c->in[i].shape, c->out[0].shape, (size_t)c->out[0].rank * sizeof(int64_t));
-    return !same ? 0 : each < CHUNK ? each : CHUNK;
-  }
-  if (site->type->kind == LRP_KIND_LINEAR && samples_differ(site, t, n, each)) return each;
+  if (site->type->kind == LRP_KIND_LINEAR && samples_differ(site, t, n, each)) return true;
   int64_t weights = 0;
   for (uint32_t i = 0; i < c->n_param; i++)
     weights += c->param[i].data ? lrp_count(&c->param[i]) : 0;
-  const bool split = site->type->kind == LRP_KIND_LINEAR && site->type->layout == LRP_LAYOUT_IMAGE &&
-                     n > 1 && c->n_in == 1 && c->out[0].rank > 2 &&
-                     each + lrp_count(&c->in[0]) / n >= LEAST &&
-                     each + lrp_count(&c->in[0]) / n >= 2 * weights;
-  return split ? each : 0;
+  return site->type->kind == LRP_KIND_LINEAR && site->type->layout == LRP_LAYOUT_IMAGE && n > 1 && c->n_in == 1 &&
+         c->out[0].rank > 2 && each + lrp_count(&c->in[0]) / n >= LEAST &&
+         each + lrp_count(&c->in[0]) / n >= 2 * weights;
 }
 
-/* Elements at .. at + n of sample k, as one sample of that shape; a whole sample keeps its axes. */
-static lrp_tensor cut(const lrp_tensor *t, int64_t samples, int64_t k, int64_t at, int64_t n)
+static lrp_tensor sample(const lrp_tensor *t, int64_t k)
 {
-  const int64_t each = lrp_count(t) / samples;
   lrp_tensor v = *t;
-  if (n < each) {
-    v.rank = 2;
-    v.shape[1] = n;
-  }
   v.shape[0] = 1;
   v.host = NULL;
-  if (v.data) v.data = lrp_reals(t) + k * each + at;
+  if (v.data) v.data = lrp_reals(t) + k * lrp_count(&v);
   return v;
 }
 
-static lrp_status eval_part(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, lrp_loss *loss,
-                            int64_t k, int64_t at, int64_t n)
+static lrp_status eval_part(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, lrp_loss *loss, int64_t k)
 {
   const lrp_call *c = site->call;
-  const int64_t samples = c->out[0].shape[0], each = lrp_count(&c->out[0]) / samples;
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  part p = {.site = *site, .call = *c, .out = cut(&c->out[0], samples, k, at, n),
-            .r_out = cut(&site->r_out[0], samples, k, at, n)};
+  part p = {.site = *site, .call = *c, .out = sample(&c->out[0], k), .r_out = sample(&site->r_out[0], k)};
   for (uint32_t i = 0; i < c->n_in; i++) {
-    const int64_t m = n < each ? n : lrp_count(&c->in[i]) / samples;
-    p.in[i] = cut(&c->in[i], samples, k, at, m);
-    p.r_in[i] = cut(&site->r_in[i], samples, k, at, m);
+    p.in[i] = sample(&c->in[i], k);
+    p.r_in[i] = sample(&site->r_in[i], k);
   }
   p.call.in = p.in;
   p.call.out = &p.out;
   p.site.call = &p.call;
   p.site.r_out = &p.r_out;
   p.site.r_in = p.r_in;
-  lrp_loss one = {.n = 1, .stab = loss ? &loss->stab[k] : NULL, .gate = loss ? &loss->gate[k] : NULL};
+  double *sum[MOST_IN] = {NULL};
+  lrp_loss one = {.n = 1, .stab = loss ? &loss->stab[k] : NULL, .gate = loss ? &loss->gate[k] : NULL,
+                  .in = loss && loss->in ? sum : NULL};
+  for (uint32_t i = 0; one.in && i < c->n_in; i++)
+    sum[i] = loss->in[i] ? &loss->in[i][k] : NULL;
   const int64_t of = ctx->samples;
   ctx->samples = of ? 1 : 0;
   const lrp_status st = lrp_table_eval(ctx, &p.site, t, loss ? &one : NULL);
@@ -126,13 +108,9 @@ static lrp_status eval_part(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
 lrp_status lrp_table_eval_parts(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, lrp_loss *loss,
                                 bool *done)
 {
-  const int64_t size = part_of(site, t, loss);
   lrp_status st = LRP_OK;
-  *done = size > 0;
-  if (!*done) return LRP_OK;
-  const int64_t samples = site->call->out[0].shape[0], each = lrp_count(&site->call->out[0]) / samples;
-  for (int64_t k = 0; !st && k < samples; k++)
-    for (int64_t at = 0; !st && at < each; at += size)
-      st = eval_part(ctx, site, t, loss, k, at, size < each - at ? size : each - at);
+  *done = is_cut(site, t, loss);
+  for (int64_t k = 0; *done && !st && k < site->call->out[0].shape[0]; k++)
+    st = eval_part(ctx, site, t, loss, k);
   return st;
 }

@@ -133,6 +133,37 @@ START_TEST(sums_have_the_same_bits_with_one_and_two_threads)
 }
 END_TEST
 
+START_TEST(a_join_shares_as_its_formula_and_sums_what_it_gives)
+{
+  enum { SAMPLES = 70, EACH = SWEPT / SAMPLES };
+  lrp_real *a = swept(8), *b = swept(9), *r = swept(10), *to_a = swept(11), *to_b = swept(12);
+  double lost[SAMPLES] = {0}, sum[2][SAMPLES] = {{0}}, *const back[] = {sum[0], sum[1]};
+  const lrp_join j = {.n_in = 2, .eps = (lrp_real)0.25, .factor = {1, -2}, .x = {a, b}, .r = r, .back = {to_a, to_b}};
+  lrp_join_each(&j, SAMPLES, EACH, lost, back);
+  for (int64_t k = 0; k < SAMPLES; k++) {
+    double want_lost = 0, given[2] = {0};
+    for (int64_t i = k * EACH; i < (k + 1) * EACH; i++) {
+      const double d = (double)a[i] - 2 * (double)b[i], s = r[i] == 0 ? 0 : (double)r[i] / (d + (d < 0 ? -0.25 : 0.25));
+      ck_assert_double_eq_tol((double)to_a[i], (double)a[i] * s, 1e-5);
+      ck_assert_double_eq_tol((double)to_b[i], -2 * (double)b[i] * s, 1e-5);
+      want_lost += (double)r[i] - s * d;
+      given[0] += (double)to_a[i];
+      given[1] += (double)to_b[i];
+    }
+    ck_assert_double_eq_tol(lost[k], want_lost, 1e-3);
+    ck_assert_double_eq_tol(sum[0][k], given[0], 1e-9);
+    ck_assert_double_eq_tol(sum[1][k], given[1], 1e-9);
+  }
+  lrp_join alone = j;
+  alone.back[0] = NULL;
+  alone.x[1] = (const lrp_real[]){-(lrp_real)INFINITY};
+  alone.r = (const lrp_real[]){0};
+  lrp_join_each(&alone, 1, 1, NULL, NULL); /* a mask, and nothing to share: nothing comes of it */
+  ck_assert(to_b[0] == 0);
+  free(a), free(b), free(r), free(to_a), free(to_b);
+}
+END_TEST
+
 START_TEST(a_gate_sees_relevance_only_on_its_side)
 {
   const lrp_real z[] = {1, -1, 0}, r[] = {0, 3, 5};
@@ -149,9 +180,9 @@ START_TEST(a_masked_input_gets_nothing_where_nothing_comes_back)
 {
   const lrp_real x[] = {-(lrp_real)INFINITY, 2}, bar[] = {0, 3};
   lrp_real out[] = {(lrp_real)NAN, (lrp_real)NAN};
-  lrp_multiply(2, x, bar, 2, false, out); /* whatever was there before */
+  lrp_multiply(2, x, bar, 1, 2, false, out, NULL); /* whatever was there before */
   ck_assert(out[0] == 0 && out[1] == 12);
-  lrp_multiply(1, x, bar, 2, true, out);
+  lrp_multiply(1, x, bar, 1, 2, true, out, NULL);
   ck_assert(out[0] == 0 && out[1] == 18);
 }
 END_TEST
@@ -275,6 +306,7 @@ Suite *suite_core(void)
   tcase_add_test(t, arena_release_gives_back_what_came_after_the_mark_only);
   tcase_add_test(t, arena_refuses_impossible_sizes);
   tcase_add_test(t, quotient_in_one_sweep_is_gate_division_and_sums_done_apart);
+  tcase_add_test(t, a_join_shares_as_its_formula_and_sums_what_it_gives);
   tcase_add_test(t, a_masked_score_loses_nothing_in_a_quotient);
   tcase_add_test(t, sums_have_the_same_bits_with_one_and_two_threads);
   tcase_add_test(t, a_gate_sees_relevance_only_on_its_side);
