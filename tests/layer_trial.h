@@ -14,6 +14,12 @@ typedef struct layer_sample {
   const char *in[TRIAL_MAX], *param[TRIAL_MAX];
 } layer_sample;
 
+/* All entries, ended by one without a layer. */
+extern const layer_sample layer_samples[];
+/* Sample k of a layer: its entries in layer_samples.c, or else those plain shapes that it accepts.  false: there is no
+ * k-th. */
+bool trial_sample(const lrp_layer_type *, int k, layer_sample *out);
+
 typedef struct trial {
   lrp_ctx *ctx;
   const lrp_host *h;

@@ -1,5 +1,5 @@
 /* test_forms.c - forms that need more than one node (models/forms), and layers that find, scatter, resize and contract. */
-#include "node_model.h"
+#include "node_facts.h"
 #include "test.h"
 #include <math.h>
 #include <stdio.h>
@@ -50,7 +50,6 @@ static void same(const lrp_tensor *t, int n, const double *want)
   }
 }
 
-#define V(...)       ((const double[]){__VA_ARGS__})
 #define SAME(T, ...) same(T, (int)(sizeof V(__VA_ARGS__) / sizeof(double)), V(__VA_ARGS__))
 
 /* ---- control flow ---- */
@@ -130,22 +129,6 @@ END_TEST
 
 /* ---- single nodes ---- */
 
-#define LIVE(SHAPE, VALUES)                                                                        \
-  {                                                                                                \
-    .shape = SHAPE, .value = VALUES                                                                \
-  }
-#define CONST(SHAPE, VALUES)                                                                       \
-  {                                                                                                \
-    .shape = SHAPE, .kind = NODE_CONST, .value = VALUES                                            \
-  }
-#define INTS(SHAPE, VALUES)                                                                        \
-  {                                                                                                \
-    .shape = SHAPE, .kind = NODE_CONST, .dtype = LRP_INDEX, .value = VALUES                        \
-  }
-#define ABSENT                                                                                     \
-  {                                                                                                \
-    .shape = "", .kind = NODE_ABSENT                                                               \
-  }
 #define RUN(...)                                                                                   \
   node_run r;                                                                                      \
   const node_case c = {__VA_ARGS__};                                                               \
