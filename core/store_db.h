@@ -60,7 +60,7 @@ lrp_status lrp_sql_end(lrp_store *, lrp_status st); /* commit, or roll back wher
 lrp_status lrp_sql_do(lrp_store *, const char *sql, const char *types, ...);
 /* The first column of the first row, -1 where there is none. */
 lrp_status lrp_sql_id(lrp_store *, int64_t *id, const char *sql, const char *types, ...);
-/* An INSERT with ON CONFLICT DO NOTHING: the new row's id, -1 where there is one already. */
+/* An INSERT, also with ON CONFLICT DO NOTHING: the new row's id, -1 where there is one already. */
 lrp_status lrp_sql_insert(lrp_store *, int64_t *id, const char *sql, const char *types, ...);
 /* The id that find gives, else the one that add returns; find may use fewer parameters than there
  * are types. */

@@ -6,10 +6,10 @@
 
 static const char SQL_INPUT[] =
     "SELECT input_id FROM input WHERE kind=?1 AND sha256=?2 AND sample=?3";
+/* Without RETURNING, for which SQLite would fill a table of its own. */
 static const char SQL_INPUT_ADD[] =
     "INSERT INTO input (kind, sha256, sample, text, path, ordinal, shape, "
-    "true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-    " RETURNING input_id";
+    "true_label) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 static const char SQL_LABEL[] =
     "UPDATE input SET true_label=?2 WHERE input_id=?1 AND true_label IS NULL";
 static const char SQL_RATIONALE[] = "INSERT INTO rationale (input_id, byte_begin, byte_end) VALUES "
@@ -17,8 +17,7 @@ static const char SQL_RATIONALE[] = "INSERT INTO rationale (input_id, byte_begin
 static const char SQL_TOKENIZATION[] =
     "SELECT tokenization_id FROM tokenization WHERE input_id=?1 AND tokenizer_id=?2 AND sha256=?3";
 static const char SQL_TOKENIZATION_ADD[] = "INSERT INTO tokenization (input_id, tokenizer_id, "
-                                           "sha256, n, n_dropped) VALUES (?1, ?2, ?3, ?4, ?5)"
-                                           " RETURNING tokenization_id";
+                                           "sha256, n, n_dropped) VALUES (?1, ?2, ?3, ?4, ?5)";
 static const lrp_rows SQL_TOKEN = {
     "INSERT INTO token (tokenization_id, position, token_id, byte_begin, byte_end, word, special)"
     " VALUES",
@@ -69,7 +68,7 @@ lrp_status lrp_store_input(lrp_store *s, const lrp_input *in, int64_t sample, in
   if (!st && *id < 0) {
     st = shape_of(s, in, &shape);
     if (!st)
-      st = lrp_sql_id(s, id, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256, sample,
+      st = lrp_sql_insert(s, id, SQL_INPUT_ADD, "ttistItt", KIND[in->kind], in->sha256, sample,
                       in->kind == LRP_MODALITY_TEXT ? in->text : NULL, in->n_text,
                       lrp_utf8_copy(&s->ctx->scratch, in->path), ordinal, shape, label);
   } else if (!st && label) {
@@ -184,7 +183,7 @@ lrp_status lrp_store_tokens(lrp_store *s, const lrp_run *run, const lrp_input *i
   lrp_status st = hash_tokens(s, in, hex);
   if (!st) st = lrp_sql_id(s, id, SQL_TOKENIZATION, "iit", input, run->tokenizer_id, hex);
   if (st || *id >= 0) return st;
-  st = lrp_sql_id(s, id, SQL_TOKENIZATION_ADD, "iitii", input, run->tokenizer_id, hex, in->n_token,
+  st = lrp_sql_insert(s, id, SQL_TOKENIZATION_ADD, "iitii", input, run->tokenizer_id, hex, in->n_token,
                   in->n_dropped);
   return st ? st : put_tokens(s, run, in, *id);
 }
