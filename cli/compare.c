@@ -372,10 +372,14 @@ static int put_worst(comparison *c)
 static int put_all(comparison *c)
 {
   const cli_side *s = c->pairs.side;
-  static const char *const KIND[] = {"run ", "", "model "};
-  for (int i = 0; i < 2; i++)
-    printf("%c  %s%s: %lld explanation%s\n", "AB"[i], KIND[s[i].kind], s[i].name, (long long)s[i].n,
-           cli_plural(s[i].n));
+  for (int i = 0; i < 2; i++) {
+    printf("%c  ", "AB"[i]);
+    if (s[i].kind == CLI_SIDE_RUN)
+      printf("run %lld", (long long)s[i].run);
+    else
+      printf("%s%s", s[i].kind == CLI_SIDE_MODEL ? "model " : "", s[i].name);
+    printf(": %lld explanation%s\n", (long long)s[i].n, cli_plural(s[i].n));
+  }
   printf("%lld pair%s of the same input and class", (long long)c->pairs.n, cli_plural(c->pairs.n));
   if (c->n_skipped)
     printf("; %lld of them have relevance of different shapes, and are left out",

@@ -31,9 +31,11 @@ static const char SQL_COUNT[] = "SELECT sum(kind = 0), sum(kind = 1), sum(kind =
                                 "  FROM explanation x JOIN run r USING (run_id) JOIN model m USING "
                                 "(model_id) LEFT JOIN composite c USING (composite_id)\n"
                                 "  WHERE x.layer_id IS NULL)";
-static const char SQL_KNOWN[] = "SELECT DISTINCT coalesce(c.name, r.method) FROM run r LEFT JOIN "
-                                "composite c USING (composite_id)\n"
-                                "UNION SELECT name FROM model ORDER BY 1 LIMIT 30";
+static const char SQL_KNOWN[] =
+    "WITH e AS (SELECT r.run_id, r.model_id, r.method, r.composite_id FROM run r\n"
+    "  WHERE EXISTS (SELECT 1 FROM explanation x WHERE x.run_id = r.run_id AND x.layer_id IS NULL))\n"
+    "SELECT coalesce(c.name, e.method) FROM e LEFT JOIN composite c USING (composite_id)\n"
+    "UNION SELECT m.name FROM e JOIN model m USING (model_id) ORDER BY 1 LIMIT 30";
 static const char SQL_RELEVANCE[] =
     "SELECT r, dtype, shape, target_value, r_sum FROM explanation WHERE explanation_id = ?1";
 
@@ -47,8 +49,11 @@ static int unknown(cli_db *d, const char *name)
     snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", cli_db_text(stmt, 0));
   }
   sqlite3_finalize(stmt);
-  cli_error("%s has no explanation of \"%s\"; a run (run:1), or one of these was expected: %s",
-            d->path, name, known);
+  if (!*known && !status)
+    cli_error("%s has no explanations; lrp explain and lrp run write them", d->path);
+  else
+    cli_error("%s has no explanation of \"%s\"; a run (run:1), or one of these was expected: %s",
+              d->path, name, known);
   return status ? status : 2;
 }
 

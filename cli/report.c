@@ -117,6 +117,12 @@ static int understood(const cli_args *a, report *r, int64_t *rows)
   int status = 0;
   r->limit = LIMIT;
   *rows = ROWS;
+  if (a->value[O_OUT] && (cli_has_ending(a->value[O_OUT], ".png") || cli_has_ending(a->value[O_OUT], ".tex"))) {
+    cli_error("report: --output %s: this is the page, a name with .html was expected; --png and --tex name a picture "
+              "and TeX",
+              a->value[O_OUT]);
+    return 2;
+  }
   if (a->value[O_LIMIT] && !cli_int(&OPTIONS[O_LIMIT], a->value[O_LIMIT], 1, INT32_MAX, &r->limit))
     return 2;
   if (a->value[O_ROWS] && !cli_int(&OPTIONS[O_ROWS], a->value[O_ROWS], 1, 1000, rows)) return 2;

@@ -189,7 +189,7 @@ static int tag(cli_db *d, const char *const *operand, int n, int32_t format)
     status = tag_one(d, run, operand[i]);
   if (!status) status = cli_db_do(d, "tagging a run", "COMMIT");
   if (!status)
-    cli_note("run %lld: %d tags changed; lrp runs show %lld", (long long)run, n - 1,
+    cli_note("run %lld: %d tag%s changed; lrp runs show %lld", (long long)run, n - 1, cli_plural(n - 1),
              (long long)run);
   return status;
 }
