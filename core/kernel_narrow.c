@@ -5,6 +5,7 @@
  * the result then adds up the windows that meet it.  A row of a window is contiguous in the result,
  * so that both steps run along memory; a direct convolution would fill one vector in five. */
 #include "kernel_impl.h"
+#include "lrp/vector.h"
 #include <string.h>
 
 enum { FORM_CHANNELS_LAST = 8 }; /* those of kernel_plain.c are below, of kernel_bf16.c above */
@@ -13,7 +14,8 @@ enum {
   WINDOW = 256,        /* elements of a window, at most: 7 x 7 taps */
   LEAST_OUT = 8,       /* output channels: the product must be worth it */
   MOST = 1 << 24,      /* elements that one image's windows may take */
-  AT_ONCE = 1 << 21    /* elements of windows made together: they stay in the last cache */
+  AT_ONCE = 1 << 21,   /* elements of windows made together: they stay in the last cache */
+  LANES = 8            /* runs are added in steps of so many elements; those behind their end count as zero */
 };
 
 static int64_t pixels(const lrp_conv_job *j)
@@ -44,45 +46,61 @@ static int64_t meets(const lrp_conv_job *j, int axis, int64_t i, int64_t k)
   return at < 0 || at % step || at / step >= j->out[axis] ? -1 : at / step;
 }
 
-/* One row of windows, each `apart` elements from the next, is added to a row of the result. */
-static void add_windows(const lrp_conv_job *j, const lrp_real *window, int64_t apart,
-                        lrp_real *restrict row)
+/* How a row of windows is added to a row of the result, which is padded so that all of them fall into it.  Windows that
+ * overlap take turns: an addition would wait for what the one before has just written. */
+typedef struct row_form {
+  int64_t before, size;      /* elements of the row: in front of the result's, altogether */
+  int64_t n, step, turns;    /* windows; elements from one to the next; from how many on they do not overlap */
+  int64_t runs, length, gap; /* of a window's row: elements that lie together, from one to the next */
+  int yes[WINDOW + LANES];   /* 1 for the elements of a run */
+} row_form;
+
+static row_form form_of(const lrp_conv_job *j)
 {
-  const int64_t c = j->c, step = j->dilation[2], size = j->in[2], taps = j->kernel[2];
-  for (int64_t o = 0; o < j->out[2]; o++, window += apart) {
-    const int64_t start = o * j->stride[2] - j->lo[2];
-    if (step == 1) {
-      const int64_t first = start < 0 ? -start : 0, last = taps < size - start ? taps : size - start;
-      lrp_real *to = row + start * c;
-#pragma omp simd
-      for (int64_t e = first * c; e < last * c; e++)
-        to[e] += window[e];
-      continue;
-    }
-    for (int64_t k = 0; k < taps; k++) {
-      const int64_t at = start + k * step;
-      for (int64_t e = 0; at >= 0 && at < size && e < c; e++)
-        row[at * c + e] += window[k * c + e];
-    }
-  }
+  const bool dense = j->dilation[2] == 1;
+  row_form f = {.before = j->lo[2] > 0 ? j->lo[2] * j->c : 0, .n = j->out[2], .step = j->stride[2] * j->c,
+                .runs = dense ? 1 : j->kernel[2], .length = dense ? j->kernel[2] * j->c : j->c, .gap = j->dilation[2] * j->c};
+  const int64_t reach = (f.runs - 1) * f.gap + f.length + LANES, row = f.before + j->in[2] * j->c,
+                start = f.before - j->lo[2] * j->c, windows = start + (f.n - 1) * f.step + reach;
+  f.turns = (reach + f.step - 1) / f.step;
+  f.size = row > windows ? row : windows;
+  for (int64_t e = 0; e < f.length; e++)
+    f.yes[e] = 1;
+  return f;
 }
 
-/* Row r of some images, from their windows. */
-static void make_row(const lrp_conv_job *j, const lrp_real *windows, int64_t r, lrp_real *row)
+LRP_LOOP void add_windows_any(const row_form *f, const lrp_real *window, int64_t apart, lrp_real *row)
+{
+  for (int64_t turn = 0; turn < f->turns; turn++)
+    for (int64_t o = turn; o < f->n; o += f->turns)
+      for (int64_t run = 0; run < f->runs; run++)
+        for (int64_t e = 0; e < f->length; e += LANES) {
+          const lrp_real *from = window + o * apart + run * f->length + e;
+          lrp_real *to = row + o * f->step + run * f->gap + e;
+#pragma omp simd
+          for (int i = 0; i < LANES; i++)
+            to[i] += lrp_select(f->yes[e + i], from[i], 0);
+        }
+}
+LRP_TWICE(void, add_windows, (const row_form *f, const lrp_real *window, int64_t apart, lrp_real *row),
+          (f, window, apart, row))
+
+/* Row r of some images, from their windows; room: of f->size elements. */
+static void make_row(const lrp_conv_job *j, const row_form *f, const lrp_real *windows, int64_t r, lrp_real *room,
+                     lrp_real *row)
 {
   const int64_t i1 = r % j->in[1], i0 = r / j->in[1] % j->in[0], image = r / j->in[1] / j->in[0];
   const int64_t apart = j->taps * j->c;
-  memset(row, 0, (size_t)(j->in[2] * j->c) * sizeof *row);
+  memset(room, 0, (size_t)f->size * sizeof *room);
   for (int64_t k0 = 0; k0 < j->kernel[0]; k0++)
     for (int64_t k1 = 0; k1 < j->kernel[1]; k1++) {
       const int64_t o0 = meets(j, 0, i0, k0), o1 = meets(j, 1, i1, k1);
       if (o0 < 0 || o1 < 0) continue;
       const int64_t line = (image * j->out[0] + o0) * j->out[1] + o1;
-      add_windows(j,
-                  windows + line * j->out[2] * apart +
-                      (k0 * j->kernel[1] + k1) * j->kernel[2] * j->c,
-                  apart, row);
+      add_windows(f, windows + line * j->out[2] * apart + (k0 * j->kernel[1] + k1) * j->kernel[2] * j->c, apart,
+                  room + f->before - j->lo[2] * j->c);
     }
+  memcpy(row, room + f->before, (size_t)(j->in[2] * j->c) * sizeof *row);
 }
 
 lrp_status lrp_narrow_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j)
@@ -90,7 +108,8 @@ lrp_status lrp_narrow_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j)
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   const int64_t n = j->taps * j->c, each = pixels(j) * n,
                 together = each < AT_ONCE ? AT_ONCE / each : 1,
-                images = together < j->batch ? together : j->batch;
+                images = together < j->batch ? together : j->batch, rows = images * j->in[0] * j->in[1];
+  const row_form f = form_of(j);
   lrp_product p = {.n = n,
                    .k = j->o,
                    .n_batch = 1,
@@ -101,19 +120,20 @@ lrp_status lrp_narrow_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j)
                    .b_count = n * j->o};
   lrp_status st = lrp_packed_own(ctx, j->pack, FORM_CHANNELS_LAST, 1, p.b_count, channels_last,
                                  j, &p.b, &p.pack);
-  p.out = lrp_arena_raw(&ctx->scratch, (size_t)(images * each) * sizeof *p.out);
-  if (!st && !p.out) st = lrp_nomem(ctx, "conv");
+  p.out = lrp_arena_raw(&ctx->scratch, (size_t)(images * each + LANES) * sizeof *p.out);
+  lrp_real *room = lrp_arena_raw(&ctx->scratch, (size_t)(rows * f.size) * sizeof *room);
+  if (!st && (!p.out || !room)) st = lrp_nomem(ctx, "conv");
   for (int64_t first = 0; !st && first < j->batch; first += images) {
     const int64_t count = images < j->batch - first ? images : j->batch - first,
-                  rows = count * j->in[0] * j->in[1], size = j->in[2] * j->c;
+                  size = j->in[2] * j->c;
     p.m = count * pixels(j);
     p.a_count = p.m * p.k;
     p.a = j->from + first * pixels(j) * j->o;
     st = lrp_product_run(ctx, which, &p);
     lrp_real *to = j->to + first * j->in[0] * j->in[1] * size;
     LRP_THREADS(p.m * n > LRP_PARALLEL_WORK / 16,
-    for (int64_t r = 0; r < (st ? 0 : rows); r++)
-      make_row(j, p.out, r, to + r * size););
+    for (int64_t r = 0; r < (st ? 0 : count * j->in[0] * j->in[1]); r++)
+      make_row(j, &f, p.out, r, room + r * f.size, to + r * size););
   }
   lrp_arena_release(&ctx->scratch, mark);
   return st;
