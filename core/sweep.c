@@ -142,6 +142,29 @@ LRP_LOOP void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real
       for (int64_t i = 0; i < n; i++)
         d[i] += f * z[i];
   }
+  for (int64_t i = 0, m; q->bias && i < n; i += m) {
+    const lrp_real *bias = q->bias + (at + i) % q->period;
+    m = least(q->period - (at + i) % q->period, n - i);
+#pragma omp simd
+    for (int64_t k = 0; k < m; k++)
+      d[i + k] += bias[k];
+  }
+}
+
+LRP_LOOP void hand_out(const lrp_division *q, int64_t at, int64_t n, const lrp_real *s)
+{
+  for (int k = 0; k < 2; k++) {
+    const lrp_real f = q->to[k].factor;
+    lrp_real *to = q->to[k].data;
+    if (to && q->add)
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        to[at + i] += f * s[i];
+    else if (to)
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        to[at + i] = f * s[i];
+  }
 }
 
 /* Two loops: compilers make one with a branch out of it, without vectors. */
@@ -192,11 +215,11 @@ LRP_LOOP void divided_sums(const lrp_real *g, const lrp_real *d, int64_t n, cons
 }
 
 /* One block: what is lost and given is added to sum[0] and sum[1]. */
-LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum)
+LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *all_s, double *sum)
 {
-  lrp_real g_room[BLOCK], d_room[BLOCK];
+  lrp_real g_room[BLOCK], d_room[BLOCK], s_room[BLOCK], *s = all_s ? all_s + at : s_room;
   const bool add = q->stab == LRP_STAB_ADD, all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1,
-             one = q->n_term == 1 && q->factor[0] == 1 && (add || q->term[0] + at != s); /* s may take its place */
+             one = q->n_term == 1 && q->factor[0] == 1 && !q->bias && (add || q->term[0] + at != s); /* s may take its place */
   const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
   if (!all) gated(q, at, n, g_room);
   if (!one) denominator(q, at, n, d_room);
@@ -206,6 +229,7 @@ LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n
     lrp_the_host.divide(g, d, n, q->stab, eps, s);
     divided_sums(g, d, n, s, sum);
   }
+  hand_out(q, at, n, s);
 }
 LRP_TWICE(void, block, (const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum),
           (q, eps, at, n, s, sum))
@@ -221,7 +245,7 @@ static void divide_piece(const void *job, int64_t k, int64_t begin, int64_t end,
 {
   const divide_job *d = job;
   for (int64_t at = d->first + begin; at < d->first + end; at += BLOCK)
-    block(d->q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s + at, sum);
+    block(d->q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s, sum);
 }
 
 void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m, const double *eps,

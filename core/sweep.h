@@ -9,19 +9,25 @@ enum { LRP_SWEEP_SAMPLES = 64 }; /* taken together: one parallel region for all 
 /* sum[k] += the sum of sample k, for n samples of m elements. */
 void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum);
 
-/* s = g / stab(d), where g = coef * gate(z) * r and d = factor[0] term[0] + factor[1] term[1] + ... */
+/* s = g / stab(d), where g = coef * gate(z) * r and d = factor[0] term[0] + factor[1] term[1] + ... + bias */
 typedef struct lrp_division {
   const lrp_group *group;
   const lrp_real *z, *r; /* genuine output; relevance above */
   int32_t n_term;
   lrp_real factor[8];
   const lrp_real *term[8];
+  const lrp_real *bias; /* `period` elements, over and over; NULL: none */
+  int64_t period;
   uint32_t stab;
+  struct {
+    lrp_real factor, *data;
+  } to[2]; /* = or, where `add`, += factor * s; data NULL: none */
+  bool add;
 } lrp_division;
 /* Does the group get any relevance?  From the data: stops at the first element that has some. */
 bool lrp_gate_some(const lrp_group *, const lrp_real *z, const lrp_real *r, int64_t n);
 /* n samples of m elements from the first one on, at most LRP_SWEEP_SAMPLES, each with its own eps.  lost: sum of g - s d;
- * given: sum of g; one for each sample. */
+ * given: sum of g; one for each sample.  s may be NULL. */
 void lrp_divide_each(const lrp_division *, int64_t first, int64_t n, int64_t m, const double *eps, lrp_real *s, double *lost,
                      double *given);
 double lrp_division_square(const lrp_division *, int64_t begin, int64_t end); /* sum of d^2 of elements begin..end */

@@ -10,13 +10,11 @@
  * forward and two transposed ones, instead of two and two for each group.  Safe in floats only
  * where the sum cannot cancel: the group's gate must fix the sign of z to that of the second term,
  * and a must not be 0.  LRP-z+ and alpha-beta (a = 0) would lose digits. */
-#include "lrp/vector.h"
 #include "params.h"
 #include "table.h"
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 4096 }; /* elements worked on at once */
 typedef struct pair { /* of a group */
   const lrp_pass *pos, *neg;
   double alpha, beta; /* factors of x W and |x| |W| */
@@ -85,27 +83,12 @@ static lrp_status step_params(lrp_ctx *ctx, const lrp_site *site, const lrp_pass
                     : lrp_params_scratch(ctx, site, form, *out);
 }
 
-/* Rows of c elements: d = alpha z + beta A + bias. */
-LRP_LOOP void rows_of_any(int64_t rows, int64_t c, lrp_real alpha, const lrp_real *z, lrp_real beta,
-                          const lrp_real *a, const lrp_real *bias, lrp_real *restrict d)
-{
-  for (int64_t r = 0; r < rows; r++, z += c, a += c, d += c)
-#pragma omp simd
-    for (int64_t i = 0; i < c; i++)
-      d[i] = alpha * z[i] + beta * a[i] + bias[i];
-}
-LRP_TWICE(void, rows_of,
-          (int64_t rows, int64_t c, lrp_real alpha, const lrp_real *z, lrp_real beta, const lrp_real *a,
-           const lrp_real *bias, lrp_real *restrict d),
-          (rows, c, alpha, z, beta, a, bias, d))
-
-/* d = alpha (z - b) + beta A + the biases of both passes. */
-static lrp_status denominator(lrp_ctx *ctx, const lrp_site *site, const pair *p, const lrp_real *a,
-                              lrp_real *d)
+/* What is added to alpha z + beta A, over the last axis: the biases of both passes in place of alpha b. */
+static lrp_status bias_of(lrp_ctx *ctx, const lrp_site *site, const pair *p, lrp_division *q)
 {
   const lrp_tensor *out = &site->call->out[0];
-  const lrp_real *z = lrp_reals(out), alpha = (lrp_real)p->alpha, beta = (lrp_real)p->beta;
-  const int64_t n = lrp_count(out), c = out->shape[out->rank - 1], rows = c ? n / c : 0;
+  const int64_t c = out->shape[out->rank - 1];
+  const lrp_real alpha = (lrp_real)p->alpha;
   lrp_tensor *pos, *neg;
   lrp_real *bias = lrp_arena_alloc(&ctx->scratch, (size_t)c * sizeof *bias);
   lrp_status st = bias ? step_params(ctx, site, p->pos, &pos) : lrp_nomem(ctx, "a rule");
@@ -117,11 +100,9 @@ static lrp_status denominator(lrp_ctx *ctx, const lrp_site *site, const pair *p,
     if (site->type->param[k].role != LRP_PORT_BIAS || !b) continue;
     for (int64_t i = 0; i < c; i++)
       bias[i] += (bp ? bp[i] : 0) + (bn ? bn[i] : 0) - alpha * b[i];
+    q->bias = bias;
+    q->period = c;
   }
-  const int64_t together = c < BLOCK ? BLOCK / (c ? c : 1) : 1;
-  LRP_THREADS(n > 65536,
-  for (int64_t r = 0; r < rows; r += together)
-    rows_of(rows - r < together ? rows - r : together, c, alpha, z + r * c, beta, a + r * c, bias, d + r * c););
   return LRP_OK;
 }
 
@@ -151,52 +132,24 @@ static lrp_status give(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
 }
 
 typedef struct sums { /* over the groups: alpha s, beta s; of any content before the first */
-  lrp_tensor u, v, s;
-  lrp_real *d;
+  lrp_tensor u, v;
   bool some;
 } sums;
-
-LRP_LOOP void add_block_any(const lrp_real *s, lrp_real alpha, lrp_real beta, bool add, int64_t n,
-                            lrp_real *restrict u, lrp_real *restrict v)
-{
-  if (add)
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      u[i] += alpha * s[i];
-      v[i] += beta * s[i];
-    }
-  else
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      u[i] = alpha * s[i];
-      v[i] = beta * s[i];
-    }
-}
-LRP_TWICE(void, add_block,
-          (const lrp_real *s, lrp_real alpha, lrp_real beta, bool add, int64_t n, lrp_real *restrict u,
-           lrp_real *restrict v),
-          (s, alpha, beta, add, n, u, v))
 
 static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, uint32_t g,
                             const lrp_real *a, sums *q, lrp_loss *loss)
 {
   pair p;
-  lrp_division division = {.group = &t->group[g], .n_term = 1, .factor = {1}, .term = {q->d}};
-  if (!pair_of(t, g, &p) || !lrp_gate_some(&t->group[g], lrp_reals(&site->call->out[0]),
-                                           lrp_reals(&site->r_out[0]), lrp_count(&q->s)))
+  const lrp_real *z = lrp_reals(&site->call->out[0]);
+  if (!pair_of(t, g, &p) || !lrp_gate_some(&t->group[g], z, lrp_reals(&site->r_out[0]), lrp_count(&q->u)))
     return LRP_OK;
-  const lrp_status st = denominator(ctx, site, &p, a, q->d);
-  if (st) return st;
-  lrp_table_quotient(site, t, &division, lrp_reals(&q->s), loss);
-  const lrp_real *s = lrp_reals(&q->s);
-  lrp_real *u = lrp_reals(&q->u), *v = lrp_reals(&q->v);
   const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
-  const int64_t n = lrp_count(&q->s);
-  LRP_THREADS(n > 65536,
-  for (int64_t at = 0; at < n; at += BLOCK)
-    add_block(s + at, alpha, beta, q->some, n - at < BLOCK ? n - at : BLOCK, u + at, v + at););
+  lrp_division d = {.group = &t->group[g], .n_term = 2, .factor = {alpha, beta}, .term = {z, a},
+                    .to = {{alpha, lrp_reals(&q->u)}, {beta, lrp_reals(&q->v)}}, .add = q->some};
+  const lrp_status st = bias_of(ctx, site, &p, &d);
+  if (!st) lrp_table_quotient(site, t, &d, NULL, loss);
   q->some = true;
-  return LRP_OK;
+  return st;
 }
 
 lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t,
@@ -204,7 +157,7 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
 {
   static const lrp_pass ABSOLUTE = {
       .w_a = -1, .w_b = 2, .w_part = LRP_PART_POS, .b_part = LRP_PART_ZERO}; /* |w| = 2 w+ - w */
-  lrp_tensor x, *param, tmp;
+  lrp_tensor x, *param;
   const lrp_call *a;
   sums q = {0};
   const lrp_tensor *out = &site->r_out[0];
@@ -213,9 +166,6 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   if (!st) st = lrp_the_host.forward(ctx, site, &x, param, &a);
   if (!st) st = lrp_scratch_raw(ctx, out, &q.u);
   if (!st) st = lrp_scratch_raw(ctx, out, &q.v);
-  if (!st) st = lrp_scratch_raw(ctx, out, &q.s);
-  if (!st) st = lrp_scratch_raw(ctx, out, &tmp);
-  q.d = st ? NULL : lrp_reals(&tmp);
   for (uint32_t g = 0; !st && g < t->n_group; g++)
     st = add_group(ctx, site, t, g, lrp_reals(&a->out[0]), &q, loss);
   if (!st && q.some) st = give(ctx, site, site->call, &q.u, false, loss);
