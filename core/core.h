@@ -58,6 +58,7 @@ struct lrp_ctx {
   lrp_log_fn *warn;
   void *warn_user;
   size_t memory_limit;       /* bytes a model may take for tensors; 0: none */
+  size_t relaid;             /* bytes of weights that oneDNN keeps in another layout beside the file's */
   void (*tap)(void *user, const char *label, int64_t step, const lrp_tensor *relevance); /* inner steps, or NULL */
   void *tap_user;
   char preset_dirs[8448];    /* made at first use */

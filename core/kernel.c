@@ -243,7 +243,8 @@ static lrp_status product_of(lrp_ctx *ctx, const lrp_tensor *a, int trans_a, con
                      .a_count = lrp_count(a),
                      .b_count = lrp_count(b),
                      .out = lrp_reals(out),
-                     .pack = pack_of(b)};
+                     .pack = pack_of(b),
+                     .relayout = true};
   const lrp_status st = product_axes(ctx, a, b, out, p);
   if (!st && !trans_a && p->n_axis == 1 && p->b_step[0] == 0 &&
       p->a_step[0] == m * k) { /* one b: batches are rows */

@@ -70,6 +70,7 @@ typedef struct lrp_product {
   lrp_real *out;
   lrp_pack *pack; /* of b, or NULL */
   bool narrow;    /* for oneDNN only: a and b hold bf16 */
+  bool relayout;  /* for oneDNN only: b is worth a copy in another layout where it comes again */
 } lrp_product;
 
 /* Convolution, three spatial axes (unused ones in front: size 1), x (N,in...,C), w
