@@ -113,6 +113,17 @@ static const struct {
      "BLOB)) LIMIT 20",
      NULL}};
 
+/* SQLite tells several findings in one text. */
+static void put_findings(const char *name, const char *text)
+{
+  for (size_t n; *text; text += n + (text[n] == '\n')) {
+    n = strcspn(text, "\n");
+    printf("%s: ", name);
+    cli_escape(stdout, text, n);
+    putchar('\n');
+  }
+}
+
 static int check(cli_db *d)
 {
   int n_bad = 0, status = 0;
@@ -123,9 +134,7 @@ static int check(cli_db *d)
       const char *text = cli_db_text(stmt, 0);
       if (CHECKS[i].fine && !strcmp(text, CHECKS[i].fine)) continue;
       n_bad++;
-      printf("%s: ", CHECKS[i].name);
-      cli_escape(stdout, text, strlen(text));
-      putchar('\n');
+      put_findings(CHECKS[i].name, text);
     }
     sqlite3_finalize(stmt);
     if (!status && n_bad == before) printf("%s: ok\n", CHECKS[i].name);
