@@ -361,10 +361,6 @@ START_TEST(two_may_look_at_once)
   ck_assert_int_eq(access(name, F_OK), -1);
   tell_byte(ends[1]);
   end_child(child);
-  for (int i = 0; i < 2; i++) {
-    close(seen[i]);
-    close(ends[i]);
-  }
 }
 END_TEST
 
@@ -402,8 +398,6 @@ START_TEST(who_reads_while_another_stores_a_tail_waits_for_it)
   ck_assert_int_eq(n_read(path), 3);
   end_child(child);
   ck_assert_int_eq(n_file(path, LRP_TAIL_ENDING, name), 0);
-  close(told[0]);
-  close(told[1]);
 }
 END_TEST
 
