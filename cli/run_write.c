@@ -261,7 +261,10 @@ static void tell_kept(const lrp_run *run, const lrp_record *r)
     n += snprintf(line + n, sizeof line - (size_t)n, ",\"contrast\":%lld",
                   (long long)r->target.minus);
   n += snprintf(line + n, sizeof line - (size_t)n, "}\n");
-  if (write(STDOUT_FILENO, line, (size_t)n) != n) cli_error("standard output: %s", strerror(errno));
+  ssize_t put;
+  while ((put = write(STDOUT_FILENO, line, (size_t)n)) < 0 && errno == EINTR)
+    continue; /* Ctrl-C while the reader is slow */
+  if (put != n) cli_error("standard output: %s", strerror(errno));
 }
 
 lrp_status writer_put(run_job *j, lrp_run *run, const lrp_record *record, int64_t which,
