@@ -271,7 +271,17 @@ static bool understood(const cli_args *a, import *m)
 
 int cli_db_import(const cli_args *a, int argc, char **argv)
 {
-import m = {.file = a->operand + 1, .n_file = a->n_operand - 1, .at_file = - 1, .input = a->all, .n_input = a->n_all, .target = a->value[DB_O_TARGET] ? a->value[DB_O_TARGET] : "argmax", .name = a->value[DB_O_NAME], .experiment = a->value[DB_O_EXPERIMENT], .seed = a->value[DB_O_SEED] && !strcmp(a->value[DB_O_SEED], "one") ? LRP_SEED_ONE:LRP_SEED_LOGIT, .argc = argc, .argv = argv };
+  import m = {.file = a->operand + 1,
+              .n_file = a->n_operand - 1,
+              .at_file = -1,
+              .input = a->all,
+              .n_input = a->n_all,
+              .target = a->value[DB_O_TARGET] ? a->value[DB_O_TARGET] : "argmax",
+              .name = a->value[DB_O_NAME],
+              .experiment = a->value[DB_O_EXPERIMENT],
+              .seed = a->value[DB_O_SEED] && !strcmp(a->value[DB_O_SEED], "one") ? LRP_SEED_ONE : LRP_SEED_LOGIT,
+              .argc = argc,
+              .argv = argv};
   if (!understood(a, &m)) return 2;
   m.d.path = cli_db_path(a->value[DB_O_DB]);
   lrp_status st =

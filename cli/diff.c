@@ -74,11 +74,12 @@ static row compare(const difference *f, int64_t id_a, int64_t id_b, const cli_re
   }
   for (size_t i = 0; i < b->n; i++)
     scale = fmax(scale, fabs(b->v[i]));
-  for (size_t i = 0; i < a->n; i++)
-    if (fabs(a->v[i] - b->v[i]) > r.largest) {
-      r.largest = fabs(a->v[i] - b->v[i]);
-      r.at = (int64_t)i;
-    }
+  for (size_t i = 0; i < a->n; i++) {
+    const double apart = fabs(a->v[i] - b->v[i]);
+    if (apart <= r.largest) continue;
+    r.largest = isnan(apart) ? (double)INFINITY : apart; /* lrp stores no NaN, but others may have */
+    r.at = (int64_t)i;
+  }
   const double allowed = f->atol + f->rtol * scale;
   r.excess = r.largest <= allowed ? 0 : r.largest / allowed; /* infinite where nothing is allowed */
   return r;
