@@ -49,9 +49,9 @@ static lrp_block *block_new(size_t size)
   return block;
 }
 
-static void block_free(lrp_block *block)
+static void block_free(lrp_arena *arena, lrp_block *block)
 {
-  if (!block) return;
+  arena->held -= block->size;
   UNPOISON(block->data, block->size);
   free(block->raw);
 }
@@ -61,7 +61,7 @@ static void drop_spares(lrp_arena *arena)
   while (arena->spare) {
     lrp_block *block = arena->spare;
     arena->spare = block->below;
-    block_free(block);
+    block_free(arena, block);
   }
 }
 
@@ -76,6 +76,11 @@ static lrp_block *spare_for(lrp_arena *arena, size_t size)
   return block;
 }
 
+static bool may_hold(const lrp_arena *arena, size_t more)
+{
+  return !arena->most || (arena->held <= arena->most && more <= arena->most - arena->held);
+}
+
 /* A block with room for size bytes on top of the chain: a spare one if any fits. */
 static bool push(lrp_arena *arena, size_t size)
 {
@@ -84,8 +89,11 @@ static bool push(lrp_arena *arena, size_t size)
     drop_spares(arena);
     size_t grown = arena->top ? 2 * arena->top->size : FIRST_BLOCK;
     if (grown > LAST_DOUBLING) grown = LAST_DOUBLING;
-    block = block_new(size > grown ? size : grown);
+    if (!may_hold(arena, grown) || size > grown) grown = size;
+    arena->refused = !may_hold(arena, grown);
+    block = arena->refused ? NULL : block_new(grown);
     if (!block) return false;
+    arena->held += grown;
   }
   block->below = arena->top;
   block->fill = 0;
@@ -105,6 +113,7 @@ static void pop(lrp_arena *arena)
 
 static void *take(lrp_arena *arena, size_t bytes, bool zero)
 {
+  arena->refused = false;
   if (bytes > LRP_MAX_BYTES) return NULL;
   size_t size = (bytes ? (bytes + ALIGN - 1) / ALIGN : 1) * ALIGN;
   lrp_block *block = arena->top;
@@ -156,7 +165,7 @@ void lrp_arena_free(lrp_arena *arena)
   while (arena->top) {
     lrp_block *block = arena->top;
     arena->top = block->below;
-    block_free(block);
+    block_free(arena, block);
   }
   drop_spares(arena);
   *arena = (lrp_arena){0};

@@ -17,6 +17,8 @@ typedef struct lrp_arena {
   lrp_block *top;
   size_t used, peak; /* bytes handed out now, and at most */
   lrp_block *spare;  /* arena.c's own: released blocks, kept for the next */
+  size_t held, most; /* bytes of all blocks, and how many there may be; most 0: no limit */
+  bool refused;      /* the limit was why there was no memory */
 } lrp_arena;
 typedef struct lrp_mark {
   lrp_block *top;
@@ -77,6 +79,7 @@ lrp_status lrp_fail(lrp_ctx *, lrp_status, const char *fmt, ...) __attribute__((
 lrp_status lrp_fail_at(lrp_ctx *, lrp_status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void lrp_warn(lrp_ctx *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 lrp_status lrp_nomem(lrp_ctx *, const char *what);
+lrp_status lrp_over_limit(lrp_ctx *); /* the sentence of the memory limit; LRP_E_NOMEM */
 
 extern const lrp_host lrp_the_host; /* host.c */
 

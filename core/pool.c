@@ -48,16 +48,9 @@ static void pool_drop_idle(lrp_pool *pool)
 
 static buffer *pool_grow(lrp_ctx *ctx, lrp_pool *pool, size_t bytes)
 {
-  const size_t size = bytes / 64 * 64 + 64;
-  if (ctx->memory_limit && pool->total + size > ctx->memory_limit) pool_drop_idle(pool);
-  if (ctx->memory_limit && pool->total + size > ctx->memory_limit) {
-    lrp_fail(ctx, LRP_E_NOMEM,
-             "the model's tensors need more than the memory limit of %zu %s; give smaller inputs "
-             "or raise the limit",
-             ctx->memory_limit >> (ctx->memory_limit < 1 << 20 ? 0 : 20),
-             ctx->memory_limit < 1 << 20 ? "bytes" : "MiB");
-    return NULL;
-  }
+  const size_t size = bytes / 64 * 64 + 64, limit = ctx->memory_limit, scratch = ctx->scratch.held;
+  if (limit && pool->total + size + scratch > limit) pool_drop_idle(pool);
+  if (limit && pool->total + size + scratch > limit) return lrp_over_limit(ctx), NULL;
   if (pool->n == pool->cap) {
     const size_t cap = pool->cap ? 2 * pool->cap : 64;
     buffer *grown = realloc(pool->buffer, cap * sizeof *grown);
@@ -71,6 +64,7 @@ static buffer *pool_grow(lrp_ctx *ctx, lrp_pool *pool, size_t bytes)
   pool->n++;
   pool->total += size;
   if (pool->total > pool->peak) pool->peak = pool->total;
+  if (limit) ctx->scratch.most = limit - pool->total; /* working memory has what tensors leave */
   return b;
 }
 

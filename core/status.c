@@ -162,7 +162,17 @@ void lrp_warn(lrp_ctx *ctx, const char *fmt, ...)
   ctx->warn(ctx->warn_user, text);
 }
 
+lrp_status lrp_over_limit(lrp_ctx *ctx)
+{
+  const bool small = ctx->memory_limit < 1 << 20;
+  return lrp_fail(ctx, LRP_E_NOMEM,
+                  "the model's tensors need more than the memory limit of %zu %s; give smaller inputs "
+                  "or raise the limit (--memory)",
+                  ctx->memory_limit >> (small ? 0 : 20), small ? "bytes" : "MiB");
+}
+
 lrp_status lrp_nomem(lrp_ctx *ctx, const char *what)
 {
+  if (ctx->scratch.refused) return lrp_over_limit(ctx);
   return lrp_fail(ctx, LRP_E_NOMEM, "%s: no memory left", what);
 }

@@ -43,6 +43,25 @@ START_TEST(arena_release_gives_back_what_came_after_the_mark_only)
 }
 END_TEST
 
+START_TEST(arena_holds_no_more_than_its_limit)
+{
+  enum { MOST = 1 << 20 };
+  lrp_arena a = {.most = MOST};
+  size_t got = 0;
+  while (lrp_arena_raw(&a, 10000))
+    got += 10000;
+  ck_assert_uint_gt(got, MOST / 2);
+  ck_assert_uint_le(a.held, MOST);
+  ck_assert(a.refused);
+  lrp_arena_release(&a, (lrp_mark){0});
+  ck_assert_ptr_nonnull(lrp_arena_raw(&a, MOST / 2)); /* what is spare makes room */
+  ck_assert(!a.refused);
+  ck_assert_ptr_null(lrp_arena_raw(&a, MOST));
+  ck_assert_uint_le(a.held, MOST);
+  lrp_arena_free(&a);
+}
+END_TEST
+
 START_TEST(arena_refuses_impossible_sizes)
 {
   lrp_arena a = {0};
@@ -304,6 +323,7 @@ Suite *suite_core(void)
   TCase *t = tcase_create("core");
   tcase_add_test(t, arena_memory_is_zeroed_and_aligned_even_when_reused);
   tcase_add_test(t, arena_release_gives_back_what_came_after_the_mark_only);
+  tcase_add_test(t, arena_holds_no_more_than_its_limit);
   tcase_add_test(t, arena_refuses_impossible_sizes);
   tcase_add_test(t, quotient_in_one_sweep_is_gate_division_and_sums_done_apart);
   tcase_add_test(t, a_join_shares_as_its_formula_and_sums_what_it_gives);
