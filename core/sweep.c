@@ -245,7 +245,8 @@ static void divide_piece(const void *job, int64_t k, int64_t begin, int64_t end,
 {
   const divide_job *d = job;
   for (int64_t at = d->first + begin; at < d->first + end; at += BLOCK)
-    block(d->q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s, sum);
+    for (const lrp_division *q = d->q; q; q = q->next)
+      block(q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s, sum);
 }
 
 void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m, const double *eps,

@@ -10,7 +10,8 @@ enum { LRP_SWEEP_SAMPLES = 64 }; /* taken together: one parallel region for all 
 void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum);
 
 /* s = g / stab(d), where g = coef * gate(z) * r and d = factor[0] term[0] + factor[1] term[1] + ... + bias */
-typedef struct lrp_division {
+typedef struct lrp_division lrp_division;
+struct lrp_division {
   const lrp_group *group;
   const lrp_real *z, *r; /* genuine output; relevance above */
   int32_t n_term;
@@ -23,7 +24,8 @@ typedef struct lrp_division {
     lrp_real factor, *data;
   } to[2]; /* = or, where `add`, += factor * s; data NULL: none */
   bool add;
-} lrp_division;
+  lrp_division *next; /* another group, divided block by block with this one: sums are those of both; or NULL */
+};
 /* Does the group get any relevance?  From the data: stops at the first element that has some. */
 bool lrp_gate_some(const lrp_group *, const lrp_real *z, const lrp_real *r, int64_t n);
 /* n samples of m elements from the first one on, at most LRP_SWEEP_SAMPLES, each with its own eps.  lost: sum of g - s d;

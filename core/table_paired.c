@@ -131,24 +131,28 @@ static lrp_status give(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
   return st;
 }
 
-typedef struct sums { /* over the groups: alpha s, beta s; of any content before the first */
-  lrp_tensor u, v;
-  bool some;
-} sums;
-
-static lrp_status add_group(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, uint32_t g,
-                            const lrp_real *a, sums *q, lrp_loss *loss)
+/* u, v: alpha s and beta s, summed over the groups that have relevance; `a` is A.  *some false: none has, nothing is
+ * written. */
+static lrp_status divide(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, const lrp_real *a, lrp_real *u,
+                         lrp_real *v, lrp_loss *loss, bool *some)
 {
-  pair p;
-  const lrp_real *z = lrp_reals(&site->call->out[0]);
-  if (!pair_of(t, g, &p) || !lrp_gate_some(&t->group[g], z, lrp_reals(&site->r_out[0]), lrp_count(&q->u)))
-    return LRP_OK;
-  const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
-  lrp_division d = {.group = &t->group[g], .n_term = 2, .factor = {alpha, beta}, .term = {z, a},
-                    .to = {{alpha, lrp_reals(&q->u)}, {beta, lrp_reals(&q->v)}}, .add = q->some};
-  const lrp_status st = bias_of(ctx, site, &p, &d);
-  if (!st) lrp_table_quotient(site, t, &d, NULL, loss);
-  q->some = true;
+  const lrp_real *z = lrp_reals(&site->call->out[0]), *r = lrp_reals(&site->r_out[0]);
+  lrp_division d[sizeof t->group / sizeof *t->group] = {{0}};
+  lrp_status st = LRP_OK;
+  uint32_t n = 0;
+  for (uint32_t g = 0; !st && g < t->n_group; g++) {
+    pair p;
+    if (!pair_of(t, g, &p) || !lrp_gate_some(&t->group[g], z, r, lrp_count(&site->r_out[0]))) continue;
+    const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
+    d[n] = (lrp_division){.group = &t->group[g], .n_term = 2, .factor = {alpha, beta}, .term = {z, a},
+                          .to = {{alpha, u}, {beta, v}}, .add = n > 0};
+    st = bias_of(ctx, site, &p, &d[n++]);
+  }
+  for (uint32_t i = 0; i + 1 < n && !t->norm_scale; i++) /* else each has an eps of its own */
+    d[i].next = &d[i + 1];
+  for (uint32_t i = 0; !st && i < (t->norm_scale ? n : n > 0); i++)
+    lrp_table_quotient(site, t, &d[i], NULL, loss);
+  *some = n > 0;
   return st;
 }
 
@@ -157,20 +161,18 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
 {
   static const lrp_pass ABSOLUTE = {
       .w_a = -1, .w_b = 2, .w_part = LRP_PART_POS, .b_part = LRP_PART_ZERO}; /* |w| = 2 w+ - w */
-  lrp_tensor x, *param;
+  lrp_tensor x, *param, u, v;
   const lrp_call *a;
-  sums q = {0};
-  const lrp_tensor *out = &site->r_out[0];
+  bool some = false;
   lrp_status st = absolute_input(ctx, &site->call->in[0], &x);
   if (!st) st = step_params(ctx, site, &ABSOLUTE, &param);
   if (!st) st = lrp_the_host.forward(ctx, site, &x, param, &a);
-  if (!st) st = lrp_scratch_raw(ctx, out, &q.u);
-  if (!st) st = lrp_scratch_raw(ctx, out, &q.v);
-  for (uint32_t g = 0; !st && g < t->n_group; g++)
-    st = add_group(ctx, site, t, g, lrp_reals(&a->out[0]), &q, loss);
-  if (!st && q.some) st = give(ctx, site, site->call, &q.u, false, loss);
-  if (!st && q.some) st = give(ctx, site, a, &q.v, true, loss);
-  if (!st && !q.some)
+  if (!st) st = lrp_scratch_raw(ctx, &site->r_out[0], &u);
+  if (!st) st = lrp_scratch_raw(ctx, &site->r_out[0], &v);
+  if (!st) st = divide(ctx, site, t, lrp_reals(&a->out[0]), lrp_reals(&u), lrp_reals(&v), loss, &some);
+  if (!st && some) st = give(ctx, site, site->call, &u, false, loss);
+  if (!st && some) st = give(ctx, site, a, &v, true, loss);
+  if (!st && !some)
     memset(site->r_in[0].data, 0, (size_t)lrp_count(&site->r_in[0]) * sizeof(lrp_real));
   return st;
 }
