@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Multiply-adds from which oneDNN is worth its start. */
-#define PRODUCT_WORK 4e7
+/* Multiply-adds from which oneDNN is worth its start; those of products: LRP_PRODUCT_WORK. */
 #define LIVE_WORK    1e7 /* products of two live operands, which plain C would have to pack each time */
 #define CONV_WORK    2e7
 #define NARROW_WORK  2e6 /* convolutions with few channels in a group */
@@ -270,7 +269,7 @@ static double product_work(const lrp_product *p)
 
 static bool product_is_large(const lrp_ctx *ctx, const lrp_product *p)
 {
-  return p->m >= 4 && p->n >= 4 && share(ctx, product_work(p)) >= (p->pack ? PRODUCT_WORK : LIVE_WORK);
+  return p->m >= 4 && p->n >= 4 && share(ctx, product_work(p)) >= (p->pack ? LRP_PRODUCT_WORK : LIVE_WORK);
 }
 
 lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)

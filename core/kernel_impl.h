@@ -17,6 +17,8 @@ enum {
   LRP_PARALLEL_WORK = 1 << 22
 }; /* multiply-adds below which waking threads costs more than it gives */
 
+#define LRP_PRODUCT_WORK 4e7 /* multiply-adds from which oneDNN is worth its start */
+
 static inline int lrp_threads(void)
 {
 #ifdef _OPENMP

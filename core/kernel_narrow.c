@@ -14,7 +14,8 @@ enum {
   WINDOW = 256,        /* elements of a window, at most: 7 x 7 taps */
   LEAST_OUT = 8,       /* output channels: the product must be worth it */
   MOST = 1 << 24,      /* elements that one image's windows may take */
-  AT_ONCE = 1 << 21,   /* elements of windows made together: they stay in the last cache */
+  AT_ONCE = 1 << 21,   /* elements of windows of small images that are made together */
+  CHUNK = 1 << 18,     /* elements of windows until they are added up: they stay in the second cache */
   LANES = 8            /* runs are added in steps of so many elements; those behind their end count as zero */
 };
 
@@ -85,30 +86,60 @@ LRP_LOOP void add_windows_any(const row_form *f, const lrp_real *window, int64_t
 LRP_TWICE(void, add_windows, (const row_form *f, const lrp_real *window, int64_t apart, lrp_real *row),
           (f, window, apart, row))
 
-/* Row r of some images, from their windows; room: of f->size elements. */
-static void make_row(const lrp_conv_job *j, const row_form *f, const lrp_real *windows, int64_t r, lrp_real *room,
-                     lrp_real *row)
+typedef struct chunk { /* lines of windows, first .. first + n, of some images */
+  int64_t first, n;
+  const lrp_real *windows;
+} chunk;
+
+/* What a chunk adds to row r of the images, which is padded. */
+static void add_to_row(const lrp_conv_job *j, const row_form *f, const chunk *c, int64_t r, lrp_real *row)
 {
   const int64_t i1 = r % j->in[1], i0 = r / j->in[1] % j->in[0], image = r / j->in[1] / j->in[0];
   const int64_t apart = j->taps * j->c;
-  memset(room, 0, (size_t)f->size * sizeof *room);
   for (int64_t k0 = 0; k0 < j->kernel[0]; k0++)
     for (int64_t k1 = 0; k1 < j->kernel[1]; k1++) {
-      const int64_t o0 = meets(j, 0, i0, k0), o1 = meets(j, 1, i1, k1);
-      if (o0 < 0 || o1 < 0) continue;
-      const int64_t line = (image * j->out[0] + o0) * j->out[1] + o1;
-      add_windows(f, windows + line * j->out[2] * apart + (k0 * j->kernel[1] + k1) * j->kernel[2] * j->c, apart,
-                  room + f->before - j->lo[2] * j->c);
+      const int64_t o0 = meets(j, 0, i0, k0), o1 = meets(j, 1, i1, k1),
+                    line = (image * j->out[0] + o0) * j->out[1] + o1 - c->first;
+      if (o0 < 0 || o1 < 0 || line < 0 || line >= c->n) continue;
+      add_windows(f, c->windows + line * j->out[2] * apart + (k0 * j->kernel[1] + k1) * j->kernel[2] * j->c, apart,
+                  row + f->before - j->lo[2] * j->c);
     }
-  memcpy(row, room + f->before, (size_t)(j->in[2] * j->c) * sizeof *row);
 }
 
+/* Some images, by p, which is the product for a line; room: padded rows for all of them. */
+static lrp_status make_images(lrp_ctx *ctx, int which, const lrp_conv_job *j, const row_form *f, int64_t n,
+                              const lrp_real *from, lrp_product p, lrp_real *room, lrp_real *to)
+{
+  const int64_t lines = n * j->out[0] * j->out[1], line = j->out[2] * p.n, size = j->in[2] * j->c,
+                rows = n * j->in[0] * j->in[1], together = line < CHUNK ? CHUNK / line : 1;
+  lrp_status st = LRP_OK;
+  memset(room, 0, (size_t)(rows * f->size) * sizeof *room);
+  for (int64_t at = 0; !st && at < lines; at += together) {
+    const chunk c = {.first = at, .n = together < lines - at ? together : lines - at, .windows = p.out};
+    const bool inside = j->out[0] == 1 && at / j->out[1] == (at + c.n - 1) / j->out[1]; /* of an image */
+    const int64_t base = at / j->out[1] * j->in[1], low = at % j->out[1] * j->stride[1] - j->lo[1],
+                  high = low + (c.n - 1) * j->stride[1] + (j->kernel[1] - 1) * j->dilation[1] + 1,
+                  first = !inside ? 0 : base + (low > 0 ? low : 0),
+                  last = !inside ? rows : base + (high < j->in[1] ? high : j->in[1]);
+    p.m = c.n * j->out[2];
+    p.a_count = p.m * p.k;
+    p.a = from + at * j->out[2] * j->o;
+    st = lrp_product_run(ctx, which, &p);
+    LRP_THREADS(p.m * p.n > LRP_PARALLEL_WORK / 32,
+    for (int64_t r = first; r < (st ? 0 : last); r++)
+      add_to_row(j, f, &c, r, room + r * f->size););
+  }
+  for (int64_t r = 0; r < rows; r++)
+    memcpy(to + r * size, room + r * f->size + f->before, (size_t)size * sizeof *to);
+  return st;
+}
+
+/* The product is chosen by an image's work, not by that of the pieces it is done in. */
 lrp_status lrp_narrow_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j)
 {
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  const int64_t n = j->taps * j->c, each = pixels(j) * n,
-                together = each < AT_ONCE ? AT_ONCE / each : 1,
-                images = together < j->batch ? together : j->batch, rows = images * j->in[0] * j->in[1];
+  const int64_t n = j->taps * j->c, each = pixels(j) * n, together = each < AT_ONCE ? AT_ONCE / each : 1,
+                images = together < j->batch ? together : j->batch, line = j->out[2] * n;
   const row_form f = form_of(j);
   lrp_product p = {.n = n,
                    .k = j->o,
@@ -120,20 +151,15 @@ lrp_status lrp_narrow_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j)
                    .b_count = n * j->o};
   lrp_status st = lrp_packed_own(ctx, j->pack, FORM_CHANNELS_LAST, 1, p.b_count, channels_last,
                                  j, &p.b, &p.pack);
-  p.out = lrp_arena_raw(&ctx->scratch, (size_t)(images * each + LANES) * sizeof *p.out);
-  lrp_real *room = lrp_arena_raw(&ctx->scratch, (size_t)(rows * f.size) * sizeof *room);
+  p.out = lrp_arena_raw(&ctx->scratch, (size_t)((line < CHUNK ? CHUNK : line) + LANES) * sizeof *p.out);
+  lrp_real *room = lrp_arena_raw(&ctx->scratch, (size_t)(images * j->in[0] * j->in[1] * f.size) * sizeof *room);
   if (!st && (!p.out || !room)) st = lrp_nomem(ctx, "conv");
+  if (which == LRP_KERNEL_AUTO)
+    which = (double)each * (double)j->o >= LRP_PRODUCT_WORK ? LRP_KERNEL_DNNL : LRP_KERNEL_PLAIN;
   for (int64_t first = 0; !st && first < j->batch; first += images) {
-    const int64_t count = images < j->batch - first ? images : j->batch - first,
-                  size = j->in[2] * j->c;
-    p.m = count * pixels(j);
-    p.a_count = p.m * p.k;
-    p.a = j->from + first * pixels(j) * j->o;
-    st = lrp_product_run(ctx, which, &p);
-    lrp_real *to = j->to + first * j->in[0] * j->in[1] * size;
-    LRP_THREADS(p.m * n > LRP_PARALLEL_WORK / 16,
-    for (int64_t r = 0; r < (st ? 0 : count * j->in[0] * j->in[1]); r++)
-      make_row(j, &f, p.out, r, room + r * f.size, to + r * size););
+    const int64_t count = images < j->batch - first ? images : j->batch - first;
+    st = make_images(ctx, which, j, &f, count, j->from + first * pixels(j) * j->o, p, room,
+                     j->to + first * j->in[0] * j->in[1] * j->in[2] * j->c);
   }
   lrp_arena_release(&ctx->scratch, mark);
   return st;
