@@ -269,7 +269,8 @@ static double product_work(const lrp_product *p)
 
 static bool product_is_large(const lrp_ctx *ctx, const lrp_product *p)
 {
-  return p->m >= 4 && p->n >= 4 && share(ctx, product_work(p)) >= (p->pack ? LRP_PRODUCT_WORK : LIVE_WORK);
+  return !lrp_rows_are_few(ctx, p->m) && p->n >= LRP_FEW_ROWS &&
+         share(ctx, product_work(p)) >= (p->pack ? LRP_PRODUCT_WORK : LIVE_WORK);
 }
 
 lrp_status lrp_product_run(lrp_ctx *ctx, int which, const lrp_product *p)

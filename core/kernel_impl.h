@@ -17,6 +17,14 @@ enum {
   LRP_PARALLEL_WORK = 1 << 22
 }; /* multiply-adds below which waking threads costs more than it gives */
 
+/* Rows below which panels are not worth filling.  Where each sample has so few, a batch of them is summed as they are
+ * alone, unless it is so large that this costs too much. */
+enum { LRP_FEW_ROWS = 4, LRP_FEW_SAMPLES = 16 };
+static inline bool lrp_rows_are_few(const lrp_ctx *ctx, int64_t rows)
+{
+  return rows < LRP_FEW_ROWS || (rows <= LRP_FEW_SAMPLES && rows < LRP_FEW_ROWS * ctx->samples);
+}
+
 #define LRP_PRODUCT_WORK 4e7 /* multiply-adds from which oneDNN is worth its start */
 
 static inline int lrp_threads(void)

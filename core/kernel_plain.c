@@ -13,7 +13,6 @@ enum {
   TAPS = 32
 };                    /* rows and taps whose addresses are held at once: 12 KB */
 enum { PATCH = 128 }; /* elements of a row whose taps are copied together */
-enum { SKINNY = 4 };  /* rows below which panels are not worth filling */
 enum {
   FORM_PANELS,
   FORM_PANELS_TRANSPOSED,
@@ -208,12 +207,36 @@ static lrp_status product_by_tiles(lrp_ctx *ctx, const lrp_product *p)
 
 /* ---- products with few rows or columns: the large operand is read once, as it is ---- */
 
-typedef struct skinny { /* out[j*step] = v (K) . column j of a matrix whose element (k,j) is at
-                           k*row + j*col */
+typedef struct skinny { /* out[r][j*step] = v[r] (K) . column j of a matrix whose element (k,j) is at
+                           k*row + j*col, for rows r, which are v_next, out_next and bias_next elements apart */
   const lrp_real *v, *b, *bias; /* bias of column j at bias[j*bias_step]; NULL: none */
   int64_t k, n, row, col, step, bias_step;
   lrp_real *out;
+  int64_t rows, v_next, out_next, bias_next;
 } skinny;
+
+/* Columns first .. last.  Of many rows each takes the same steps as one alone, on pieces of the matrix that all of them
+ * meet before the next: it comes from memory once. */
+static void skinny_columns(const skinny *s, int64_t first, int64_t last)
+{
+  enum { CACHE = 1 << 16 }; /* elements of a piece */
+  const bool along = s->col == 1 && s->step == 1;
+  const int64_t width = last - first, other = along ? width : s->k, most = CACHE / other / 4 * 4,
+                size = s->rows == 1 ? INT64_MAX : most > 4 ? most : 4;
+  for (int64_t r = 0; r < s->rows; r++)
+    for (int64_t j = first; j < last; j++)
+      s->out[r * s->out_next + j * s->step] = s->bias ? s->bias[r * s->bias_next + j * s->bias_step] : 0;
+  for (int64_t at = 0, end = along ? s->k : width; at < end; at += least(size, end - at))
+    for (int64_t r = 0; r < s->rows; r++) {
+      const lrp_real *v = s->v + r * s->v_next;
+      lrp_real *out = s->out + r * s->out_next;
+      const int64_t n = least(size, end - at), j = first + at;
+      if (along)
+        lrp_rows_add(v + at, n, s->b + first + at * s->row, s->row, width, out + first);
+      else
+        lrp_dots(v, s->k, s->b + j * s->col, s->col, n, out + j * s->step, s->step);
+    }
+}
 
 static void skinny_run(const skinny *s)
 {
@@ -224,57 +247,43 @@ static void skinny_run(const skinny *s)
   const int64_t share = (s->n + lrp_threads() - 1) / lrp_threads(),
                 size = share < LEAST ? LEAST : least(share, MOST);
   const int64_t chunks = (s->n + size - 1) / size;
-  LRP_THREADS(s->k * s->n > LRP_PARALLEL_WORK,
-  for (int64_t c = 0; c < chunks; c++) {
-    const int64_t first = c * size, last = least(s->n, first + size);
-    for (int64_t j = first; j < last; j++)
-      s->out[j * s->step] = s->bias ? s->bias[j * s->bias_step] : 0;
-    if (s->col == 1 && s->step == 1)
-      lrp_rows_add(s->v, s->k, s->b + first, s->row, last - first, s->out + first);
-    else
-      lrp_dots(s->v, s->k, s->b + first * s->col, s->col, last - first, s->out + first * s->step,
-               s->step);
-  });
+  LRP_THREADS(s->rows * s->k * s->n > LRP_PARALLEL_WORK,
+  for (int64_t c = 0; c < chunks; c++)
+    skinny_columns(s, c * size, least(s->n, (c + 1) * size)););
 }
 
 /* Which operand is the small one; neither: tiles. */
-static bool few_rows(const lrp_product *p)
+static bool few_rows(const lrp_ctx *ctx, const lrp_product *p)
 {
-  return p->m < SKINNY && (p->b_col == 1 || p->b_row == 1);
+  return lrp_rows_are_few(ctx, p->m) && (p->b_col == 1 || p->b_row == 1);
 }
 
 static bool few_columns(const lrp_product *p)
 {
-  return p->n < SKINNY && (p->a_col == 1 || (p->n == 1 && p->a_row == 1));
+  return p->n < LRP_FEW_ROWS && (p->a_col == 1 || (p->n == 1 && p->a_row == 1));
 }
 
-static void skinny_batch(const lrp_product *p, int64_t i, lrp_real *v)
+/* v: room for the small operand, whose rows are copied together where they are not. */
+static void skinny_batch(const lrp_product *p, bool rows, int64_t i, lrp_real *v)
 {
   int64_t a, b;
   batch_offsets(p, i, &a, &b);
-  const bool rows = few_rows(p);
-  const lrp_real *left = p->a + a, *right = p->b + b;
-  lrp_real *out = p->out + i * p->m * p->n;
-  for (int64_t r = 0, n = rows ? p->m : p->n; r < n; r++) {
-    const lrp_real *from = rows ? left + r * p->a_row : right + r * p->b_col;
-    const int64_t step = rows ? p->a_col : p->b_row;
-    for (int64_t k = 0; step != 1 && k < p->k; k++)
-      v[k] = from[k * step];
-    const lrp_real *small = step == 1 ? from : v;
-    const skinny s =
-        rows ? (skinny){small, right, p->bias, p->k, p->n, p->b_row, p->b_col, 1, 1, out + r * p->n}
-             : (skinny){small,    left, p->bias ? p->bias + r : NULL,
-                        p->k,     p->m, p->a_col,
-                        p->a_row, p->n, 0,
-                        out + r};
-    skinny_run(&s);
-  }
+  const lrp_real *left = p->a + a, *right = p->b + b, *small = rows ? left : right, *large = rows ? right : left;
+  const int64_t n = rows ? p->m : p->n, next = rows ? p->a_row : p->b_col, step = rows ? p->a_col : p->b_row;
+  for (int64_t r = 0; step != 1 && r < n; r++)
+    for (int64_t k = 0; k < p->k; k++)
+      v[r * p->k + k] = small[r * next + k * step];
+  skinny s = {.v = step == 1 ? small : v, .b = large, .bias = p->bias, .k = p->k, .n = rows ? p->n : p->m,
+              .row = rows ? p->b_row : p->a_col, .col = rows ? p->b_col : p->a_row, .step = rows ? 1 : p->n,
+              .bias_step = rows, .out = p->out + i * p->m * p->n, .rows = n, .v_next = step == 1 ? next : p->k,
+              .out_next = rows ? p->n : 1, .bias_next = !rows};
+  skinny_run(&s);
 }
 
-static lrp_status product_skinny(lrp_ctx *ctx, const lrp_product *p)
+static lrp_status product_skinny(lrp_ctx *ctx, const lrp_product *p, bool rows)
 {
-  const int64_t threads = p->n_batch > 1 ? lrp_threads() : 1;
-  lrp_real *v = lrp_arena_alloc(&ctx->scratch, (size_t)(threads * p->k) * sizeof *v);
+  const int64_t threads = p->n_batch > 1 ? lrp_threads() : 1, each = (rows ? p->m : p->n) * p->k;
+  lrp_real *v = lrp_arena_raw(&ctx->scratch, (size_t)(threads * each) * sizeof *v);
   if (!v) return lrp_nomem(ctx, "matmul");
 #pragma omp parallel for if (threads > 1 && p->n_batch * p->m * p->n * p->k > LRP_PARALLEL_WORK)
   for (int64_t i = 0; i < p->n_batch; i++) {
@@ -283,7 +292,7 @@ static lrp_status product_skinny(lrp_ctx *ctx, const lrp_product *p)
 #else
     const int64_t self = 0;
 #endif
-    skinny_batch(p, i, v + self * p->k);
+    skinny_batch(p, rows, i, v + self * each);
   }
   return LRP_OK;
 }
@@ -291,8 +300,8 @@ static lrp_status product_skinny(lrp_ctx *ctx, const lrp_product *p)
 lrp_status lrp_plain_matmul(lrp_ctx *ctx, const lrp_product *p)
 {
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  const lrp_status st =
-      few_rows(p) || few_columns(p) ? product_skinny(ctx, p) : product_by_tiles(ctx, p);
+  const bool rows = few_rows(ctx, p);
+  const lrp_status st = rows || few_columns(p) ? product_skinny(ctx, p, rows) : product_by_tiles(ctx, p);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }
