@@ -60,7 +60,8 @@ static row_form form_of(const lrp_conv_job *j)
 {
   const bool dense = j->dilation[2] == 1;
   row_form f = {.before = j->lo[2] > 0 ? j->lo[2] * j->c : 0, .n = j->out[2], .step = j->stride[2] * j->c,
-                .runs = dense ? 1 : j->kernel[2], .length = dense ? j->kernel[2] * j->c : j->c, .gap = j->dilation[2] * j->c};
+                .runs = dense ? 1 : j->kernel[2], .length = dense ? j->kernel[2] * j->c : j->c,
+                .gap = j->dilation[2] * j->c};
   const int64_t reach = (f.runs - 1) * f.gap + f.length + LANES, row = f.before + j->in[2] * j->c,
                 start = f.before - j->lo[2] * j->c, windows = start + (f.n - 1) * f.step + reach;
   f.turns = (reach + f.step - 1) / f.step;

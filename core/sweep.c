@@ -38,7 +38,8 @@ LRP_TWICE(double, sum_piece, (const lrp_real *v, int64_t n), (v, n))
 /* What a job does to elements begin .. end, of sample k; its sums there start at 0. */
 typedef void piece_fn(const void *job, int64_t k, int64_t begin, int64_t end, double *sum);
 
-/* All pieces of n samples of m elements; sum[j][k], unless sum[j] is NULL, grows by what the job sums up in sample k. */
+/* All pieces of n samples of m elements; sum[j][k], unless sum[j] is NULL, grows by what the job sums up in
+ * sample k. */
 static void each_piece(piece_fn *fn, const void *job, int64_t n, int64_t m, int64_t n_sum, double *const *sum)
 {
   const int64_t size = piece_size(m), pieces = (m + size - 1) / size, together = SLOTS / PIECES / n_sum;
@@ -219,7 +220,8 @@ LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n
 {
   lrp_real g_room[BLOCK], d_room[BLOCK], s_room[BLOCK], *s = all_s ? all_s + at : s_room;
   const bool add = q->stab == LRP_STAB_ADD, all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1,
-             one = q->n_term == 1 && q->factor[0] == 1 && !q->bias && (add || q->term[0] + at != s); /* s may take its place */
+             one = q->n_term == 1 && q->factor[0] == 1 && !q->bias &&
+                   (add || q->term[0] + at != s); /* s may take its place */
   const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
   if (!all) gated(q, at, n, g_room);
   if (!one) denominator(q, at, n, d_room);

@@ -39,8 +39,8 @@ void lrp_quotient(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps,
 
 /* out = or += factor * x * bar, and 0 where bar is 0, even if x is infinite; bar may be out.  n samples of m elements;
  * sum[k] += the sum of what sample k is given.  sum may be NULL. */
-void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, int64_t m, bool add, lrp_real *out,
-                  double *sum);
+void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64_t n, int64_t m, bool add,
+                  lrp_real *out, double *sum);
 
 /* A sum of branches, d = factor[0] x[0] + factor[1] x[1] + ..., and what each of them gets of r:
  * back[i] = factor[i] x[i] s, s = r / (d + eps sgn d), 0 where r is 0.  back[i] NULL: nobody asks. */
@@ -51,6 +51,7 @@ typedef struct lrp_join {
   const lrp_real *x[LRP_JOIN_MOST], *r;
   lrp_real *back[LRP_JOIN_MOST];
 } lrp_join;
-/* n samples of m elements; for sample k lost[k] += the sum of r - s d, back[i][k] that of back[i].  Any of them may be NULL. */
+/* n samples of m elements; for sample k lost[k] += the sum of r - s d, back[i][k] that of back[i].  Any of them may be
+ * NULL. */
 void lrp_join_each(const lrp_join *, int64_t n, int64_t m, double *lost, double *const *back);
 #endif

@@ -8,7 +8,7 @@
 typedef struct lrp_loss {
   int64_t n, run; /* run: of the output, see samples.c */
   double *stab, *gate;
-  double **in; /* relevance that input i gets, to be added up where its samples are blocks: NULL elsewhere; may be NULL */
+  double **in; /* relevance that input i gets, to be added up; NULL where its samples are no blocks; may be NULL */
   bool summed; /* in[] is filled */
 } lrp_loss;
 /* r_in is written as a whole, whatever it held.  loss may be NULL. */
