@@ -115,7 +115,7 @@ typedef struct cli_view {
   const lrp_input *input;
   const char *name;               /* of the input: path or "text" */
   const lrp_relevance *r;
-  int64_t sample;                 /* in the batch */
+  int64_t sample, n_sample;       /* which of how many in the batch */
   lrp_target target;
   const char *target_text;        /* "spam", "spam - ham" */
   const lrp_real *scores;         /* of the sample */
@@ -153,6 +153,10 @@ void cli_rank_sort(cli_rank *, int64_t n); /* largest first; equal ones as they 
 /* keep.c: in one block, to be freed; without what belongs to r->at.  batch samples, n_node rows of the
  * ledger.  NULL: no memory. */
 lrp_relevance *cli_keep(const lrp_relevance *r, int64_t batch, int64_t n_node);
+/* Room for all samples of a batch, of which the part has n in its inputs' first axis; the part put in at `first`. */
+lrp_relevance *cli_keep_room(const lrp_relevance *part, int64_t n, int64_t all, int64_t n_node);
+void cli_keep_part(lrp_relevance *room, int64_t all, int64_t first, const lrp_relevance *part, int64_t n,
+                   int64_t n_node);
 /* Of one sample, in the shape that the input has alone: what stands behind its end is left out. */
 lrp_relevance *cli_keep_sample(const lrp_relevance *r, int64_t which, int64_t batch, int64_t n_node,
                                const lrp_input *own);
@@ -164,7 +168,7 @@ int cli_cut(char *text, const char **piece);
 const char *cli_label(const lrp_model *, int64_t index, char *buffer, size_t n);
 /* model_check.c.  in may be NULL.  cli_vanished: less than a thousandth of the score arrives at the inputs; says so. */
 lrp_status cli_check(lrp_ctx *, lrp_graph *, const lrp_model *, const lrp_input *in, const char *rules, bool json);
-bool cli_vanished(const lrp_graph *, const lrp_relevance *, int64_t sample, char *text, size_t n);
+bool cli_vanished(const lrp_graph *, const lrp_relevance *, int64_t sample, int64_t n_sample, char *text, size_t n);
 void cli_losses(const cli_view *, lrp_ledger *total); /* over all nodes */
 double cli_share(const cli_view *, int64_t index);    /* probability of a class by softmax */
 int64_t cli_second(const cli_view *);                 /* the runner-up; -1: there is one class */

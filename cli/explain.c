@@ -68,7 +68,7 @@ static const cli_option OPTIONS[] = {
     [O_EXPERIMENT] = {"experiment", 0, "NAME", "name under which the run is logged (default)"},
     [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
     [O_MEMORY] = {"memory", 0, "SIZE",
-                  "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+                  "at most this much for the model's tensors, as 512M (3/4 of RAM); batches that need more are cut"},
     [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
     [O_COLOR] = {"color", 0, "WHEN", "auto (default), always, never"},
     [O_QUIET] = {"quiet", 'q', NULL, "no notes on standard error"},

@@ -13,6 +13,11 @@ typedef struct job_output { /* see explain_write.c */
   json_t *written;
   int64_t n_file;
 } job_output;
+typedef struct job_target { /* what one target got, for all samples */
+  lrp_target *target;
+  const lrp_relevance *r;
+  lrp_relevance *copy; /* NULL: r is the graph's own */
+} job_target;
 typedef struct job {
   lrp_ctx *ctx;
   int argc;
@@ -42,12 +47,23 @@ typedef struct job {
   const char **targets; /* n_target of them, once the first scores are known */
   char *target_words;
   int n_target;
+  /* the input at hand, see explain_answer.c */
+  job_target *answer; /* n_target */
+  int64_t n_sample;
+  lrp_tensor scores; /* (n_sample,C); the graph's own, or copied */
+  lrp_real *scores_room;
+  bool in_parts; /* the graph was built for the last part of it */
   job_output out[2]; /* -o and --tex; path NULL: not asked for */
 } job;
 
 /* Explain all operands, or the text; the exit status. */
 int explain_all(job *, const char *model, const char **operand, int n, const char *text,
                 const char *rules);
+
+/* explain_answer.c: relevance of one input under all targets, into job.answer; to be freed whatever comes
+ * back.  A batch that does not fit into the memory limit is halved until it does. */
+lrp_status job_answer(job *, const lrp_input *);
+void job_answer_free(job *);
 
 /* explain_file.c: all texts of a file into the database; the exit status. */
 int explain_file(job *, const char *model, const char *file, const char *rules, bool resume);

@@ -1,62 +1,10 @@
-/* explain_all.c - the way of one input through lrp explain: read, graph, rules, forward, relevance,
- * views. */
+/* explain_all.c - the way of one input through lrp explain: read, answer, views, files. */
 #include "explain.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- one input ---- */
-
-static bool same_shapes(const lrp_input *a, const lrp_input *b)
-{
-  if (!a || a->n_tensor != b->n_tensor) return false;
-  for (int32_t i = 0; i < a->n_tensor; i++)
-    if (a->tensor[i].rank != b->tensor[i].rank ||
-        memcmp(a->tensor[i].shape, b->tensor[i].shape, (size_t)a->tensor[i].rank * sizeof(int64_t)))
-      return false;
-  return true;
-}
-
-static lrp_status graph_for(job *j, const lrp_input *in)
-{
-  if (j->graph && same_shapes(j->graph_for, in)) return LRP_OK;
-  lrp_graph_free(j->graph);
-  j->graph = NULL;
-  j->logged_graph = NULL;
-  lrp_status st = lrp_graph_build(j->ctx, j->model, in, j->canonize, &j->graph);
-  if (!st && j->composite) st = lrp_graph_assign(j->ctx, j->graph, j->composite);
-  return st;
-}
-
-typedef struct answer { /* of one target, for all samples */
-  lrp_target *target;
-  const lrp_relevance *r;
-  lrp_relevance *copy; /* NULL: r is the graph's own */
-} answer;
-
-/* --target A,B: several, unless the whole is one label.  Known with the first scores. */
-static lrp_status targets_of(job *j)
-{
-  lrp_target t;
-  if (j->targets) return LRP_OK;
-  const size_t n = j->target ? strlen(j->target) : 0;
-  char *text = malloc(n + 1);
-  const char **list = calloc(n + 1, sizeof *list);
-  j->targets = list;
-  j->target_words = text;
-  j->n_target = 1;
-  if (!text || !list) return LRP_E_NOMEM;
-  list[0] = j->target;
-  if (!j->target || !strchr(j->target, ',') ||
-      !lrp_target_parse(j->ctx, j->model, j->target, lrp_graph_scores(j->graph), 0, &t))
-    return LRP_OK;
-  memcpy(text, j->target, n + 1);
-  j->n_target = cli_cut(text, list);
-  return j->n_target > 1 && j->at
-             ? lrp_host_table()->fail(j->ctx, LRP_E_ARG, "--at wants one target, not %d",
-                                      j->n_target)
-             : LRP_OK;
-}
 
 static void describe_target(const job *j, const lrp_target *t, char *out, size_t n)
 {
@@ -84,8 +32,8 @@ static double probability(const lrp_real *s, int64_t n, int64_t at)
 static void fill_view(const job *j, const lrp_input *in, const char *name, const lrp_relevance *r,
                       const lrp_target *target, int64_t sample, cli_view *v)
 {
-  const lrp_tensor *scores = lrp_graph_scores(j->graph);
-  const int64_t batch = lrp_graph_n_batch(j->graph);
+  const lrp_tensor *scores = &j->scores;
+  const int64_t batch = j->n_sample;
   *v = (cli_view){.model = j->model,
                   .composite = j->composite,
                   .method = j->method_text,
@@ -94,6 +42,7 @@ static void fill_view(const job *j, const lrp_input *in, const char *name, const
                   .name = name,
                   .r = r,
                   .sample = sample,
+                  .n_sample = batch,
                   .target = *target,
                   .rel_input = -1,
                   .by = j->by,
@@ -127,10 +76,8 @@ static lrp_status show(job *j, const cli_view *v)
 }
 
 /* One sample under all targets; from here on failures are not the input's. */
-static lrp_status present(job *j, const lrp_input *in, const char *name, const answer *a,
-                          int64_t sample)
+static lrp_status present(job *j, const lrp_input *in, const char *name, int64_t sample)
 {
-  const int64_t batch = lrp_graph_n_batch(j->graph);
   const int n = j->n_target;
   char numbered[4200];
   cli_view *v = calloc((size_t)n, sizeof *v);
@@ -138,14 +85,14 @@ static lrp_status present(job *j, const lrp_input *in, const char *name, const a
   lrp_status st = v && label ? LRP_OK : LRP_E_NOMEM;
   snprintf(numbered, sizeof numbered, "%s[%lld]", name, (long long)sample);
   for (int k = 0; !st && k < n; k++) {
-    const lrp_target *t = &a[k].target[sample];
+    const lrp_target *t = &j->answer[k].target[sample];
     describe_target(j, t, label[k], sizeof *label);
-    fill_view(j, in, batch > 1 ? numbered : name, a[k].r, t, sample, &v[k]);
+    fill_view(j, in, j->n_sample > 1 ? numbered : name, j->answer[k].r, t, sample, &v[k]);
     v[k].target_text = label[k];
   }
   if (!st) st = show(j, v);
   char lost[400];
-  if (!st && n && j->composite && cli_vanished(j->graph, v[0].r, sample, lost, sizeof lost))
+  if (!st && n && j->composite && cli_vanished(j->graph, v[0].r, sample, j->n_sample, lost, sizeof lost))
     cli_note("warning: %s: %s", v[0].name, lost);
   for (int k = 0; !st && j->db && k < n; k++)
     st = job_log(j, &v[k]);
@@ -156,48 +103,15 @@ static lrp_status present(job *j, const lrp_input *in, const char *name, const a
   return st;
 }
 
-/* ---- what several targets get: the graph's own result is overwritten by the next one ---- */
-
-static lrp_status answer_target(job *j, const lrp_input *in, int which, answer *a)
-{
-  const int64_t batch = lrp_graph_n_batch(j->graph);
-  lrp_status st = LRP_OK;
-  a->target = calloc((size_t)batch + 1, sizeof *a->target);
-  if (!a->target) return LRP_E_NOMEM;
-  for (int64_t k = 0; !st && k < batch; k++)
-    st = lrp_target_parse(j->ctx, j->model, j->targets[which], lrp_graph_scores(j->graph), k,
-                          &a->target[k]);
-  if (!st)
-    st = lrp_graph_explain(j->ctx, j->graph, in, a->target, j->seed, j->method, j->n_step, j->at,
-                           &a->r);
-  if (!st && j->n_target > 1) {
-    a->r = a->copy = cli_keep(a->r, batch, lrp_graph_n_node(j->graph));
-    if (!a->copy) st = LRP_E_NOMEM;
-  }
-  return st;
-}
-
 static lrp_status explain_input(job *j, const lrp_input *in, const char *name)
 {
-  lrp_status st = graph_for(j, in);
-  if (!st && j->profile) st = lrp_graph_profile(j->ctx, j->graph);
-  if (!st) st = lrp_graph_forward(j->ctx, j->graph, in);
-  if (!st) st = targets_of(j);
-  answer *a = st ? NULL : calloc((size_t)j->n_target, sizeof *a);
-  if (!st) lrp_graph_once(j->graph, j->n_target == 1);
-  if (!st && !a) st = LRP_E_NOMEM;
-  for (int k = 0; !st && k < j->n_target; k++)
-    st = answer_target(j, in, k, &a[k]);
+  lrp_status st = job_answer(j, in);
   const bool answered = !st;
-  for (int64_t k = 0; !st && !j->stop && k < lrp_graph_n_batch(j->graph); k++)
-    st = present(j, in, name, a, k);
+  for (int64_t k = 0; !st && !j->stop && k < j->n_sample; k++)
+    st = present(j, in, name, k);
   j->stop = j->stop || (answered && st);
   if (!st && j->profile && !j->json) cli_profile_print(stderr, j->graph);
-  for (int k = 0; a && k < j->n_target; k++) {
-    free(a[k].target);
-    free(a[k].copy);
-  }
-  free(a);
+  job_answer_free(j);
   return st;
 }
 
@@ -224,7 +138,7 @@ static const char *name_of(const source *s, const lrp_input *in)
   return s->n > 1 || in->path ? s->operand[0] : "text";
 }
 
-/* kept: the input that the graph was built for, whose shapes the next one is compared with. */
+/* kept: the input whose shapes the next one is compared with, see graph_for(). */
 static lrp_status explain_source(job *j, const source *s, lrp_input **kept)
 {
   lrp_input *in = NULL;
@@ -233,7 +147,7 @@ static lrp_status explain_source(job *j, const source *s, lrp_input **kept)
   st = explain_input(j, in, name_of(s, in));
   lrp_input_free(*kept);
   *kept = in;
-  j->graph_for = in;
+  j->graph_for = j->in_parts ? NULL : in;
   return st;
 }
 

@@ -50,7 +50,7 @@ lrp_status job_log(job *j, const cli_view *v)
   if (st) return st;
   const lrp_record record = {.input = v->input,
                              .sample = v->sample,
-                             .n_sample = lrp_graph_n_batch(v->graph),
+                             .n_sample = v->n_sample,
                              .ordinal = -1,
                              .target = v->target,
                              .scores = v->scores,

@@ -39,7 +39,7 @@ static lrp_status write_file(job *j, job_output *o, const cli_view *v, bool png)
   if (png && v->input->kind == LRP_MODALITY_TEXT)
     return fail(j, o, LRP_E_ARG, "a text has no pixels; write it as .html, .tex, .txt or .json");
   o->n_file++;
-  numbered(o, j->n_input > 1 || j->n_target > 1 || (png && lrp_graph_n_batch(v->graph) > 1), path,
+  numbered(o, j->n_input > 1 || j->n_target > 1 || (png && v->n_sample > 1), path,
            sizeof path);
   const lrp_status st = png ? cli_png(j->ctx, v, path) : write_npy(j, o, v, path);
   if (!st) cli_note("wrote %s", path);

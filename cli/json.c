@@ -127,10 +127,9 @@ static json_t *shape(const lrp_tensor *t)
 static json_t *ledger_rows(const cli_view *v)
 {
   json_t *list = json_array();
-  const int64_t batch = lrp_graph_n_batch(v->graph);
   for (int64_t i = 0; i < lrp_graph_n_node(v->graph); i++) {
     const lrp_node_view n = lrp_graph_node(v->graph, i);
-    const lrp_ledger *l = &v->r->ledger[i * batch + v->sample];
+    const lrp_ledger *l = &v->r->ledger[i * v->n_sample + v->sample];
     json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:f, s:f, s:f, s:f, s:f}", "node",
                                           text(n.name), "op", text(n.op), "layer", n.layer->name,
                                           "rule", text(n.rule), "r_out", l->r_out, "r_in", l->r_in,

@@ -39,6 +39,61 @@ lrp_relevance *cli_keep(const lrp_relevance *r, int64_t batch, int64_t n_node)
   return out;
 }
 
+/* ---- parts of a batch ---- */
+
+static void *taken(char **to, size_t n)
+{
+  void *at = *to;
+  *to += (n + 15) / 16 * 16;
+  return at;
+}
+
+lrp_relevance *cli_keep_room(const lrp_relevance *part, int64_t n, int64_t all, int64_t n_node)
+{
+  const size_t times = (size_t)((all + n - 1) / n), sums = (size_t)all * sizeof(double);
+  char *memory = malloc(times * cli_keep_bytes(part, n, n_node)), *to = memory;
+  if (!memory) return NULL;
+  lrp_relevance *out = copied(&to, part, sizeof *part);
+  lrp_tensor *tensor = copied(&to, part->tensor, (size_t)part->n_tensor * sizeof *tensor);
+  for (int32_t i = 0; i < part->n_tensor; i++) {
+    tensor[i].shape[0] = all;
+    if (tensor[i].data) tensor[i].data = taken(&to, (size_t)lrp_count(&tensor[i]) * sizeof(lrp_real));
+  }
+  out->tensor = tensor;
+  out->value = taken(&to, sums);
+  out->sum = taken(&to, sums);
+  out->ledger = taken(&to, (size_t)(n_node * all) * sizeof(lrp_ledger));
+  out->wall_ns = 0;
+  return out;
+}
+
+/* What a header calls constant is in the room. */
+static void put(const void *room, size_t at, const void *from, size_t n)
+{
+  union {
+    const void *seen;
+    char *own;
+  } to = {.seen = room};
+  memcpy(to.own + at, from, n);
+}
+
+void cli_keep_part(lrp_relevance *room, int64_t all, int64_t first, const lrp_relevance *part, int64_t n,
+                   int64_t n_node)
+{
+  const size_t real = sizeof(lrp_real), row = sizeof(lrp_ledger), sum = sizeof(double), at = (size_t)first,
+               size = (size_t)n;
+  for (int32_t i = 0; i < part->n_tensor; i++) {
+    const size_t each = (size_t)(lrp_count(&part->tensor[i]) / n) * real;
+    if (part->tensor[i].data && room->tensor[i].data)
+      put(room->tensor[i].data, at * each, part->tensor[i].data, size * each);
+  }
+  put(room->value, at * sum, part->value, size * sum);
+  put(room->sum, at * sum, part->sum, size * sum);
+  for (int64_t i = 0; i < n_node; i++)
+    put(room->ledger, (size_t)(i * all + first) * row, part->ledger + i * n, size * row);
+  room->wall_ns += part->wall_ns;
+}
+
 /* Sample number `which` of `batch`, as long as alone; the array of one sample is taken as it is. */
 static lrp_tensor part_of(const lrp_tensor *t, int64_t which, int64_t batch, const lrp_tensor *own)
 {

@@ -157,9 +157,9 @@ static void losses(const lrp_graph *g, char *text)
 
 /* ---- with an input ---- */
 
-bool cli_vanished(const lrp_graph *g, const lrp_relevance *r, int64_t sample, char *text, size_t n)
+bool cli_vanished(const lrp_graph *g, const lrp_relevance *r, int64_t sample, int64_t batch, char *text, size_t n)
 {
-  const int64_t batch = lrp_graph_n_batch(g), nodes = lrp_graph_n_node(g);
+  const int64_t nodes = lrp_graph_n_node(g);
   const double value = fabs(r->value[sample]);
   double arrived = 0, most = 0;
   int64_t at = -1;
@@ -201,7 +201,7 @@ static lrp_status try_input(lrp_ctx *ctx, lrp_graph *g, const lrp_model *m, cons
     st = lrp_graph_explain(ctx, g, in, target, LRP_SEED_LOGIT, LRP_METHOD_LRP, 0, NULL, &r);
   if (!st && batch) {
     *share = r->value[0] != 0 ? r->sum[0] / r->value[0] : 0;
-    cli_vanished(g, r, 0, warning, n);
+    cli_vanished(g, r, 0, batch, warning, n);
   }
   free(target);
   return st;

@@ -33,7 +33,7 @@ static const cli_option OPTIONS[] = {
     [O_PLUGIN] = {"plugin", 'p', "FILE", "load a plugin first; may be repeated"},
     [O_THREADS] = {"threads", 0, "N", "threads ($LRP_THREADS, else one for each processor)"},
     [O_MEMORY] = {"memory", 0, "SIZE",
-                  "at most this much for the model's tensors, as 512M (3/4 of RAM)"},
+                  "at most this much for the model's tensors, as 512M (3/4 of RAM); batches that need more are cut"},
     [O_PRECISION] = {"precision", 0, "NAME", CLI_PRECISION_DOC},
     [O_JSON] =
         {"json", 0, NULL,

@@ -20,6 +20,7 @@ typedef struct rule_run {   /* a model under one composite or method: a run of t
   int64_t logged;  /* the graph whose layers the run knows; see part.generation */
   uint64_t layers; /* a hash of them */
   int batches;     /* 1: a batch of texts gives what each gives alone; -1: it does not; 0: not tried yet */
+  int64_t large, large_length; /* so many texts, so long, are more than the memory limit allows; 0: not met yet */
   int64_t wall_ns, cpu_ns;
   int64_t first_ns;    /* --dry-run: time of one explanation */
   int64_t first_bytes; /* --dry-run: its size in the database */

@@ -1,11 +1,11 @@
 /* run_batch.c - lrp run's work on several texts at once: those of one length, or, where the model has a mask, of
  * about one length, go through one graph as samples of a batch.
  *
- * What a batch gives must be what each text gives alone.  Whether it does is found out for each
- * model and rule by two texts, which are explained together and the shorter
- * one of them alone.  A batch that fails is explained text by text, so that one bad text has its own error and costs no
- * other its row.  Which texts come together depends on their unit alone, not on what the database holds already: a run
- * that was resumed has the bits of one that was not. */
+ * What a batch gives must be what each text gives alone.  Whether it does is found out for each model and rule by two
+ * texts, which are explained together and the shorter one of them alone.  A batch that fails is explained text by text,
+ * so that one bad text has its own error and costs no other its row; one that needs more memory than the limit allows
+ * is halved.  Which texts come together depends on their unit and the limit, not on what the database holds already: a
+ * run that was resumed has the bits of one that was not. */
 #include "run_work.h"
 #include <math.h>
 #include <stdlib.h>
@@ -138,7 +138,7 @@ typedef struct batch {
   work *w;
   int64_t n, size;
   lrp_input *all;
-  bool wanted[MOST];
+  bool wanted[MOST], large; /* it does not fit */
   lrp_target target[MOST];
 } batch;
 
@@ -212,15 +212,18 @@ static lrp_status explain_targets(batch *b, int64_t *done)
   const int64_t n = work_n_target(c->p);
   lrp_status st = LRP_OK;
   *done = 0;
-  if (lrp_graph_forward(c->j->ctx, c->p->graph, b->all)) return LRP_OK;
+  lrp_status failure = lrp_graph_forward(c->j->ctx, c->p->graph, b->all);
+  b->large = failure == LRP_E_NOMEM;
+  if (failure) return LRP_OK;
   while (!st && *done < n && !run_stopped(c->j)) {
     int64_t some;
     const lrp_relevance *rel = NULL;
     st = find_targets(b, *done, state, &some);
-    if (!st && some &&
-        lrp_graph_explain(c->j->ctx, c->p->graph, b->all, b->target, c->j->seed, c->r->method,
-                          work_steps(c->j), NULL, &rel))
-      return LRP_OK;
+    if (!st && some)
+      failure = lrp_graph_explain(c->j->ctx, c->p->graph, b->all, b->target, c->j->seed, c->r->method,
+                                  work_steps(c->j), NULL, &rel);
+    b->large = failure == LRP_E_NOMEM;
+    if (failure) return LRP_OK;
     if (!st) st = store_targets(b, *done, state, rel);
     ++*done;
   }
@@ -245,21 +248,64 @@ static lrp_status one_by_one(batch *b, int64_t target)
   return st;
 }
 
+static int64_t width_of(const lrp_input *in)
+{
+  return in->tensor[0].rank > 1 ? in->tensor[0].shape[1] : 1;
+}
+
+static lrp_status explain_batch(batch *b);
+
+/* Its halves, each as a batch. */
+static lrp_status explain_halves(const batch *b)
+{
+  const context *c = b->c;
+  const int64_t size = (b->size + 1) / 2;
+  lrp_status st = LRP_OK;
+  c->r->large = b->size;
+  c->r->large_length = width_of(b->all);
+  for (int64_t first = 0; !st && first < b->n && !run_stopped(c->j); first += size) {
+    batch half = {.c = b->c, .w = b->w + first, .n = b->n - first < size ? b->n - first : size, .size = size};
+    memcpy(half.wanted, b->wanted + first, (size_t)half.n * sizeof *half.wanted);
+    const bool ready = !stack(c, half.w, half.n, size, &half.all) && !run_graph(c->j, c->p, half.all) &&
+                       !work_assign(c->j, c->p, c->r);
+    st = ready ? explain_batch(&half) : one_by_one(&half, 0);
+    lrp_input_free(half.all);
+  }
+  return st;
+}
+
+/* The graph stands for it. */
+static lrp_status explain_batch(batch *b)
+{
+  int64_t done;
+  const lrp_status st = explain_targets(b, &done);
+  if (st || done == work_n_target(b->c->p) || run_stopped(b->c->j)) return st;
+  return b->large && !done && b->size > 1 ? explain_halves(b) : one_by_one(b, done);
+}
+
 static lrp_status under_rule(batch *b)
 {
   const context *c = b->c;
   const stopwatch watch = work_start();
-  int64_t some = 0, done = 0;
+  int64_t some = 0;
   const bool together = c->r->batches > 0;
   const lrp_status failure = run_graph(c->j, c->p, together ? b->all : b->w->s.input);
   const lrp_status refused = failure ? failure : work_assign(c->j, c->p, c->r);
   lrp_status st = refused ? LRP_OK : work_log_layers(c);
   if (!st) st = choose(b, !refused, &some);
-  if (!st && some && together && !refused) st = explain_targets(b, &done);
-  if (!st && some && done < work_n_target(c->p) && !run_stopped(c->j)) st = one_by_one(b, done);
+  if (!st && some) st = together && !refused ? explain_batch(b) : one_by_one(b, 0);
   work_stop(c, &watch);
   if (!c->j->parent) run_progress(c->j);
   return st;
+}
+
+/* Half as many, where as many texts of this length have been too large before. */
+static int64_t size_that_fits(const rule_run *r, const work *w, int64_t n, int64_t size)
+{
+  int64_t longest = 1;
+  for (int64_t k = 0; k < n; k++)
+    longest = length_of(&w[k]) > longest ? length_of(&w[k]) : longest;
+  return size > 1 && size == r->large && longest == r->large_length ? (size + 1) / 2 : size;
 }
 
 lrp_status work_batch(context *c, work *w, int64_t n, int64_t size)
@@ -269,8 +315,9 @@ lrp_status work_batch(context *c, work *w, int64_t n, int64_t size)
   for (int r = 0; !st && r < c->p->n_rule && !run_stopped(c->j); r++) {
     c->r = &c->p->rule[r];
     if (!c->r->batches) try_two(c, w, n);
-    for (int64_t i = 0; !st && i < n && !run_stopped(c->j); i += size) {
-      batch b = {.c = c, .w = &w[i], .n = n - i < size ? n - i : size, .size = size};
+    const int64_t most = size_that_fits(c->r, w, n, size);
+    for (int64_t i = 0; !st && i < n && !run_stopped(c->j); i += most) {
+      batch b = {.c = c, .w = &w[i], .n = n - i < most ? n - i : most, .size = most};
       if (c->r->batches > 0 && stack(c, b.w, b.n, size, &b.all)) c->r->batches = -1;
       st = under_rule(&b);
       lrp_input_free(b.all);

@@ -31,9 +31,8 @@ double cli_largest(const lrp_real *v, int64_t n)
 void cli_losses(const cli_view *v, lrp_ledger *total)
 {
   *total = (lrp_ledger){0};
-  const int64_t batch = lrp_graph_n_batch(v->graph);
   for (int64_t i = 0; i < lrp_graph_n_node(v->graph); i++) {
-    const lrp_ledger *l = &v->r->ledger[i * batch + v->sample];
+    const lrp_ledger *l = &v->r->ledger[i * v->n_sample + v->sample];
     total->bias += l->bias;
     total->stab += l->stab;
     total->gate += l->gate;
@@ -166,12 +165,11 @@ static void put_cell(FILE *f, const char *s, int width)
 
 static void put_ledger(FILE *f, const cli_view *v)
 {
-  const int64_t batch = lrp_graph_n_batch(v->graph);
   fprintf(f, "\n  %-28s  %-12s %11s %11s %11s %11s %11s  %s\n", "node", "layer", "R above",
           "R below", "to bias", "stabilizer", "by rule", "rule");
   for (int64_t i = lrp_graph_n_node(v->graph); i-- > 0;) {
     const lrp_node_view n = lrp_graph_node(v->graph, i);
-    const lrp_ledger *l = &v->r->ledger[i * batch + v->sample];
+    const lrp_ledger *l = &v->r->ledger[i * v->n_sample + v->sample];
     fputs("  ", f);
     put_cell(f, n.name, 28);
     fputs("  ", f);
