@@ -26,7 +26,7 @@ static const cli_option OPTIONS[] = {
     [O_DRY] = {"dry-run", 'n', NULL,
                "print the plan with an estimate of time, memory and disk; store nothing"},
     [O_JOBS] = {"jobs", 'j', "N",
-                "worker processes (1); each has one thread unless --threads says more"},
+                "worker processes (1); each has one thread unless --threads says more; auto: as many as pay"},
     [O_SHARD] = {"shard", 0, "I/N",
                  "only part I of N, from 1: for many machines, each with its own --db"},
     [O_LIMIT] = {"limit", 0, "N", "at most N inputs of each data set"},
@@ -91,7 +91,8 @@ static bool read_options(run_job *j, const cli_args *a)
     cli_error("--no-db and --json: without a database nothing is kept");
     return false;
   }
-  return (!a->value[O_JOBS] || cli_int(&OPTIONS[O_JOBS], a->value[O_JOBS], 1, 256, &j->jobs)) &&
+  j->jobs_auto = a->value[O_JOBS] && !strcmp(a->value[O_JOBS], "auto");
+  return (!a->value[O_JOBS] || j->jobs_auto || cli_int(&OPTIONS[O_JOBS], a->value[O_JOBS], 1, 256, &j->jobs)) &&
          (!a->value[O_LIMIT] ||
           cli_int(&OPTIONS[O_LIMIT], a->value[O_LIMIT], 1, INT64_MAX, &j->limit)) &&
          (!a->value[O_SHARD] || read_shard(a->value[O_SHARD], j));
@@ -179,7 +180,7 @@ static int run_ranks(run_job *j)
 static int run_experiment(run_job *j, const cli_args *a)
 {
   lrp_status st =
-      cli_session(a->all, a->n_all, j->jobs > 1 ? "1" : j->threads, a->value[O_MEMORY], &j->ctx);
+      cli_session(a->all, a->n_all, j->jobs > 1 || j->jobs_auto ? "1" : j->threads, a->value[O_MEMORY], &j->ctx);
   if (!st) st = cli_precision(j->ctx, a->value[O_PRECISION]);
   if (st) return lrp_exit_status(st);
   st = ranks_begin(j);

@@ -65,6 +65,7 @@ typedef struct run_job {
   char *own_db;   /* the experiment's, if that is it */
   const char *threads;
   bool resume, dry, lines; /* lines: of JSON, one for each explanation */
+  bool jobs_auto;          /* jobs is 1 until run_choose_jobs() */
   int64_t jobs, limit, shard, n_shard; /* shard from 1; n_shard 0: all */
   int32_t seed;
   dataset *given; /* instead of the first one of the experiment's; taken over */
@@ -101,6 +102,7 @@ int run_finish(run_job *, lrp_status); /* run.c: ends the runs, tells; the exit 
 lrp_status run_work(run_job *); /* units until there are none */
 bool run_stopped(const run_job *);
 lrp_status run_graph(run_job *, part *, const lrp_input *);
+void run_choose_jobs(run_job *); /* run_jobs.c: --jobs auto, after the first explanations */
 lrp_status run_first(run_job *, part *,
                      bool timed); /* the first readable input, tried under all rules */
 

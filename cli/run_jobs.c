@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,13 +22,37 @@ void run_progress(run_job *j)
   }
 }
 
-static void worker(run_job *j, pid_t parent)
+static void set_threads(const run_job *j, int otherwise)
 {
   static const cli_option THREADS = {"threads", 0, "N", ""};
-  int64_t n = 1;
+  int64_t n = otherwise;
+  if (!j->threads || cli_int(&THREADS, j->threads, 1, 1024, &n)) lrp_set_threads((int)n);
+}
+
+/* Processes of one thread wait for nobody; threads of one process wait for each other in every operation.  So there is
+ * one for each processor, as far as there are inputs, and memory: three quarters of it, each taking what this one has
+ * taken.  Where one only fits, it has all processors. */
+void run_choose_jobs(run_job *j)
+{
+  const long processors = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  struct rusage used;
+  int64_t inputs = 0;
+  for (int p = 0; p < j->e->n_model; p++)
+    inputs += j->part[p].n_input;
+  getrusage(RUSAGE_SELF, &used);
+  j->jobs = processors < 1 ? 1 : processors < 256 ? processors : 256;
+  if (j->jobs > inputs) j->jobs = inputs > 1 ? inputs : 1;
+  while (j->jobs > 1 && pages > 0 && page > 0 &&
+         (double)j->jobs * (double)used.ru_maxrss * 1024 > 0.75 * (double)pages * (double)page)
+    j->jobs--;
+  if (j->jobs == 1) set_threads(j, 0);
+  cli_note("%lld process%s", (long long)j->jobs, j->jobs > 1 ? "es of one thread" : " on all processors");
+}
+
+static void worker(run_job *j, pid_t parent)
+{
   j->parent = (int64_t)parent;
-  if (j->threads && cli_int(&THREADS, j->threads, 1, 1024, &n))
-    lrp_set_threads((int)n); /* not before fork(): threads do not live through it */
+  set_threads(j, 1); /* not before fork(): threads do not live through it */
   const lrp_status st = run_work(j);
   if (st) {
     cli_fail(j->ctx, st);

@@ -82,7 +82,7 @@ static const run_mpi *load(run_job *j)
 lrp_status ranks_begin(run_job *j)
 {
   if (asked_ranks() < 2) return LRP_OK;
-  if (j->jobs > 1)
+  if (j->jobs > 1 || j->jobs_auto)
     return FAIL(j->ctx, LRP_E_ARG, "--jobs under mpirun: ranks are the processes; say mpirun -n N");
   struct ranks *r = calloc(1, sizeof *r);
   if (!r) return FAIL(j->ctx, LRP_E_NOMEM, "no memory");

@@ -269,7 +269,9 @@ lrp_status run_open(run_job *j)
     else
       st = fail_at(j, run_first(j, &j->part[i], j->dry), e->model[i].line);
   }
-  return st ? st : cut(j);
+  if (st) return st;
+  if (j->jobs_auto) run_choose_jobs(j);
+  return cut(j);
 }
 
 /* ---- the plan ---- */
