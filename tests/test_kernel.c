@@ -242,6 +242,31 @@ START_TEST(weights_that_come_again_give_the_same_bits)
 }
 END_TEST
 
+/* One row of each of many samples, as classifiers and what lies above a chosen token have. */
+START_TEST(a_row_of_each_sample_is_summed_as_alone)
+{
+  enum { M = 8, N = 300, K = 700 };
+  lrp_ctx *ctx = context(_i ? 7 : 0);
+  chance c = chance_of(_i);
+  product p = {.m = M, .n = N, .k = K, .trans_b = _i};
+  p.a = tensor(&c, 2, (int64_t[]){M, K});
+  p.b = tensor(&c, 2, _i ? (int64_t[]){N, K} : (int64_t[]){K, N});
+  p.out = tensor(&c, 2, (int64_t[]){M, N});
+  ctx->samples = M;
+  lrp_ck_ok(ctx, product_run(ctx, LRP_KERNEL_AUTO, &p));
+  ctx->samples = 0;
+  for (int64_t i = 0; i < M; i++) {
+    lrp_real alone[N];
+    const lrp_tensor a = {.dtype = LRP_REAL, .rank = 2, .shape = {1, K}, .data = lrp_reals(&p.a) + i * K};
+    lrp_tensor out = {.dtype = LRP_REAL, .rank = 2, .shape = {1, N}, .data = alone};
+    lrp_ck_ok(ctx, lrp_matmul(ctx, LRP_KERNEL_AUTO, &a, 0, &p.b, _i, NULL, &out));
+    ck_assert_mem_eq(alone, lrp_reals(&p.out) + i * N, sizeof alone);
+  }
+  product_free(&p);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
 START_TEST(matmul_of_shapes_that_do_not_fit_is_refused)
 {
   lrp_ctx *ctx = context(7);
@@ -335,6 +360,7 @@ Suite *suite_kernel(void)
   tcase_add_loop_test(t, rows_of_zeros_in_all_of_many_matrices, 0, 14);
   tcase_add_loop_test(t, a_pack_serves_a_square_matrix_both_ways, 0, 2);
   tcase_add_loop_test(t, weights_that_come_again_give_the_same_bits, 0, 2);
+  tcase_add_loop_test(t, a_row_of_each_sample_is_summed_as_alone, 0, 2);
   tcase_add_loop_test(t, rows_of_zeros_give_the_bias_and_leave_others_as_they_are, 0, 14);
   tcase_add_test(t, matmul_of_shapes_that_do_not_fit_is_refused);
   tcase_add_test(t, a_pack_serves_only_its_own_tensor);
