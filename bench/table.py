@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PRECISIONS = ("bf16x3", "bf16")
 BEGIN, END = "<!-- table.py: begin -->", "<!-- table.py: end -->"
 
 
@@ -80,6 +81,24 @@ def full(d):
         yield f"\nNot measured: {name}: {f['why']}"
 
 
+def precisions(path):
+    """Of the files beside this one, for lrp in another precision."""
+    lines = []
+    for p in PRECISIONS:
+        other = path.with_name(f"{p}.json")
+        d = json.loads(other.read_text()) if other.exists() else {"rounds": []}
+        lines += [[p, r["case"], str(r["batch"]), str(r["threads"]), str(r["rounds"]), whose(r),
+                   f"{r['processor']['seconds']['explain']['median']:.2f}", span(r["ratio"]),
+                   span(r["processor"]["ratio"]), passes(r), f"{r['difference']['of_largest']:.1e}",
+                   d["machine"]["cpu"], f"{min(r['load']):.1f} to {max(r['load']):.1f}"]
+                  for r in sorted(d["rounds"], key=lambda r: (r["case"], r["batch"]))]
+    if lines:
+        yield from ["", "lrp in another precision (the peer in f32):", ""]
+        yield from rows(["precision", "case", "batch", "threads", "rounds", "peer", "lrp processor s",
+                         "time ratio", "processor time ratio", "lrp / own forward", "max difference",
+                         "processor", "load"], lines)
+
+
 def short(d):
     yield from rows(
         ["model and rule", "batch", "threads", "peer", "time, peer : lrp",
@@ -97,7 +116,7 @@ def main():
     d = json.loads(path.read_text())
     for t in ("rounds", "cold", "methods"):
         d[t].sort(key=lambda e: (e.get("case", ""), e["model"], e.get("batch", 0)))
-    put(HERE / "README.md", list(full(d)))
+    put(HERE / "README.md", [*full(d), *precisions(path)])
     put(HERE.parent / "README.md", list(short(d)))
 
 
