@@ -5,9 +5,9 @@
  * RULES are those of --rules, or method:NAME, or method:integrated_gradients:STEPS.
  *
  * Requests come on standard input, one a line, and each is answered by one line: "forward" and
- * "explain" (a forward pass and the way back) give seconds and processor seconds, "forward N" and "explain N" the means of
- * N in a row, "work" multiply-adds forward and back, "memory" the most KiB that were resident, "save FILE" and
- * "scores FILE" write arrays. */
+ * "explain" (a forward pass and the way back) give seconds and processor seconds, "forward N" and "explain N" the
+ * means of N in a row, "work" multiply-adds forward and back, "memory" the most KiB that were resident, "save FILE"
+ * and "scores FILE" write arrays. */
 #include "lrp/lrp.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +123,8 @@ static long times_of(const char *line, const char *name)
 static lrp_status answer(job *j, const char *line)
 {
   lrp_status st = LRP_OK;
-  const long ahead = times_of(line, "forward"), both = times_of(line, "explain"), n = ahead + both > 1 ? ahead + both : 1;
+  const long ahead = times_of(line, "forward"), both = times_of(line, "explain");
+  const double n = ahead + both > 1 ? (double)(ahead + both) : 1;
   const double start = now(CLOCK_MONOTONIC), busy = now(CLOCK_PROCESS_CPUTIME_ID);
   if (!strcmp(line, "work")) return work(j);
   for (long i = 0; !st && i < ahead + both; i++)
@@ -137,8 +138,8 @@ static lrp_status answer(job *j, const char *line)
   if (!st && !strcmp(line, "memory"))
     printf("%ld\n", use.ru_maxrss);
   else if (!st)
-    printf("%.9f %.9f\n", (now(CLOCK_MONOTONIC) - start) / (double)n,
-           (now(CLOCK_PROCESS_CPUTIME_ID) - busy) / (double)n);
+    printf("%.9f %.9f\n", (now(CLOCK_MONOTONIC) - start) / n,
+           (now(CLOCK_PROCESS_CPUTIME_ID) - busy) / n);
   return st;
 }
 

@@ -68,7 +68,7 @@ struct lrp_ctx {
   lrp_arena texts;           /* answers about the program that live as long as the context */
   int32_t precision;         /* LRP_PRECISION_x of products and convolutions, never AUTO */
   int64_t samples;           /* of the graph that runs; 0: none does */
-  const struct lrp_table *table; /* of this rule with these arguments, while a composite layer is walked by it; or NULL */
+  const struct lrp_table *table; /* of the rule below, while a composite layer is walked by it; or NULL */
   const lrp_rule *table_rule;
   const lrp_value *table_args;
   bool direct;               /* its convolutions are summed directly, see is_delicate() in assign.c */

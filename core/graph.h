@@ -172,7 +172,8 @@ static inline bool lrp_writes_bar(const lrp_layer_type *t)
 /* Does the layer need room for saved[i]?  Copies are for freezing only. */
 static inline bool lrp_saves(const lrp_layer_type *t, uint32_t freeze, uint32_t i)
 {
-  return (freeze >> i & 1) || !LRP_HAS(lrp_layer_type, t, writes) || !(t->writes & (LRP_SAVES_COPIES | LRP_SAVES_FROZEN(i)));
+  return (freeze >> i & 1) || !LRP_HAS(lrp_layer_type, t, writes) ||
+         !(t->writes & (LRP_SAVES_COPIES | LRP_SAVES_FROZEN(i)));
 }
 /* Fills what the step's freezing needs and a forward pass before it did not keep. */
 lrp_status lrp_step_save(lrp_ctx *, lrp_graph *, lrp_step *);

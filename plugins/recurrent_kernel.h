@@ -49,8 +49,9 @@ static inline bool has_avx512(void)
 
 /* ---- products ---- */
 
-/* out (rows,n) = v (rows,k) b (k,n); rows of b lie b_row elements apart.  `back` adds the terms from the last to the first:
- * who multiplies by the same b again and again, larger than the first cache, takes turns and finds its end still there. */
+/* out (rows,n) = v (rows,k) b (k,n); rows of b lie b_row elements apart.  `back` adds the terms from the last to the
+ * first: who multiplies by the same b again and again, larger than the first cache, takes turns and finds its end still
+ * there. */
 typedef struct product {
   const lrp_real *v, *b;
   lrp_real *out;

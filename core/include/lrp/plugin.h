@@ -246,7 +246,7 @@ struct lrp_layer_type {
   uint32_t writes, pad;            /* since 1.2: LRP_WRITES_BAR: vjp writes every element of each in_bar that is wanted, so that the
                                       host need not zero them.  LRP_SAVES_COPIES: saved[] only repeats inputs or outputs, for
                                       freezing: data is NULL where nothing is frozen, and forward leaves it.
-                                      LRP_SAVES_FROZEN(i), since 1.3: so is it with saved[i], of which vjp needs nothing */
+                                      LRP_SAVES_FROZEN(i), since 1.3: so it is with saved[i] */
   /* Since 1.2.  Optional, the counterpart of fold: writes the weights that give on x what the old ones give on x*scale (C: the last
    * axis of x), or declines with LRP_E_UNSUPPORTED.  The host computes the new bias: of the output's shape without samples
    * where a padding makes it differ from place to place. */
