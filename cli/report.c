@@ -112,12 +112,19 @@ static int write_all(report *r, const cli_args *a, int64_t rows)
   return status;
 }
 
+/* Has it the ending of something else than a page?  A stream as /dev/stdout has none. */
+static bool is_no_page(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+  return strchr(slash ? slash : path, '.') && !cli_has_ending(path, ".html") && !cli_has_ending(path, ".htm");
+}
+
 static int understood(const cli_args *a, report *r, int64_t *rows)
 {
   int status = 0;
   r->limit = LIMIT;
   *rows = ROWS;
-  if (a->value[O_OUT] && (cli_has_ending(a->value[O_OUT], ".png") || cli_has_ending(a->value[O_OUT], ".tex"))) {
+  if (a->value[O_OUT] && is_no_page(a->value[O_OUT])) {
     cli_error("report: --output %s: this is the page, a name with .html was expected; --png and --tex name a picture "
               "and TeX",
               a->value[O_OUT]);

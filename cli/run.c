@@ -92,6 +92,10 @@ static bool read_options(run_job *j, const cli_args *a)
     return false;
   }
   j->jobs_auto = a->value[O_JOBS] && !strcmp(a->value[O_JOBS], "auto");
+  if (a->value[O_JOBS] && !j->jobs_auto && !strpbrk(a->value[O_JOBS], "0123456789")) {
+    cli_error("--jobs %s: a whole number from 1 to 256, or auto, was expected", a->value[O_JOBS]);
+    return false;
+  }
   return (!a->value[O_JOBS] || j->jobs_auto || cli_int(&OPTIONS[O_JOBS], a->value[O_JOBS], 1, 256, &j->jobs)) &&
          (!a->value[O_LIMIT] ||
           cli_int(&OPTIONS[O_LIMIT], a->value[O_LIMIT], 1, INT64_MAX, &j->limit)) &&
