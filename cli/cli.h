@@ -75,6 +75,7 @@ lrp_status cli_precision(lrp_ctx *, const char *text);
 /* A file, "-" for standard input, or (where the model reads text) a text. */
 lrp_status cli_input(lrp_ctx *, const lrp_model *, const char *operand, lrp_input **out);
 bool cli_has_ending(const char *path, const char *ending);
+bool cli_same_shapes(const lrp_tensor *, const lrp_tensor *, int32_t n); /* of n tensors each */
 
 /* ---- terminal ---- */
 int cli_columns(FILE *); /* of the terminal; 0: it is none */

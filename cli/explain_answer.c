@@ -7,19 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_shapes(const lrp_input *a, const lrp_input *b)
-{
-  if (!a || a->n_tensor != b->n_tensor) return false;
-  for (int32_t i = 0; i < a->n_tensor; i++)
-    if (a->tensor[i].rank != b->tensor[i].rank ||
-        memcmp(a->tensor[i].shape, b->tensor[i].shape, (size_t)a->tensor[i].rank * sizeof(int64_t)))
-      return false;
-  return true;
-}
-
 static lrp_status graph_for(job *j, const lrp_input *in)
 {
-  if (j->graph && same_shapes(j->graph_for, in)) return LRP_OK;
+  const lrp_input *was = j->graph_for;
+  if (j->graph && was && was->n_tensor == in->n_tensor && cli_same_shapes(was->tensor, in->tensor, in->n_tensor))
+    return LRP_OK;
   lrp_graph_free(j->graph);
   j->graph = NULL;
   j->logged_graph = NULL;

@@ -102,3 +102,12 @@ lrp_status cli_input(lrp_ctx *ctx, const lrp_model *m, const char *operand, lrp_
       ctx, LRP_E_INPUT, "%s: no such file; to explain this very text, give it as --text \"%s\"",
       operand, operand);
 }
+
+bool cli_same_shapes(const lrp_tensor *a, const lrp_tensor *b, int32_t n)
+{
+  for (int32_t i = 0; i < n; i++)
+    if (a[i].rank != b[i].rank ||
+        memcmp(a[i].shape, b[i].shape, (size_t)a[i].rank * sizeof(int64_t)))
+      return false;
+  return true;
+}

@@ -13,13 +13,16 @@ size_t cli_keep_bytes(const lrp_relevance *r, int64_t batch, int64_t n_node)
   return n;
 }
 
-static void *copied(char **to, const void *from, size_t n)
+static void *taken(char **to, size_t n)
 {
   void *at = *to;
-  if (!from) return NULL;
-  memcpy(at, from, n);
   *to += (n + 15) / 16 * 16;
   return at;
+}
+
+static void *copied(char **to, const void *from, size_t n)
+{
+  return from ? memcpy(taken(to, n), from, n) : NULL;
 }
 
 lrp_relevance *cli_keep(const lrp_relevance *r, int64_t batch, int64_t n_node)
@@ -40,13 +43,6 @@ lrp_relevance *cli_keep(const lrp_relevance *r, int64_t batch, int64_t n_node)
 }
 
 /* ---- parts of a batch ---- */
-
-static void *taken(char **to, size_t n)
-{
-  void *at = *to;
-  *to += (n + 15) / 16 * 16;
-  return at;
-}
 
 lrp_relevance *cli_keep_room(const lrp_relevance *part, int64_t n, int64_t all, int64_t n_node)
 {

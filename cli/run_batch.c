@@ -19,20 +19,20 @@ static const double CLOSE = 1e-5; /* of the largest value: what floats may diffe
 
 /* ---- which texts come together ---- */
 
-static int64_t length_of(const work *w)
+static int64_t length_of(const lrp_input *in)
 {
-  const lrp_tensor *t = &w->s.input->tensor[0];
+  const lrp_tensor *t = &in->tensor[0];
   return t->rank > 1 ? t->shape[1] : 1;
 }
 
 static bool same_as(const work *a, const work *b)
 {
-  return work_same_shapes(a->s.input->tensor, b->s.input->tensor, a->s.input->n_tensor);
+  return cli_same_shapes(a->s.input->tensor, b->s.input->tensor, a->s.input->n_tensor);
 }
 
 int64_t work_batch_of(const context *c, const work *w, int64_t n, int64_t *size)
 {
-  const int64_t room = TOKENS / (length_of(w) ? length_of(w) : 1),
+  const int64_t room = TOKENS / (length_of(w->s.input) ? length_of(w->s.input) : 1),
                 most = room < 1 ? 1 : room < MOST ? room : MOST;
   int64_t same = 1, all = 1;
   *size = 1;
@@ -44,7 +44,7 @@ int64_t work_batch_of(const context *c, const work *w, int64_t n, int64_t *size)
     *size = (same + batches - 1) / batches;
     return same;
   }
-  while (all < n && w[all].s.input && all < MOST && (all + 1) * length_of(&w[all]) <= TOKENS)
+  while (all < n && w[all].s.input && all < MOST && (all + 1) * length_of(w[all].s.input) <= TOKENS)
     all++;
   *size = all;
   return all;
@@ -248,11 +248,6 @@ static lrp_status one_by_one(batch *b, int64_t target)
   return st;
 }
 
-static int64_t width_of(const lrp_input *in)
-{
-  return in->tensor[0].rank > 1 ? in->tensor[0].shape[1] : 1;
-}
-
 static lrp_status explain_batch(batch *b);
 
 /* Its halves, each as a batch. */
@@ -262,7 +257,7 @@ static lrp_status explain_halves(const batch *b)
   const int64_t size = (b->size + 1) / 2;
   lrp_status st = LRP_OK;
   c->r->large = b->size;
-  c->r->large_length = width_of(b->all);
+  c->r->large_length = length_of(b->all);
   for (int64_t first = 0; !st && first < b->n && !run_stopped(c->j); first += size) {
     batch half = {.c = b->c, .w = b->w + first, .n = b->n - first < size ? b->n - first : size, .size = size};
     memcpy(half.wanted, b->wanted + first, (size_t)half.n * sizeof *half.wanted);
@@ -304,7 +299,7 @@ static int64_t size_that_fits(const rule_run *r, const work *w, int64_t n, int64
 {
   int64_t longest = 1;
   for (int64_t k = 0; k < n; k++)
-    longest = length_of(&w[k]) > longest ? length_of(&w[k]) : longest;
+    longest = length_of(w[k].s.input) > longest ? length_of(w[k].s.input) : longest;
   return size > 1 && size == r->large && longest == r->large_length ? (size + 1) / 2 : size;
 }
 

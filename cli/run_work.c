@@ -22,20 +22,11 @@ bool run_stopped(const run_job *j)
 
 /* ---- graphs ---- */
 
-bool work_same_shapes(const lrp_tensor *a, const lrp_tensor *b, int32_t n)
-{
-  for (int32_t i = 0; i < n; i++)
-    if (a[i].rank != b[i].rank ||
-        memcmp(a[i].shape, b[i].shape, (size_t)a[i].rank * sizeof(int64_t)))
-      return false;
-  return true;
-}
-
 /* A graph for the input's shapes: the last one where it fits.  Methods want one without rules. */
 lrp_status run_graph(run_job *j, part *p, const lrp_input *in)
 {
   const bool ruled = p->assigned && p->n_rule && p->rule[0].method != LRP_METHOD_LRP;
-  if (p->graph && !ruled && work_same_shapes(p->shape, in->tensor, in->n_tensor)) return LRP_OK;
+  if (p->graph && !ruled && cli_same_shapes(p->shape, in->tensor, in->n_tensor)) return LRP_OK;
   lrp_graph_free(p->graph);
   p->graph = NULL;
   p->assigned = false;
@@ -133,7 +124,7 @@ lrp_status work_groups(context *c, work *w, int64_t n)
   lrp_status st = LRP_OK;
   for (int64_t i = 0, end; !st && i < n && w[i].s.input && !run_stopped(c->j); i = end) {
     for (end = i + 1; end < n && w[end].s.input &&
-                      work_same_shapes(w[i].s.input->tensor, w[end].s.input->tensor,
+                      cli_same_shapes(w[i].s.input->tensor, w[end].s.input->tensor,
                                        w[i].s.input->n_tensor);)
       end++;
     st = work_group(c, &w[i], end - i);

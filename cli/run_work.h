@@ -21,7 +21,6 @@ typedef struct stopwatch {
 int64_t work_clock_ns(int clock); /* CLOCK_x */
 stopwatch work_start(void);
 void work_stop(const context *, const stopwatch *); /* the time since then is the rule's */
-bool work_same_shapes(const lrp_tensor *, const lrp_tensor *, int32_t n);
 #define WORK_HASH 0xcbf29ce484222325u
 uint64_t work_hash(uint64_t h, const char *text); /* of texts, one after the other; begins with WORK_HASH */
 int64_t work_n_target(const part *);

@@ -129,11 +129,13 @@ LRP_LOOP void gated(const lrp_division *q, int64_t at, int64_t n, lrp_real *g)
   }
 }
 
-LRP_LOOP void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *d)
+/* d = factor[0] term[0] + factor[1] term[1] + ..., n elements from `at` on. */
+LRP_LOOP void weighted_sum(const lrp_real *factor, const lrp_real *const *term, int64_t n_term, int64_t at, int64_t n,
+                           lrp_real *d)
 {
-  if (!q->n_term) memset(d, 0, (size_t)n * sizeof *d);
-  for (int32_t t = 0; t < q->n_term; t++) {
-    const lrp_real f = q->factor[t], *z = q->term[t] + at;
+  if (!n_term) memset(d, 0, (size_t)n * sizeof *d);
+  for (int64_t t = 0; t < n_term; t++) {
+    const lrp_real f = factor[t], *z = term[t] + at;
     if (t == 0)
 #pragma omp simd
       for (int64_t i = 0; i < n; i++)
@@ -143,6 +145,11 @@ LRP_LOOP void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real
       for (int64_t i = 0; i < n; i++)
         d[i] += f * z[i];
   }
+}
+
+LRP_LOOP void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *d)
+{
+  weighted_sum(q->factor, q->term, q->n_term, at, n, d);
   for (int64_t i = 0, m; q->bias && i < n; i += m) {
     const lrp_real *bias = q->bias + (at + i) % q->period;
     m = least(q->period - (at + i) % q->period, n - i);
@@ -347,17 +354,7 @@ void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64
 LRP_LOOP void join_block_any(const lrp_join *j, int64_t at, int64_t n, lrp_real eps, double *sum)
 {
   lrp_real d[BLOCK], bar[BLOCK];
-  for (uint32_t b = 0; b < j->n_in; b++) {
-    const lrp_real f = j->factor[b], *x = j->x[b] + at;
-    if (b == 0)
-#pragma omp simd
-      for (int64_t i = 0; i < n; i++)
-        d[i] = f * x[i];
-    else
-#pragma omp simd
-      for (int64_t i = 0; i < n; i++)
-        d[i] += f * x[i];
-  }
+  weighted_sum(j->factor, j->x, j->n_in, at, n, d);
   quotient_sums(j->r + at, d, n, eps, d, sum);
   for (uint32_t b = 0; b < j->n_in; b++) {
     if (!j->back[b]) continue;
