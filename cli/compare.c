@@ -398,7 +398,7 @@ static int put_all(comparison *c)
 
 static int compare(comparison *c, const cli_args *a)
 {
-  int status = cli_db_open(&c->d, a->value[O_DB], LRP_STORE_READ);
+  int status = cli_db_open_snapshot(&c->d, a->value[O_DB]);
   if (!status)
     status = cli_pairs_find(&c->d, a->operand[0], a->operand[1], a->value[O_MODEL], &c->pairs);
   if (!status) status = measure_all(c);

@@ -31,6 +31,12 @@ int cli_db_open(cli_db *d, const char *option, int32_t mode)
   return 0;
 }
 
+int cli_db_open_snapshot(cli_db *d, const char *option)
+{
+  const int status = cli_db_open(d, option, LRP_STORE_READ);
+  return status ? status : cli_db_do(d, "reading the database", "BEGIN");
+}
+
 void cli_db_close(cli_db *d)
 {
   lrp_store_close(d->store);

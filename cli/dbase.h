@@ -15,6 +15,8 @@ typedef struct cli_db {
 const char *cli_db_path(const char *option); /* --db, else $LRP_DB, else lrp.db */
 int cli_db_open(cli_db *, const char *option,
                 int32_t mode); /* 0, or the exit status: a sentence was printed */
+/* The same for who asks several questions: all answers tell of the moment of the first one, also while runs write. */
+int cli_db_open_snapshot(cli_db *, const char *option);
 void cli_db_close(cli_db *);
 int cli_db_fail(cli_db *, const char *doing); /* prints SQLite's last error; the exit status */
 

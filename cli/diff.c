@@ -238,7 +238,7 @@ static int put_text(difference *f, bool same)
 
 static int diff(difference *f, const cli_args *a)
 {
-  int status = cli_db_open(&f->d, a->value[O_DB], LRP_STORE_READ);
+  int status = cli_db_open_snapshot(&f->d, a->value[O_DB]);
   for (int side = 0; !status && side < 2; side++)
     status = count(f, side);
   if (!status) status = compare_all(f);

@@ -150,7 +150,7 @@ static int run_report(const cli_command *c, int argc, char **argv)
   } else if (!(status = understood(&a, &r, &rows))) {
     cli_quiet(a.value[O_QUIET] != NULL);
     r.made_by = command_line(argc, argv);
-    status = r.made_by ? cli_db_open(&r.d, a.value[O_DB], LRP_STORE_READ) : report_no_memory();
+    status = r.made_by ? cli_db_open_snapshot(&r.d, a.value[O_DB]) : report_no_memory();
     if (!status) status = write_all(&r, &a, rows);
   }
   report_free(&r);
