@@ -11,11 +11,12 @@ The build tree is build/, and needs make lrp-driver.  Needs numpy and onnx.
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from scale import bench_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,15 +62,8 @@ def main():
             sys.exit(f"lstm_published.py: {path} is not there; see --help")
     net, bias = published(args.source.resolve(), args.model)
     words = list(np.load(args.ids)[0])
-    driver = subprocess.Popen([ROOT / "build" / "lrp-driver", args.model.resolve(), "lstm_arras", args.threads,
-                               args.ids.resolve()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                              cwd=ROOT / "build")
-    driver.stdout.readline()
-
-    def ask(request):
-        driver.stdin.write(request + "\n")
-        driver.stdin.flush()
-        return float(driver.stdout.readline().split()[0])
+    driver = bench_run().Server([ROOT / "build" / "lrp-driver", args.model, "lstm_arras", args.threads, args.ids],
+                                dict(os.environ))
 
     def explain(target, times):
         start = time.perf_counter()
@@ -78,14 +72,14 @@ def main():
         return (time.perf_counter() - start) / times, relevance
     net.set_input(words)
     target = int(np.argmax(net.forward() + bias))
-    ask("explain 400"), explain(target, 10)
     ours, theirs = [], []
-    for _ in range(args.rounds):
-        ours.append(ask("explain 400"))
-        seconds, relevance = explain(target, 10)
-        theirs.append(seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        ask(f"save {folder}/r.npy")
+    with driver, tempfile.TemporaryDirectory() as folder:
+        driver.ask("explain 400"), explain(target, 10)
+        for _ in range(args.rounds):
+            ours.append(driver.ask("explain 400"))
+            seconds, relevance = explain(target, 10)
+            theirs.append(seconds)
+        driver.ask(f"save {folder}/r.npy")
         mine = np.load(f"{folder}/r.npy").reshape(len(words), -1)
     words_of = relevance[0] + relevance[1]
     words_of = words_of.sum(-1) if mine.shape[1] == 1 else words_of
