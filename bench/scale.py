@@ -287,7 +287,7 @@ def main():
     p.add_argument("--build", type=Path, default=HERE.parent / "build")
     p.add_argument("--cache", type=Path, default=cache)
     p.add_argument("--only", help="curves, with commas between: " + ", ".join([*CURVES, "texts"]))
-    p.add_argument("--texts", type=int, default=100000)
+    p.add_argument("--texts", type=int, default=1000000)
     p.add_argument("--every", type=float, default=2, help="seconds between samples of texts")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=10)
@@ -316,8 +316,7 @@ def main():
                 print(name, curve["points"][-1], flush=True)
         curve |= {"threads": args.threads, "load": [load, os.getloadavg()[0]]}
         d = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        if d.get("machine") != run.machine():
-            d = {"machine": run.machine(), "curves": {}}
+        d = {"machine": run.machine(), "curves": d["curves"] if run.is_here(d) else {}}
         d["curves"][name] = curve
         RESULTS.write_text(json.dumps(d, indent=1) + "\n")
         picture(d, RESULTS.with_suffix(".svg"))

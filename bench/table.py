@@ -99,6 +99,27 @@ def precisions(path):
                          "processor", "load"], lines)
 
 
+def roofline(path, d):
+    """What the products of oneDNN leave to gain, from what bench/roofline.py wrote."""
+    if not path.exists():
+        return
+    r = json.loads(path.read_text())
+    ratio = {(e["case"], e["batch"]): e["ratio"]["median"] for e in d["rounds"]}
+    lines = []
+    for c in r["cases"]:
+        now, least = ratio.get((c["case"], c["batch"])), c["operations"] / r["peak"]
+        lines.append([c["case"], str(c["batch"]), f"{c['seconds']:.3f}", f"{c['product_seconds'] / c['seconds']:.0%}",
+                      f"{c['operations'] / 1e9:.1f}", f"{c['operations'] / c['product_seconds'] / 1e9:.0f}",
+                      f"{c['operations'] / c['product_seconds'] / r['peak']:.0%}",
+                      *([f"{now:.2f}", f"{now * c['seconds'] / c['product_seconds']:.2f}",
+                         f"{now * c['seconds'] / least:.2f}"] if now else ["", "", ""])])
+    yield from ["", f"How near the products come to the processor's peak, {r['peak'] / 1e9:.0f} GFLOP/s of one core "
+                "for a product of 512 x 8192 x 8192 (`bench/roofline.py`, one thread), and what ratio to the peer "
+                "there would be if all else cost nothing, and if products ran at that peak, too:", ""]
+    yield from rows(["case", "batch", "lrp s", "products", "GFLOP", "GFLOP/s", "of the peak", "ratio now",
+                     "products alone", "at the peak"], lines)
+
+
 def short(d):
     yield from rows(
         ["model and rule", "batch", "threads", "peer", "time, peer : lrp",
@@ -116,7 +137,7 @@ def main():
     d = json.loads(path.read_text())
     for t in ("rounds", "cold", "methods"):
         d[t].sort(key=lambda e: (e.get("case", ""), e["model"], e.get("batch", 0)))
-    put(HERE / "README.md", [*full(d), *precisions(path)])
+    put(HERE / "README.md", [*full(d), *precisions(path), *roofline(path.with_name("roofline.json"), d)])
     put(HERE.parent / "README.md", list(short(d)))
 
 
