@@ -123,50 +123,75 @@ static void times_input(lrp_graph *g, const lrp_input *input)
   }
 }
 
-/* The mean gradient on the way from zero, right Riemann sum: alpha = 1/n ... 1. */
-static lrp_status mean_gradient(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
-                                const lrp_target *targets, int64_t n_step, lrp_input *scaled,
-                                lrp_real *const *mean, const lrp_relevance **out)
+/* Numbers of the largest carrier: what looks like ones where a layer looks up integers. */
+static int64_t largest_carrier(const lrp_graph *g)
 {
-  lrp_status st = LRP_OK;
-  for (int64_t s = 1; !st && s <= n_step; s++) {
-    for (int32_t i = 0; i < g->n_input; i++)
-      for (int64_t k = 0, n = lrp_count(&input->tensor[i]); k < n; k++)
-        lrp_reals(&scaled->tensor[i])[k] =
-            (lrp_real)((double)lrp_reals(&input->tensor[i])[k] * (double)s / (double)n_step);
-    st = lrp_graph_forward(ctx, g, scaled);
-    if (!st) st = run_back(ctx, g, targets, LRP_SEED_ONE, NULL, out);
-    for (int32_t i = 0; !st && i < g->n_input; i++)
-      for (int64_t k = 0, n = lrp_count(&input->tensor[i]); g->result_tensor[i].data && k < n; k++)
-        mean[i][k] += lrp_reals(&g->result_tensor[i])[k] / (lrp_real)n_step;
+  int64_t most = 0;
+  for (int32_t k = 0; k < g->n_order; k++) {
+    const lrp_step *s = &g->step[g->order[k]];
+    for (uint32_t i = 0; i < s->n_in; i++) {
+      const int64_t n = s->carrier_of[i] < 0 ? 0 : lrp_count(&g->edge[s->carrier_of[i]].t);
+      most = n > most ? n : most;
+    }
   }
-  for (int32_t i = 0; !st && i < g->n_input; i++)
-    if (g->result_tensor[i].data)
-      memcpy(g->result_tensor[i].data, mean[i],
-             (size_t)lrp_count(&input->tensor[i]) * sizeof(lrp_real));
+  return most;
+}
+
+typedef struct way { /* from zero to the inputs */
+  const lrp_input *to;
+  lrp_input at;     /* integers stay what they are: the vectors that they stand for are scaled, by the carrier */
+  lrp_real *carrier;
+  int64_t n_carrier;
+  lrp_real **mean;  /* gradient of each input */
+} way;
+
+static lrp_status way_make(lrp_ctx *ctx, const lrp_graph *g, const lrp_input *input, way *w)
+{
+  *w = (way){.to = input, .at = *input, .n_carrier = largest_carrier(g)};
+  w->mean = lrp_arena_alloc(&ctx->scratch, ((size_t)g->n_input + 1) * sizeof *w->mean);
+  w->at.tensor = lrp_arena_alloc(&ctx->scratch, ((size_t)g->n_input + 1) * sizeof *w->at.tensor);
+  w->carrier = lrp_arena_alloc(&ctx->scratch, ((size_t)w->n_carrier + 1) * sizeof *w->carrier);
+  if (!w->mean || !w->at.tensor || !w->carrier) return lrp_nomem(ctx, "integrated gradients");
+  lrp_status st = LRP_OK;
+  for (int32_t i = 0; !st && i < g->n_input; i++) {
+    lrp_tensor sum, like = input->tensor[i];
+    like.dtype = LRP_REAL;
+    w->at.tensor[i] = input->tensor[i];
+    if (input->tensor[i].dtype == LRP_REAL) st = lrp_the_host.scratch(ctx, &like, &w->at.tensor[i]);
+    if (!st) st = lrp_the_host.scratch(ctx, &like, &sum);
+    w->mean[i] = st ? NULL : lrp_reals(&sum);
+  }
   return st;
 }
 
+static void way_go(way *w, int32_t n_input, double alpha)
+{
+  for (int32_t i = 0; i < n_input; i++)
+    for (int64_t k = 0, n = w->to->tensor[i].dtype == LRP_REAL ? lrp_count(&w->to->tensor[i]) : 0; k < n; k++)
+      lrp_reals(&w->at.tensor[i])[k] = (lrp_real)((double)lrp_reals(&w->to->tensor[i])[k] * alpha);
+  for (int64_t k = 0; k < w->n_carrier; k++)
+    w->carrier[k] = (lrp_real)alpha;
+}
+
+/* The mean gradient on the way from zero, right Riemann sum: alpha = 1/n ... 1. */
 static lrp_status integrated(lrp_ctx *ctx, lrp_graph *g, const lrp_input *input,
                              const lrp_target *targets, int64_t n_step, const lrp_relevance **out)
 {
-  lrp_input scaled = *input;
-  lrp_real **mean = lrp_arena_alloc(&ctx->scratch, ((size_t)g->n_input + 1) * sizeof *mean);
-  scaled.tensor = lrp_arena_alloc(&ctx->scratch, ((size_t)g->n_input + 1) * sizeof *scaled.tensor);
-  if (!mean || !scaled.tensor) return lrp_nomem(ctx, "integrated gradients");
-  lrp_status st = LRP_OK;
-  for (int32_t i = 0; !st && i < g->n_input; i++) {
-    lrp_tensor sum;
-    if (input->tensor[i].dtype != LRP_REAL)
-      return lrp_fail(ctx, LRP_E_UNSUPPORTED,
-                      "integrated gradients: input %d holds integers, which cannot be scaled "
-                      "towards a baseline",
-                      i);
-    st = lrp_the_host.scratch(ctx, &input->tensor[i], &scaled.tensor[i]);
-    if (!st) st = lrp_the_host.scratch(ctx, &input->tensor[i], &sum);
-    mean[i] = st ? NULL : lrp_reals(&sum);
+  way w;
+  lrp_status st = way_make(ctx, g, input, &w);
+  if (!st) g->carrier = w.carrier;
+  for (int64_t s = 1; !st && s <= n_step; s++) {
+    way_go(&w, g->n_input, (double)s / (double)n_step);
+    st = lrp_graph_forward(ctx, g, &w.at);
+    if (!st) st = run_back(ctx, g, targets, LRP_SEED_ONE, NULL, out);
+    for (int32_t i = 0; !st && i < g->n_input; i++)
+      for (int64_t k = 0, n = lrp_count(&input->tensor[i]); g->result_tensor[i].data && k < n; k++)
+        w.mean[i][k] += lrp_reals(&g->result_tensor[i])[k] / (lrp_real)n_step;
   }
-  if (!st) st = mean_gradient(ctx, g, input, targets, n_step, &scaled, mean, out);
+  for (int32_t i = 0; !st && i < g->n_input; i++)
+    if (g->result_tensor[i].data)
+      memcpy(g->result_tensor[i].data, w.mean[i], (size_t)lrp_count(&input->tensor[i]) * sizeof(lrp_real));
+  g->carrier = NULL;
   for (int32_t i = 0; i < g->n_input; i++)
     g->edge[g->input[i]].t.data = input->tensor[i].data;
   return st;

@@ -60,8 +60,7 @@ lrp_status lrp_step_ports(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, uint32_t n_in
   return LRP_OK;
 }
 
-/* The call sees copies of the edges' tensors; a carrier looks like ones in the shape of its ids,
- * data NULL meaning 1. */
+/* The call sees copies of the edges' tensors; a carrier has the shape of its ids, data NULL meaning ones. */
 void lrp_step_bind(lrp_graph *g, lrp_step *s)
 {
   for (uint32_t i = 0; i < s->n_in; i++) {
@@ -71,7 +70,8 @@ void lrp_step_bind(lrp_graph *g, lrp_step *s)
       s->in_t[i] = g->edge[s->carrier_of[i]].t;
       s->in_t[i].dtype = LRP_REAL;
       s->in_t[i].flags = LRP_NONNEG;
-      s->in_t[i].data = s->in_t[i].host = NULL;
+      s->in_t[i].data = (void *)(uintptr_t)g->carrier;
+      s->in_t[i].host = NULL;
     }
   }
   s->call = (lrp_call){.struct_size = sizeof s->call,

@@ -94,6 +94,7 @@ struct lrp_graph {
   lrp_ledger *ledger;
   lrp_real **result_buffer;
   lrp_real *at_buffer;
+  const lrp_real *carrier; /* what carriers hold: as many numbers as the largest; NULL: ones */
   lrp_cost *cost;        /* profile.c: forward of each step in order, then back of each; NULL: not asked for */
   bool ran;              /* a forward pass is there */
   bool direct;           /* see lrp_ctx */

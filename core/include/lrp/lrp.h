@@ -285,8 +285,8 @@ LRP_API lrp_status lrp_graph_relprop(lrp_ctx *, lrp_graph *, const lrp_tensor *s
                                      const lrp_relevance **out);
 /* Seeds for one target a sample: one-hot times the score (LOGIT) or one-hot (ONE); a contrast has -1 at minus. */
 LRP_API void lrp_seed_fill(const lrp_tensor *scores, const lrp_target *, int64_t n, int32_t seed_kind, lrp_real *out);
-/* lrp, gradient, input x gradient, integrated gradients (zero baseline, n_step right-hand steps; Sundararajan et al.
- * 2017).  The last three ignore the composite. */
+/* lrp, gradient, input x gradient, integrated gradients (n_step right-hand steps from zero, for integer inputs from
+ * zeros in place of the vectors that they stand for; Sundararajan et al. 2017).  The last three ignore the composite. */
 LRP_API lrp_status lrp_graph_explain(lrp_ctx *, lrp_graph *, const lrp_input *, const lrp_target *targets,
                                      int32_t seed_kind, int32_t method, int64_t n_step, const char *at,
                                      const lrp_relevance **out);
