@@ -161,16 +161,21 @@ typedef struct lrp_panel_source { /* element (tap, k, column) at data + tap*tap_
 void lrp_panels_fill(const lrp_panel_source *,
                      lrp_real *out); /* panels(columns) * taps * k * LRP_PANEL elements */
 
-/* acc (rows,LRP_PANEL) += sum over taps and k of row[tap*row_step + i][k*k_step] * panel[tap][k];
- * taps all of whose rows are `zero` are skipped. */
+/* LRP_PANEL numbers at out[i] + column become sums over taps and k of row[tap*row_step + i][k*k_step] * panel[tap][k],
+ * onto what they are (more), else onto those of bias (NULL: zero); taps all of whose rows are `zero` are skipped. */
 typedef struct lrp_tile {
   const lrp_real *const *row;
   int64_t row_step, taps, k, k_step;
-  const lrp_real *zero, *panel;
-  lrp_real *acc;
+  const lrp_real *zero, *panel, *bias;
+  lrp_real *const *out;
+  int64_t column;
+  bool more;
 } lrp_tile;
 typedef void lrp_tile_fn(const lrp_tile *);
 lrp_tile_fn *lrp_tile_for(int64_t rows); /* for 1 to LRP_TILE_ROWS rows */
+/* The same for any processor (0), one with AVX2 and FMA (1), one with AVX512F (2); NULL: this one is none. */
+enum { LRP_LEVELS = 3 };
+lrp_tile_fn *lrp_tile_at(int32_t level, int64_t rows);
 
 /* out (N) += v (K) b (K,N); rows of b are b_row apart. */
 void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row, int64_t n,
@@ -178,6 +183,15 @@ void lrp_rows_add(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row
 /* out[j*step] += v (K) . (b + j*col) for n columns j. */
 void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int64_t n,
               lrp_real *out, int64_t step);
-/* out (N) += x . w, element by element. */
-void lrp_multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out);
+/* Sums over taps of row[tap*row_step] . w[tap], element by element, of n channels: onto what out is (more), else onto
+ * bias (NULL: zero). Taps whose row is `zero` are skipped. */
+typedef struct lrp_taps {
+  const lrp_real *const *row;
+  int64_t row_step, taps, n;
+  const lrp_real *zero, *w, *bias;
+  lrp_real *out;
+  bool more;
+} lrp_taps;
+void lrp_taps_add(const lrp_taps *);
+bool lrp_taps_add_at(int32_t level, const lrp_taps *); /* false: this processor is none of that level */
 #endif

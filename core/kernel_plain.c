@@ -45,32 +45,6 @@ static int64_t least(int64_t a, int64_t b)
 
 /* ---- the loop ---- */
 
-/* The sums' first values, of `width` columns: the bias, or what earlier taps gave. */
-static void tile_begin(const gather *g, const block *b, int64_t row, int64_t rows, int64_t col,
-                       int64_t width, bool first, lrp_real *acc)
-{
-  if (width < LRP_PANEL || (first && !g->bias))
-    memset(acc, 0, (size_t)(rows * LRP_PANEL) * sizeof *acc);
-  if (first && !g->bias) return;
-  for (int64_t i = 0; i < rows; i++) {
-    const lrp_real *from = (first ? g->bias : b->out[row + i]) + col;
-    if (width == LRP_PANEL)
-      memcpy(acc + i * LRP_PANEL, from, LRP_PANEL * sizeof *acc); /* a size the compiler knows */
-    else
-      memcpy(acc + i * LRP_PANEL, from, (size_t)width * sizeof *acc);
-  }
-}
-
-static void tile_end(const block *b, int64_t row, int64_t rows, int64_t col, int64_t width,
-                     const lrp_real *acc)
-{
-  for (int64_t i = 0; i < rows; i++)
-    if (width == LRP_PANEL)
-      memcpy(b->out[row + i] + col, acc + i * LRP_PANEL, LRP_PANEL * sizeof *acc);
-    else
-      memcpy(b->out[row + i] + col, acc + i * LRP_PANEL, (size_t)width * sizeof *acc);
-}
-
 /* Short taps (few channels) are copied one behind the other: one long tap instead. */
 static void patches(const gather *g, int64_t rows, int64_t n_tap, block *b, lrp_real *patch)
 {
@@ -83,21 +57,44 @@ static void patches(const gather *g, int64_t rows, int64_t n_tap, block *b, lrp_
   }
 }
 
+/* A tile of the last panel, which has fewer columns than others: by way of a whole one. */
+static void tile_narrow(lrp_tile t, int64_t rows, int64_t width)
+{
+  lrp_real sum[LRP_TILE_ROWS][LRP_PANEL] = {{0}}, bias[LRP_PANEL] = {0}, *at[LRP_TILE_ROWS];
+  lrp_real *const *out = t.out;
+  const int64_t column = t.column;
+  const size_t bytes = (size_t)width * sizeof(lrp_real);
+  for (int64_t i = 0; i < rows; i++) {
+    at[i] = sum[i];
+    if (t.more) memcpy(sum[i], out[i] + column, bytes);
+  }
+  if (t.bias) memcpy(bias, t.bias, bytes);
+  t.bias = bias;
+  t.out = at;
+  t.column = 0;
+  lrp_tile_for(rows)(&t);
+  for (int64_t i = 0; i < rows; i++)
+    memcpy(out[i] + column, sum[i], bytes);
+}
+
 static void panels_run(const gather *g, const block *b, const lrp_tile *shape, int64_t rows,
                        int64_t tap, int64_t p0, int64_t p1)
 {
-  _Alignas(LRP_TILE_BYTES) lrp_real acc[LRP_TILE_ROWS * LRP_PANEL];
   lrp_tile t = *shape;
-  t.acc = acc;
+  t.more = tap > 0;
   for (int64_t p = p0; p < p1; p++) {
-    const int64_t col = p * LRP_PANEL, width = least(LRP_PANEL, g->columns - col);
+    const int64_t width = least(LRP_PANEL, g->columns - p * LRP_PANEL);
+    t.column = p * LRP_PANEL;
+    t.bias = g->bias ? g->bias + t.column : NULL;
     t.panel = g->panels + (p * g->taps + tap) * g->k * LRP_PANEL;
     for (int64_t i = 0; i < rows; i += LRP_TILE_ROWS) {
       const int64_t n = least(LRP_TILE_ROWS, rows - i);
       t.row = &b->row[0][i];
-      tile_begin(g, b, i, n, col, width, tap == 0, acc);
-      lrp_tile_for(n)(&t);
-      tile_end(b, i, n, col, width, acc);
+      t.out = &b->out[i];
+      if (width < LRP_PANEL)
+        tile_narrow(t, n, width);
+      else
+        lrp_tile_for(n)(&t);
     }
   }
 }
@@ -412,14 +409,16 @@ static void depthwise_block(const gather *g, const lrp_real *w, int64_t first)
   for (int64_t tap = 0; tap < g->taps; tap += TAPS) {
     const int64_t n_tap = least(TAPS, g->taps - tap);
     g->fill(g, first, rows, tap, n_tap, &b);
-    for (int64_t i = 0; i < rows; i++) {
-      lrp_real *restrict out = b.out[i];
-      for (int64_t k = 0; tap == 0 && k < c; k++)
-        out[k] = g->bias ? g->bias[k] : 0;
-      for (int64_t t = 0; t < n_tap; t++) {
-        if (b.row[t][i] != g->zero) lrp_multiply_add(b.row[t][i], w + (tap + t) * c, c, out);
-      }
-    }
+    for (int64_t i = 0; i < rows; i++)
+      lrp_taps_add(&(lrp_taps){.row = &b.row[0][i],
+                               .row_step = BLOCK,
+                               .taps = n_tap,
+                               .n = c,
+                               .zero = g->zero,
+                               .w = w + tap * c,
+                               .bias = g->bias,
+                               .out = b.out[i],
+                               .more = tap > 0});
   }
 }
 

@@ -2,9 +2,10 @@
  * after the micro-kernel of Van Zee and van de Geijn, "BLIS: A Framework for Rapidly Instantiating
  * BLAS Functionality", 2015; and products with a single row.
  *
- * Six rows times two vectors are twelve sums, which fit the sixteen registers of AVX2.  Vectors are
- * the compiler's (vector_size), so the same text serves any processor; on x86 each loop is compiled
- * twice and chosen at run time. */
+ * Six rows times two vectors are twelve sums, which fit the sixteen registers of AVX2; with AVX-512
+ * a panel is one vector.  Vectors are the compiler's (vector_size), so the same text serves any
+ * processor; on x86 loops are compiled for several and chosen at run time.  Sums go from the result
+ * into registers and back, not by way of a small array: its bytes would be read before they arrived. */
 #include "kernel_impl.h"
 #include "lrp/vector.h"
 #include <string.h>
@@ -12,9 +13,25 @@
 typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES), may_alias));
 enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
 
+#ifdef __clang__
+#pragma STDC FP_CONTRACT ON
+#define CONTRACT
+#else
+#define CONTRACT optimize("fp-contract=fast"), /* -std=c11 turns it off */
+#endif
 #if defined __x86_64__ && !defined __AVX2__
-#define TWICE 1
-#define AVX2  __attribute__((target("avx2")))
+#define TWICE  1
+#define AVX2   __attribute__((target("avx2")))
+#define FMA    __attribute__((CONTRACT target("avx2,fma")))
+#define AVX512 __attribute__((CONTRACT target("avx512f")))
+static inline bool has_fma(void)
+{
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+static inline bool has_avx512(void)
+{
+  return __builtin_cpu_supports("avx512f");
+}
 #else
 #define TWICE 0
 #endif
@@ -26,60 +43,83 @@ enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
   if (rows > 3) DO(3)                                                                              \
   if (rows > 4) DO(4)                                                                              \
   if (rows > 5) DO(5)
-
-LRP_LOOP void tile(const lrp_tile *t, const int rows)
-{
-  vec acc[LRP_TILE_ROWS][2] = {{{0}}};
-  const vec *b = (const vec *)(const void *)t->panel;
-  const int64_t step = t->k_step;
-#define LOAD(i)  memcpy(acc[i], t->acc + i * LRP_PANEL, sizeof acc[i]);
-#define STORE(i) memcpy(t->acc + i * LRP_PANEL, acc[i], sizeof acc[i]);
+#define MORE(i)  memcpy(acc[i], t->out[i] + t->column, sizeof acc[i]);
+#define BIAS(i)  memcpy(acc[i], t->bias, sizeof acc[i]);
+#define STORE(i) memcpy(t->out[i] + t->column, acc[i], sizeof acc[i]);
 #define POINT(i) r[i] = row[i];
 #define TOUCH(i) some = some || r[i] != t->zero;
-#define ADD(i)   acc[i][0] += r[i][at] * b0, acc[i][1] += r[i][at] * b1;
-  EACH_ROW(LOAD)
-  for (int64_t tap = 0; tap < t->taps; tap++) {
-    const lrp_real *const *row = t->row + tap * t->row_step;
-    const lrp_real *r[LRP_TILE_ROWS];
-    bool some = false;
-    EACH_ROW(POINT)
-    EACH_ROW(TOUCH)
-    if (!some) {
-      b += 2 * t->k;
-      continue;
-    }
-    for (int64_t k = 0, at = 0; k < t->k; k++, at += step) {
-      const vec b0 = b[0], b1 = b[1];
-      b += 2;
-      EACH_ROW(ADD)
-    }
-  }
-  EACH_ROW(STORE)
-}
+#define ADD(i)                                                                                     \
+  for (int h = 0; h < n_vec; h++)                                                                  \
+    acc[i][h] += r[i][at] * b[h];
 
-#define ONE(name, target, rows)                                                                    \
+/* A panel is n vectors wide. */
+#define TILE(name, vector, n)                                                                      \
+  LRP_LOOP void name(const lrp_tile *t, const int rows)                                            \
+  {                                                                                                \
+    enum { n_vec = n };                                                                            \
+    vector acc[LRP_TILE_ROWS][n] = {{{0}}};                                                        \
+    const vector *b = (const vector *)(const void *)t->panel;                                      \
+    const int64_t step = t->k_step;                                                                \
+    if (t->more) {                                                                                 \
+      EACH_ROW(MORE)                                                                               \
+    } else if (t->bias) {                                                                          \
+      EACH_ROW(BIAS)                                                                               \
+    }                                                                                              \
+    for (int64_t tap = 0; tap < t->taps; tap++) {                                                  \
+      const lrp_real *const *row = t->row + tap * t->row_step;                                     \
+      const lrp_real *r[LRP_TILE_ROWS];                                                            \
+      bool some = false;                                                                           \
+      EACH_ROW(POINT)                                                                              \
+      EACH_ROW(TOUCH)                                                                              \
+      if (!some) {                                                                                 \
+        b += n * t->k;                                                                             \
+        continue;                                                                                  \
+      }                                                                                            \
+      for (int64_t k = 0, at = 0; k < t->k; k++, at += step) {                                     \
+        EACH_ROW(ADD)                                                                              \
+        b += n;                                                                                    \
+      }                                                                                            \
+    }                                                                                              \
+    EACH_ROW(STORE)                                                                                \
+  }
+TILE(tile, vec, 2)
+
+#define ONE(name, target, loop, rows)                                                              \
   target static void name##rows(const lrp_tile *t)                                                 \
   {                                                                                                \
-    tile(t, rows);                                                                                 \
+    loop(t, rows);                                                                                 \
   }
-#define TILES(name, target)                                                                        \
-  ONE(name, target, 1)                                                                             \
-  ONE(name, target, 2)                                                                             \
-  ONE(name, target, 3)                                                                             \
-  ONE(name, target, 4)                                                                             \
-  ONE(name, target, 5)                                                                             \
-  ONE(name, target, 6)                                                                             \
+#define TILES(name, target, loop)                                                                  \
+  ONE(name, target, loop, 1)                                                                       \
+  ONE(name, target, loop, 2)                                                                       \
+  ONE(name, target, loop, 3)                                                                       \
+  ONE(name, target, loop, 4)                                                                       \
+  ONE(name, target, loop, 5)                                                                       \
+  ONE(name, target, loop, 6)                                                                       \
   static lrp_tile_fn *const name[] = {name##1, name##2, name##3, name##4, name##5, name##6};
 
-TILES(tile_base, )
+TILES(tile_base, , tile)
 #if TWICE
-TILES(tile_avx2, AVX2)
+typedef lrp_real wide __attribute__((vector_size(2 * LRP_TILE_BYTES), may_alias, aligned(LRP_TILE_BYTES)));
+TILE(wide_tile, wide, 1)
+TILES(tile_fma, FMA, tile)
+TILES(tile_avx512, AVX512, wide_tile)
 #endif
+
+lrp_tile_fn *lrp_tile_at(int32_t level, int64_t rows)
+{
+#if TWICE
+  if (level == 2) return has_avx512() ? tile_avx512[rows - 1] : NULL;
+  if (level == 1) return has_fma() ? tile_fma[rows - 1] : NULL;
+#endif
+  return level ? NULL : tile_base[rows - 1];
+}
 
 lrp_tile_fn *lrp_tile_for(int64_t rows)
 {
 #if TWICE
-  if (__builtin_cpu_supports("avx2")) return tile_avx2[rows - 1];
+  if (has_avx512()) return tile_avx512[rows - 1];
+  if (has_fma()) return tile_fma[rows - 1];
 #endif
   return tile_base[rows - 1];
 }
@@ -172,12 +212,33 @@ LRP_LOOP void dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col,
   }
 }
 
-LRP_LOOP void multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
-{
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++)
-    out[i] += x[i] * w[i];
-}
+/* One vector of channels from the first tap to the last: sums stay in a register. */
+#define TAPS(name, vector)                                                                         \
+  LRP_LOOP void name(const lrp_taps *t)                                                            \
+  {                                                                                                \
+    enum { n_lane = sizeof(vector) / sizeof(lrp_real) };                                           \
+    const lrp_real *from = t->more ? t->out : t->bias;                                             \
+    int64_t c = 0;                                                                                 \
+    for (; c + n_lane <= t->n; c += n_lane) {                                                      \
+      vector sum = {0}, x, w;                                                                      \
+      if (from) memcpy(&sum, from + c, sizeof sum);                                                \
+      for (int64_t tap = 0; tap < t->taps; tap++) {                                                \
+        const lrp_real *row = t->row[tap * t->row_step];                                           \
+        if (row == t->zero) continue;                                                              \
+        memcpy(&x, row + c, sizeof x);                                                             \
+        memcpy(&w, t->w + tap * t->n + c, sizeof w);                                               \
+        sum += x * w;                                                                              \
+      }                                                                                            \
+      memcpy(t->out + c, &sum, sizeof sum);                                                        \
+    }                                                                                              \
+    for (; c < t->n; c++) {                                                                        \
+      lrp_real sum = from ? from[c] : 0;                                                           \
+      for (int64_t tap = 0; tap < t->taps; tap++)                                                  \
+        if (t->row[tap * t->row_step] != t->zero) sum += t->row[tap * t->row_step][c] * t->w[tap * t->n + c]; \
+      t->out[c] = sum;                                                                             \
+    }                                                                                              \
+  }
+TAPS(taps_add, vec)
 
 #if TWICE
 AVX2 static void rows_add_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int64_t b_row,
@@ -192,10 +253,16 @@ AVX2 static void dots_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int6
   dots(v, k, b, col, n, out, step);
 }
 
-AVX2 static void multiply_add_avx2(const lrp_real *x, const lrp_real *w, int64_t n,
-                                   lrp_real *restrict out)
+TAPS(taps_add_wide, wide)
+
+FMA static void taps_add_fma(const lrp_taps *t)
 {
-  multiply_add(x, w, n, out);
+  taps_add(t);
+}
+
+AVX512 static void taps_add_avx512(const lrp_taps *t)
+{
+  taps_add_wide(t);
 }
 #define CHOOSE(name, ...)                                                                          \
   if (__builtin_cpu_supports("avx2"))                                                              \
@@ -218,7 +285,18 @@ void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int6
   CHOOSE(dots, v, k, b, col, n, out, step);
 }
 
-void lrp_multiply_add(const lrp_real *x, const lrp_real *w, int64_t n, lrp_real *restrict out)
+bool lrp_taps_add_at(int32_t level, const lrp_taps *t)
 {
-  CHOOSE(multiply_add, x, w, n, out);
+#if TWICE
+  if (level == 2 && has_avx512()) return taps_add_avx512(t), true;
+  if (level == 1 && has_fma()) return taps_add_fma(t), true;
+#endif
+  if (!level) taps_add(t);
+  return !level;
+}
+
+void lrp_taps_add(const lrp_taps *t)
+{
+  for (int32_t level = LRP_LEVELS - 1; !lrp_taps_add_at(level, t);)
+    level--;
 }
