@@ -13,17 +13,11 @@
 typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES), may_alias));
 enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT ON
-#define CONTRACT
-#else
-#define CONTRACT optimize("fp-contract=fast"), /* -std=c11 turns it off */
-#endif
 #if defined __x86_64__ && !defined __AVX2__
 #define TWICE  1
 #define AVX2   __attribute__((target("avx2")))
-#define FMA    __attribute__((CONTRACT target("avx2,fma")))
-#define AVX512 __attribute__((CONTRACT target("avx512f")))
+#define FMA    __attribute__((LRP_CONTRACT target("avx2,fma")))
+#define AVX512 __attribute__((LRP_CONTRACT target("avx512f")))
 static inline bool has_fma(void)
 {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");

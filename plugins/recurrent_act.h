@@ -83,7 +83,7 @@ LRP_LOOP void NAME(act_rows)(int which, const lrp_real *a, int64_t n, lrp_real *
   memcpy(y + i, rest, (size_t)(n - i) * sizeof *rest);
 }
 #if defined __x86_64__ && !defined __AVX2__
-__attribute__((CONTRACT target(TARGET))) static void NAME(act_rows_wide)(int which, const lrp_real *a, int64_t n,
+__attribute__((LRP_CONTRACT target(TARGET))) static void NAME(act_rows_wide)(int which, const lrp_real *a, int64_t n,
                                                                          lrp_real *y)
 {
   NAME(act_rows)(which, a, n, y);

@@ -13,15 +13,9 @@
 
 enum { THREADS_WORK = 1 << 22 }; /* multiply-adds below which waking threads costs more than it gives */
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT ON
-#define CONTRACT
-#else
-#define CONTRACT optimize("fp-contract=fast"), /* -std=c11 turns it off */
-#endif
 #if defined __x86_64__ && !defined __AVX2__
 #define TWICE(name, params, args)                                                                  \
-  __attribute__((CONTRACT target("avx2,fma"))) static void name##_avx2 params                      \
+  __attribute__((LRP_CONTRACT target("avx2,fma"))) static void name##_avx2 params                      \
   {                                                                                                \
     name##_any args;                                                                               \
   }                                                                                                \
@@ -260,5 +254,4 @@ LRP_LOOP void add_to_any(lrp_real *restrict to, const lrp_real *from, int64_t n)
 }
 TWICE(add_to, (lrp_real *restrict to, const lrp_real *from, int64_t n), (to, from, n))
 #undef TWICE
-#undef CONTRACT
 #endif

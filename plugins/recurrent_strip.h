@@ -96,7 +96,7 @@ LRP_LOOP void NAME(strip)(const product *p, int64_t j, int64_t width)
     NAME(rows_strip)(p, r, j, width, 1);
 }
 #if defined __x86_64__ && !defined __AVX2__
-__attribute__((CONTRACT target(TARGET))) static void NAME(strip_wide)(const product *p, int64_t j, int64_t width)
+__attribute__((LRP_CONTRACT target(TARGET))) static void NAME(strip_wide)(const product *p, int64_t j, int64_t width)
 {
   NAME(strip)(p, j, width);
 }

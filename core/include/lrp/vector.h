@@ -19,6 +19,13 @@
  *   }
  *   LRP_TWICE(void, twice, (const lrp_real *x, int64_t n, lrp_real *y), (x, n, y)) */
 #define LRP_LOOP static inline __attribute__((always_inline, unused))
+/* Among the attributes of a function: it may multiply and add in one step, which -std=c11 forbids GCC. */
+#ifdef __clang__
+#pragma STDC FP_CONTRACT ON
+#define LRP_CONTRACT
+#else
+#define LRP_CONTRACT optimize("fp-contract=fast"),
+#endif
 #if defined __x86_64__ && !defined __AVX2__
 #define LRP_TWICE(RETURN, NAME, PARAMS, ARGS)                                                     \
   __attribute__((target("avx2"), unused)) static RETURN NAME##_wide PARAMS                         \
