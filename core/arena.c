@@ -1,9 +1,9 @@
 /* arena.c - memory that is freed at once: a chain of growing blocks.
  *
  * Blocks that a release sets free are kept as spares, so the scratch memory of one callback serves
- * the next without a trip to the system; where none is large enough, they go.  Bytes never handed out before are known
- * to be zero (calloc) and are not cleared again. Under AddressSanitizer all that is not handed out
- * is poisoned. */
+ * the next without a trip to the system; where none is large enough, they go.  Bytes of small blocks
+ * that were never handed out are known to be zero (calloc) and are not cleared again.  Under
+ * AddressSanitizer all that is not handed out is poisoned. */
 #include "core.h"
 #include <stdlib.h>
 #include <string.h>
@@ -25,26 +25,26 @@
 enum { ALIGN = 64 }; /* a cache line, and the widest vector register */
 enum {
   FIRST_BLOCK = 1 << 16,
+  LARGE = 1 << 21, /* above it blocks may be of any content, to lie in large pages */
   LAST_DOUBLING = 1 << 26
 }; /* above it blocks are as large as asked for */
 
 struct lrp_block {
   lrp_block *below;
-  void *raw; /* what calloc gave */
+  void *raw; /* what is to be freed */
   unsigned char *data;
   size_t size, fill, dirty; /* from dirty on every byte is still zero */
 };
 
 static lrp_block *block_new(size_t size)
 {
-  size_t head = (sizeof(lrp_block) + ALIGN - 1) / ALIGN * ALIGN;
-  unsigned char *raw = calloc(1, head + size + ALIGN);
+  const size_t head = (sizeof(lrp_block) + ALIGN - 1) / ALIGN * ALIGN;
+  const bool large = size > LARGE;
+  unsigned char *raw = large ? lrp_pages_alloc(head + size) : calloc(1, head + size + ALIGN);
   if (!raw) return NULL;
   unsigned char *start = raw + (ALIGN - (uintptr_t)raw % ALIGN) % ALIGN;
   lrp_block *block = (lrp_block *)(void *)start;
-  block->raw = raw;
-  block->data = start + head;
-  block->size = size;
+  *block = (lrp_block){.raw = raw, .data = start + head, .size = size, .dirty = large ? size : 0};
   POISON(block->data, size);
   return block;
 }

@@ -31,6 +31,10 @@ void lrp_arena_release(lrp_arena *, lrp_mark); /* everything since the mark dies
 void lrp_arena_free(lrp_arena *);              /* everything dies */
 char *lrp_arena_text(lrp_arena *, const char *s, size_t n); /* a copy with a NUL behind it */
 
+/* pages.c: memory of any content for numbers, 64-byte aligned, in large pages where the system has them; free() it.
+ * NULL: no memory. */
+void *lrp_pages_alloc(size_t bytes);
+
 /* *out = a * b; false: overflow. */
 static inline bool lrp_mul_size(size_t a, size_t b, size_t *out)
 {

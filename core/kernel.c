@@ -77,7 +77,7 @@ static lrp_status packed_keep(lrp_ctx *ctx, lrp_pack *pack, uint32_t kind, int64
                               size_t bytes, lrp_packed **out)
 {
   lrp_packed *f = calloc(1, sizeof *f);
-  lrp_real *data = f ? aligned_alloc(64, bytes / 64 * 64 + 64) : NULL;
+  lrp_real *data = f ? lrp_pages_alloc(bytes) : NULL;
   if (!data) {
     free(f);
     return lrp_nomem(ctx, "packed weights");

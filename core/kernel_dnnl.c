@@ -168,7 +168,7 @@ static lrp_status weights_for(lrp_ctx *ctx, lrp_dnnl_pack *pack, const dnnl_memo
   const size_t bytes = dnnl_memory_desc_get_size(wanted);
   weight *w = pack ? calloc(1, sizeof *w) : NULL;
   void *copy = !pack ? lrp_arena_raw(&ctx->scratch, bytes)
-               : w   ? aligned_alloc(64, bytes / 64 * 64 + 64)
+               : w   ? lrp_pages_alloc(bytes)
                      : NULL;
   if (!copy) {
     free(w);

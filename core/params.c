@@ -66,7 +66,7 @@ static lrp_status variant_make(lrp_ctx *ctx, const lrp_tensor *w, double a, doub
   const lrp_status st = lrp_tensor_bytes(ctx, w, &bytes);
   if (st) return st;
   lrp_variant *v = calloc(1, sizeof *v);
-  void *data = v ? aligned_alloc(64, bytes / 64 * 64 + 64) : NULL;
+  void *data = v ? lrp_pages_alloc(bytes) : NULL;
   if (!data) {
     free(v);
     return lrp_nomem(ctx, "a rule's form of the weights");

@@ -59,7 +59,7 @@ static buffer *pool_grow(lrp_ctx *ctx, lrp_pool *pool, size_t bytes)
     pool->cap = cap;
   }
   buffer *b = &pool->buffer[pool->n];
-  *b = (buffer){.data = aligned_alloc(64, size), .size = size};
+  *b = (buffer){.data = lrp_pages_alloc(size), .size = size};
   if (!b->data) return lrp_nomem(ctx, "tensors"), NULL;
   pool->n++;
   pool->total += size;
