@@ -21,7 +21,7 @@
 
 enum {
   SIDE = 6, SLOTS = SIDE * SIDE, STEP = 4, /* inputs and outputs of a tile, along an axis */
-  LANES = 16,
+  LANES = LRP_BLOCK,
   LEAST_CHANNELS = 32,
   LEAST_TILES = 16,   /* of a picture: with fewer rows, products wait for the weights */
   ROWS = 128,         /* of a product, at most: what goes in and out stays in the last cache */
@@ -50,7 +50,7 @@ bool lrp_conv_is_winograd(const lrp_conv_job *j)
 
 /* ---- weights ---- */
 
-/* w (O,C,3,3) as (36,C,O): G w G^T. */
+/* w (O,C,3,3) as (36,O/16,C/16,16,16), of which the last are outputs: G w G^T. */
 static void fill_weights(const void *job, lrp_real *out)
 {
   const lrp_conv_job *j = job;
@@ -71,7 +71,7 @@ static void fill_weights(const void *job, lrp_real *out)
           row[i][k] = g[i][0] * (double)w[k] + g[i][1] * (double)w[3 + k] + g[i][2] * (double)w[6 + k];
       for (int i = 0; i < SIDE; i++)
         for (int k = 0; k < SIDE; k++)
-          out[((i * SIDE + k) * j->c + c) * j->o + o] =
+          out[(((i * SIDE + k) * j->o + o / LANES * LANES) * j->c + c * LANES) + o % LANES] =
               (lrp_real)(row[i][0] * g[k][0] + row[i][1] * g[k][1] + row[i][2] * g[k][2]);
     }
 }
@@ -135,10 +135,14 @@ LRP_LOOP void out(const vec *m, int step, const lrp_real *f, vec *y)
   y[3] = f[6] * odd_a + f[7] * odd_b + m[5 * step];
 }
 
-/* Tile t of the pictures at x, as row t of the 36 products, which are `apart` elements from each
- * other. */
-LRP_LOOP void tile_in(const map *m, const lrp_real *x, int64_t t, int64_t row, int64_t apart,
-                    lrp_real *v)
+/* Rows of the 36 products: of so many, blocks of sixteen channels lie behind each other; the products are `apart`
+ * elements from each other. */
+typedef struct row_form {
+  int64_t n, apart;
+} row_form;
+
+/* Tile t of the pictures at x, as one row. */
+LRP_LOOP void tile_in(const map *m, const lrp_real *x, int64_t t, int64_t row, const row_form *to, lrp_real *v)
 {
   const int64_t each = m->tiles[0] * m->tiles[1], at = t % each,
                 y0 = at / m->tiles[1] * STEP - m->lo[0], x0 = at % m->tiles[1] * STEP - m->lo[1];
@@ -157,13 +161,12 @@ LRP_LOOP void tile_in(const map *m, const lrp_real *x, int64_t t, int64_t row, i
     for (int i = 0; i < SIDE; i++) {
       in(&e[0][i], SIDE, o);
       for (int k = 0; k < SIDE; k++)
-        memcpy(v + (m->slot[i] * SIDE + m->slot[k]) * apart + row * m->c + c, &o[k], sizeof(vec));
+        memcpy(v + (m->slot[i] * SIDE + m->slot[k]) * to->apart + c * to->n + row * LANES, &o[k], sizeof(vec));
     }
   }
 }
 
-LRP_LOOP void tile_out(const map *m, const lrp_real *p, int64_t row, int64_t apart, int64_t t,
-                     lrp_real *y)
+LRP_LOOP void tile_out(const map *m, const lrp_real *p, int64_t t, int64_t row, const row_form *from, lrp_real *y)
 {
   const int64_t each = m->tiles[0] * m->tiles[1], at = t % each, y0 = at / m->tiles[1] * STEP,
                 x0 = at % m->tiles[1] * STEP;
@@ -175,7 +178,7 @@ LRP_LOOP void tile_out(const map *m, const lrp_real *p, int64_t row, int64_t apa
     if (m->bias) memcpy(&bias, m->bias + c, sizeof bias);
     for (int i = 0; i < SIDE; i++)
       for (int k = 0; k < SIDE; k++)
-        memcpy(&d[i][k], p + (m->slot[i] * SIDE + m->slot[k]) * apart + row * m->o + c, sizeof(vec));
+        memcpy(&d[i][k], p + (m->slot[i] * SIDE + m->slot[k]) * from->apart + c * from->n + row * LANES, sizeof(vec));
     for (int k = 0; k < SIDE; k++)
       out(&d[0][k], SIDE, m->back, e[k]);
     for (int i = 0; i < rows; i++) {
@@ -189,17 +192,17 @@ LRP_LOOP void tile_out(const map *m, const lrp_real *p, int64_t row, int64_t apa
 }
 
 /* Both for this processor. */
-typedef void tile_fn(const map *, const lrp_real *, int64_t, int64_t, int64_t, lrp_real *);
+typedef void tile_fn(const map *, const lrp_real *, int64_t, int64_t, const row_form *, lrp_real *);
 #define TILES(name, target)                                                                        \
   target static void in##name(const map *m, const lrp_real *x, int64_t t, int64_t row,             \
-                              int64_t apart, lrp_real *v)                                          \
+                              const row_form *to, lrp_real *v)                                         \
   {                                                                                                \
-    tile_in(m, x, t, row, apart, v);                                                               \
+    tile_in(m, x, t, row, to, v);                                                                  \
   }                                                                                                \
   target static void out##name(const map *m, const lrp_real *p, int64_t t, int64_t row,            \
-                               int64_t apart, lrp_real *y)                                         \
+                               const row_form *from, lrp_real *y)                                      \
   {                                                                                                \
-    tile_out(m, p, row, apart, t, y);                                                              \
+    tile_out(m, p, t, row, from, y);                                                               \
   }
 TILES(_plain, )
 #if defined __x86_64__
@@ -258,43 +261,28 @@ static int64_t rows_of(const map *m)
 }
 
 static lrp_status pictures(lrp_ctx *ctx, const map *m, bool transposed, int64_t n, const lrp_real *x,
-                           const lrp_real *w, lrp_pack *own, lrp_real *y)
+                           const lrp_real *w, lrp_real *y)
 {
-  const int64_t tiles = n * m->tiles[0] * m->tiles[1], most = rows_of(m),
-                rows = most < tiles ? most : tiles, apart = rows * m->c + LANES;
+  const int64_t tiles = n * m->tiles[0] * m->tiles[1], most = rows_of(m), pieces = (tiles + most - 1) / most,
+                each = (tiles + pieces - 1) / pieces;
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  lrp_real *v = lrp_arena_raw(&ctx->scratch, (size_t)(SLOTS * apart) * sizeof *v),
-           *p = lrp_arena_raw(&ctx->scratch, (size_t)(SLOTS * rows * m->o) * sizeof *p);
+  lrp_real *v = lrp_arena_raw(&ctx->scratch, (size_t)(SLOTS * (each * m->c + LANES)) * sizeof *v),
+           *p = lrp_arena_raw(&ctx->scratch, (size_t)(SLOTS * (each * m->o + LANES)) * sizeof *p);
   tile_fn *const tile_go_in = CHOSEN(in), *const tile_go_out = CHOSEN(out);
   lrp_status st = v && p ? LRP_OK : lrp_nomem(ctx, "conv");
-  for (int64_t at = 0; !st && at < tiles; at += rows) {
-    const int64_t count = rows < tiles - at ? rows : tiles - at;
+  for (int64_t at = 0; !st && at < tiles; at += each) {
+    const int64_t count = each < tiles - at ? each : tiles - at;
+    const row_form in = {count, count * m->c + LANES}, out = {count, count * m->o + LANES}; /* apart: in other lines of a cache */
     const bool many = count * SLOTS * (m->c + m->o) > PIECE;
 #pragma omp parallel for if (many)
     for (int64_t i = 0; i < count; i++)
-      tile_go_in(m, x, at + i, i, apart, v);
-    const lrp_product q = {.m = count,
-                           .n = m->o,
-                           .k = m->c,
-                           .n_axis = 1,
-                           .axis = {SLOTS},
-                           .a_step = {apart},
-                           .b_step = {m->c * m->o},
-                           .n_batch = SLOTS,
-                           .a = v,
-                           .b = w,
-                           .a_row = m->c,
-                           .a_col = 1,
-                           .b_row = transposed ? 1 : m->o,
-                           .b_col = transposed ? m->c : 1,
-                           .a_count = SLOTS * apart,
-                           .b_count = SLOTS * m->c * m->o,
-                           .out = p,
-                           .pack = own};
-    st = lrp_product_run(ctx, LRP_KERNEL_DNNL, &q);
+      tile_go_in(m, x, at + i, i, &in, v);
+    const lrp_block_product q = {.matrices = SLOTS, .rows = count, .k = m->c, .n = m->o, .a = v, .w = w,
+                                 .a_apart = in.apart, .out_apart = out.apart, .turned = transposed, .out = p};
+    st = lrp_block_product_run(ctx, &q);
 #pragma omp parallel for if (many)
     for (int64_t i = 0; i < (st ? 0 : count); i++)
-      tile_go_out(m, p, at + i, i, count * m->o, y);
+      tile_go_out(m, p, at + i, i, &out, y);
   }
   lrp_arena_release(&ctx->scratch, mark);
   return st;
@@ -305,16 +293,15 @@ lrp_status lrp_winograd_conv(lrp_ctx *ctx, const lrp_conv_job *j, bool transpose
   const map m = map_of(j, transposed);
   const int64_t from = m.from[0] * m.from[1] * m.c, to = m.to[0] * m.to[1] * m.o;
   const lrp_real *w = NULL;
-  lrp_pack *own = NULL;
   lrp_status st = LRP_OK;
   for (int64_t first = 0, next; !st && first < j->batch; first = next) {
     bool steady = true;
     for (next = first; !st && steady && next < j->batch; next += steady)
       st = is_steady(ctx, j->from + next * from, from, &steady);
     if (!st && next > first && !w)
-      st = lrp_packed_own(ctx, j->pack, FORM, 1, SLOTS * j->c * j->o, fill_weights, j, &w, &own);
+      st = lrp_packed_get(ctx, j->pack, FORM, 1, SLOTS * j->c * j->o, fill_weights, j, &w);
     if (!st && next > first)
-      st = pictures(ctx, &m, transposed, next - first, j->from + first * from, w, own,
+      st = pictures(ctx, &m, transposed, next - first, j->from + first * from, w,
                     j->to + first * to);
     if (!st && !steady) {
       lrp_conv_job one = *j;
