@@ -109,8 +109,8 @@ TURN(plain_, )
 static tile_fn *const plain_tile[] = {NARROW(NAMED, plain_, )};
 static const loops plain = {MOST_NARROW, plain_tile, plain_turn};
 #if defined __x86_64__
-#define AVX2    __attribute__((target("avx2,fma")))
-#define AVX512F __attribute__((target("avx512f")))
+#define AVX2    __attribute__((LRP_CONTRACT target("avx2,fma")))
+#define AVX512F __attribute__((LRP_CONTRACT target("avx512f")))
 NARROW(TILE, avx2_, AVX2)
 TURN(avx2_, AVX2)
 static tile_fn *const avx2_tile[] = {NARROW(NAMED, avx2_, )};

@@ -206,8 +206,8 @@ typedef void tile_fn(const map *, const lrp_real *, int64_t, int64_t, const row_
   }
 TILES(_plain, )
 #if defined __x86_64__
-TILES(_avx2, __attribute__((target("avx2,fma"))))
-TILES(_avx512, __attribute__((target("avx512f"))))
+TILES(_avx2, __attribute__((LRP_CONTRACT target("avx2,fma"))))
+TILES(_avx512, __attribute__((LRP_CONTRACT target("avx512f"))))
 static int level(void)
 {
   return __builtin_cpu_supports("avx512f")                                  ? 2
