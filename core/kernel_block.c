@@ -143,7 +143,8 @@ static void product_columns(const lrp_block_product *p, int64_t i, int64_t n, lr
 {
   const loops *const fn = chosen();
   int64_t step, next_step;
-  const int64_t blocks = p->k / SIDE, pieces = (p->rows + fn->most - 1) / fn->most, rows = (p->rows + pieces - 1) / pieces;
+  const int64_t blocks = p->k / SIDE, pieces = (p->rows + fn->most - 1) / fn->most,
+                rows = (p->rows + pieces - 1) / pieces;
   const bool last = (n + 1) * SIDE == p->n;
   const lrp_real *w = columns(p, i, n, &step),
                  *next = last && i + 1 == p->matrices ? w : columns(p, i + last, last ? 0 : n + 1, &next_step);

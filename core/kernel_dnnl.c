@@ -4,10 +4,14 @@
  * against 0.8 ms, the median of 150 starts), too little to pay for loading it lazily through a
  * table of pointers.
  *
- * Tensors keep their plain channels-last layout; only constant weights are reordered, once, to what the primitive likes:
- * those of convolutions and those in bf16 at first, those of products in f32 where as many rows meet them a second time.
- * Read as they are they serve 1024 rows 6 % slower (101 and 110 GFLOP/s at 1024 x 3072 x 768, one AVX-512 core), 128 as
- * fast, and 8 faster (8 x 25088 x 4096: 41 and 64 ms); so one explanation neither waits for a second copy nor holds it.
+ * Tensors keep their plain channels-last layout; only constant weights are reordered, once, to what the primitive
+ * likes: those of convolutions and those in bf16 at first, those of products in f32 where as many rows meet them a
+ * second time; so one explanation neither waits for a second copy nor holds it.  One AVX-512 core of 117 GFLOP/s,
+ * weights that come from memory, read as they are and in another layout:
+ *
+ *     16 x 768 x 768    50 and 85 GFLOP/s        196 x 1024 x 256    107 and 112
+ *     49 x 2048 x 512   79 and 103               1024 x 3072 x 768   101 and 110
+ *
  * Either layout gives the same bits.  Primitives of a constant weight live in its pack.  Those of two live
  * operands are made anew each time, which oneDNN's own cache makes cheap.  Scratchpads come from
  * ctx's arena, so primitives may be run by any thread. */
@@ -26,7 +30,7 @@ enum {
   KEY = 32,
   MAX_PRIMITIVES = 32
 };                         /* kept for each weight; more shapes than that are made anew */
-enum { MANY_ROWS = 512 }; /* for which weights in f32 are worth a copy in another layout */
+enum { MANY_ROWS = 16 }; /* for which weights in f32 are worth a copy in another layout */
 enum { PART = 8 };        /* of the memory limit that such copies may take */
 
 typedef struct weight { /* the weights in another layout; plain: how they were read, for transposed they are others */
@@ -298,17 +302,40 @@ static lrp_status primitive_keep(lrp_ctx *ctx, const problem *p, lrp_dnnl_pack *
   return LRP_OK;
 }
 
+/* The weights as oneDNN likes them, where they were reordered for other rows before. */
+static const weight *relaid(const lrp_dnnl_pack *pack, const dnnl_memory_desc_t *plain)
+{
+  const weight *w = pack->weight;
+  while (w && !dnnl_memory_desc_equal(&w->plain, plain))
+    w = w->next;
+  return w;
+}
+
 /* The same product again: its weights in the layout that oneDNN likes. */
 static lrp_status primitive_again(lrp_ctx *ctx, const problem *p, lrp_dnnl_pack *pack, primitive **out)
 {
   problem q = *p;
+  const weight *w = relaid(pack, &p->plain);
   const size_t bytes = dnnl_memory_desc_get_size(&p->plain);
   (*out)->again = true;
-  if (ctx->memory_limit && ctx->relaid + bytes > ctx->memory_limit / PART) return LRP_OK;
-  if (dnnl_memory_desc_init_by_tag(&q.weights, 2, q.plain.dims, dnnl_f32, dnnl_format_tag_any) != dnnl_success)
+  if (w)
+    q.weights = w->desc;
+  else if ((ctx->memory_limit && ctx->relaid + bytes > ctx->memory_limit / PART) ||
+           dnnl_memory_desc_init_by_tag(&q.weights, 2, q.plain.dims, dnnl_f32, dnnl_format_tag_any) != dnnl_success)
     return LRP_OK;
   const lrp_status st = primitive_keep(ctx, &q, pack, out);
   if (!st) (*out)->again = true;
+  return st;
+}
+
+/* The first time, and the last where the weights have their layout already. */
+static lrp_status primitive_first(lrp_ctx *ctx, const problem *p, lrp_dnnl_pack *pack, primitive **out)
+{
+  problem q = *p;
+  const weight *w = p->many ? relaid(pack, &p->plain) : NULL;
+  if (w) q.weights = w->desc;
+  const lrp_status st = primitive_keep(ctx, &q, pack, out);
+  if (!st) (*out)->again = w != NULL;
   return st;
 }
 
@@ -324,7 +351,7 @@ static lrp_status primitive_kept(lrp_ctx *ctx, const problem *p, primitive **out
     ;
   const bool room = pack->n < MAX_PRIMITIVES;
   if (*out) return p->many && room && !(*out)->again ? primitive_again(ctx, p, pack, out) : LRP_OK;
-  return room ? primitive_keep(ctx, p, pack, out) : LRP_OK;
+  return room ? primitive_first(ctx, p, pack, out) : LRP_OK;
 }
 
 static lrp_status primitive_run(lrp_ctx *ctx, const problem *p, const primitive *q)

@@ -119,8 +119,9 @@ lrp_status lrp_exact_conv(lrp_ctx *, const lrp_conv_job *, bool transposed);
 bool lrp_conv_is_narrow(const lrp_conv_job *);
 lrp_status lrp_narrow_conv(lrp_ctx *, int which, const lrp_conv_job *);
 
-/* `matrices` products out (rows,N) = a (rows,K) w (K,N), or, turned, a w^T of w (N,K); K and N in blocks of sixteen columns:
- * a (K/16,rows,16), out (N/16,rows,16), w (columns/16,rows/16,16,16), and all w one behind the other (kernel_block.c). */
+/* `matrices` products out (rows,N) = a (rows,K) w (K,N), or, turned, a w^T of w (N,K); K and N in blocks of sixteen
+ * columns: a (K/16,rows,16), out (N/16,rows,16), w (columns/16,rows/16,16,16), all w one behind the other
+ * (kernel_block.c). */
 enum { LRP_BLOCK = 16 };
 typedef struct lrp_block_product {
   int64_t matrices, rows, k, n;

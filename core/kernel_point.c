@@ -2,9 +2,9 @@
  *
  *     y (pixels,O) = x (pixels,C) w (O,C)^T + bias          x_bar (pixels,C) = y_bar (pixels,O) w (O,C)
  *
- * Both read the weights as they are, so there is no packed copy.  Measured on one AVX-512 core:
- * oneDNN's convolutions of this form do 60 GFLOP/s on channels-last tensors, its products 100.  Under
- * a stride the pixels that are met are copied together first. */
+ * Both can read the weights as they are; where the same product comes again, a copy in another layout serves it better
+ * (kernel_dnnl.c).  Measured on one AVX-512 core: oneDNN's convolutions of this form do 60 GFLOP/s on channels-last
+ * tensors, its products 100.  Under a stride the pixels that are met are copied together first. */
 #include "kernel_impl.h"
 #include <string.h>
 
@@ -63,7 +63,8 @@ lrp_status lrp_point_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool t
                    .a_count = pixels * (transposed ? j->o : j->c),
                    .b_count = j->o * j->c,
                    .out = j->to,
-                   .pack = j->pack};
+                   .pack = j->pack,
+                   .relayout = true};
   lrp_status st = all || some ? LRP_OK : lrp_nomem(ctx, "conv");
   if (!st && !all && !transposed) gather(j, pixels, some);
   if (!all && !transposed) p.a = some;

@@ -272,7 +272,7 @@ static lrp_status pictures(lrp_ctx *ctx, const map *m, bool transposed, int64_t 
   lrp_status st = v && p ? LRP_OK : lrp_nomem(ctx, "conv");
   for (int64_t at = 0; !st && at < tiles; at += each) {
     const int64_t count = each < tiles - at ? each : tiles - at;
-    const row_form in = {count, count * m->c + LANES}, out = {count, count * m->o + LANES}; /* apart: in other lines of a cache */
+    const row_form in = {count, count * m->c + LANES}, out = {count, count * m->o + LANES};
     const bool many = count * SLOTS * (m->c + m->o) > PIECE;
 #pragma omp parallel for if (many)
     for (int64_t i = 0; i < count; i++)
