@@ -315,6 +315,7 @@ lrp_status lrp_graph_assign(lrp_ctx *ctx, lrp_graph *g, const lrp_composite *c)
   }
   if (!st) st = check_all(ctx, g);
   if (!st) g->direct = is_delicate(g);
+  if (!st) st = lrp_demand(ctx, g);
   if (!st) lrp_lifetimes(g);
   lrp_arena_release(&ctx->scratch, mark);
   return st;

@@ -1,6 +1,7 @@
 /* check_layer.c - what must hold of every layer, tried on a layer that nobody has seen before: the
- * same input gives the same bits, vjp is the transposed map of forward, frozen tensors change
- * nothing, and the degree is what it says. */
+ * same input gives the same bits, rows are what they are alone, vjp is the transposed map of forward,
+ * frozen tensors change nothing, and the degree is what it says. */
+#include "rows.h"
 #include "story.h"
 #include <inttypes.h>
 #include <math.h>
@@ -242,6 +243,44 @@ static void check_degree(subject *s, uint32_t freeze)
            s->name, good ? "" : "not ", degree, frozen, ldexp(1, (int)degree), d);
 }
 
+/* ---- rows ---- */
+
+/* The rows of output 0 that are computed alone are those of the whole pass. */
+static bool rows_agree(const lrp_tensor *cut, const lrp_tensor *whole, const lrp_row_set *rows)
+{
+  size_t bytes = lrp_element(whole);
+  int64_t outer = 1;
+  const int64_t n = whole->shape[rows->axis], at = rows->at[0];
+  for (int32_t i = 0; i < whole->rank; i++) {
+    if (i < rows->axis) outer *= whole->shape[i];
+    if (i > rows->axis) bytes *= (size_t)whole->shape[i];
+  }
+  bool same = true;
+  for (int64_t o = 0; o < outer; o++)
+    same = same && memcmp((const char *)cut->data + (size_t)(o * n + at) * bytes,
+                          (const char *)whole->data + (size_t)(o * n + at) * bytes, bytes) == 0;
+  return same;
+}
+
+static void check_rows(subject *s)
+{
+  lrp_trial *t = &s->t;
+  int32_t axes[2 * MOST];
+  for (int32_t axis = 0; t->call.n_out == 1 && axis < t->call.out[0].rank; axis++) {
+    const int64_t last = t->call.out[0].shape[axis] - 1;
+    const lrp_row_set rows = {axis, 1, &last};
+    lrp_call call;
+    if (last < 1 || !lrp_rows_axes(t->type, t->inst, &t->call, axis, axes)) continue;
+    if (failed(s, lrp_trial_forward(t, NULL, 0, &call), "forward") ||
+        failed(s, lrp_rows_forward(t->ctx, t->type, t->inst, &call, &rows), "forward for one row"))
+      return;
+    const bool good = rows_agree(&call.out[0], &t->call.out[0], &rows);
+    lrp_tell(s->story, good ? LRP_CHECK_PASSED : LRP_CHECK_FAILED,
+             "layer %s: rows along axis %" PRId32 " %s computed one by one", s->name, axis,
+             good ? "can be" : "cannot be");
+  }
+}
+
 /* ---- arguments ---- */
 
 typedef struct ends {
@@ -298,6 +337,7 @@ static void check_forward(subject *s)
   lrp_tell(s->story, LRP_CHECK_NOTE, "layer %s: tried on %s%s", s->name, s->t.text,
            s->t.positive ? ", positive inputs" : "");
   check_same(s);
+  check_rows(s);
   check_adjoint(s, 0);
   if (s->t.type->vjp) check_degree(s, 0);
   for (uint32_t i = 0; s->t.type->freezable && s->t.type->freezable[i]; i++) {

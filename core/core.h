@@ -72,6 +72,7 @@ struct lrp_ctx {
   lrp_arena texts;           /* answers about the program that live as long as the context */
   int32_t precision;         /* LRP_PRECISION_x of products and convolutions, never AUTO */
   int64_t samples;           /* of the graph that runs; 0: none does */
+  double cut;                /* rows.c: of how many rows each one that is computed stands for; 0: itself */
   const struct lrp_table *table; /* of the rule below, while a composite layer is walked by it; or NULL */
   const lrp_rule *table_rule;
   const lrp_value *table_args;

@@ -74,7 +74,8 @@ static void bind_outputs(lrp_graph *g)
     g->out_view[i] = g->edge[g->output[i]].t;
 }
 
-/* lean: tensors go as soon as nothing reads them, the rules' way back included. */
+/* lean: tensors go as soon as nothing reads them, the rules' way back included, and rows that nothing reads are not
+ * computed. */
 static lrp_status run_steps(lrp_ctx *ctx, lrp_graph *g, bool lean)
 {
   lrp_status st = LRP_OK;
@@ -84,7 +85,7 @@ static lrp_status run_steps(lrp_ctx *ctx, lrp_graph *g, bool lean)
   for (int32_t k = 0; !st && k < g->n_order; k++) {
     lrp_meter meter;
     lrp_meter_begin(ctx, g, &meter);
-    st = lrp_step_run(ctx, g, &g->step[g->order[k]]);
+    st = lrp_step_run(ctx, g, &g->step[g->order[k]], lean);
     lrp_meter_end(ctx, g, &meter, k, false);
     if (lean) lrp_lifetimes_end(g, k);
   }

@@ -116,7 +116,7 @@ static lrp_status buffer_for(lrp_ctx *ctx, lrp_graph *g, lrp_tensor *t)
   return t->data ? LRP_OK : LRP_E_NOMEM;
 }
 
-lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
+lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, bool lean)
 {
   lrp_step_bind(g, s);
   lrp_status st = LRP_OK;
@@ -131,7 +131,9 @@ lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s)
     if (!s->saved[i].data && lrp_saves(s->type, s->freeze, i)) st = buffer_for(ctx, g, &s->saved[i]);
   if (st) return st;
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  st = s->type->forward(&lrp_the_host, ctx, s->inst, &s->call);
+  st = lean && s->rows ? lrp_rows_forward(ctx, s->type, s->inst, &s->call, s->rows)
+                       : s->type->forward(&lrp_the_host, ctx, s->inst, &s->call);
+  g->lean = g->lean || (lean && s->rows);
   lrp_arena_release(&ctx->scratch, mark);
   for (uint32_t i = 0; i < s->n_out; i++)
     if (s->out[i] < 0 && s->out_t[i].data) {

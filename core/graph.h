@@ -5,6 +5,7 @@
 #include "core.h"
 #include "model.h"
 #include "onnx.h"
+#include "rows.h"
 
 typedef struct lrp_edge {
   const char *name;      /* of the model file; inserted edges: "x (channels-last)" */
@@ -60,6 +61,7 @@ typedef struct lrp_step {
   const lrp_value *filter_args;
   const char *rule_text, *matcher;
   uint32_t freeze;
+  const lrp_row_set *rows;  /* demand.c: of the output, where the others are not read; NULL: all */
   int32_t into;          /* dead: 1 + the step that a canonizer put it into; 0: none did */
   const char *by;        /* the canonizer that did, or that made this step; NULL: none */
   bool dead;             /* merged away or not needed for any output */
@@ -118,7 +120,8 @@ int32_t lrp_step_new(lrp_ctx *, lrp_graph *);
 lrp_status lrp_step_ports(lrp_ctx *, lrp_graph *, lrp_step *, uint32_t n_in, uint32_t n_param, uint32_t n_out);
 void lrp_step_bind(lrp_graph *, lrp_step *); /* point call at the edges' tensors */
 lrp_status lrp_step_infer(lrp_ctx *, lrp_graph *, lrp_step *);
-lrp_status lrp_step_run(lrp_ctx *, lrp_graph *, lrp_step *); /* forward into buffers of the pool */
+/* Forward into buffers of the pool; lean: only the rows that something reads. */
+lrp_status lrp_step_run(lrp_ctx *, lrp_graph *, lrp_step *, bool lean);
 void lrp_edge_release(lrp_graph *, int32_t edge);
 lrp_status lrp_graph_sort(lrp_ctx *, lrp_graph *);           /* fills order[], marks live and wanted */
 
@@ -135,9 +138,12 @@ static inline const lrp_port *lrp_port_of(const lrp_step *s, uint32_t i)
 /* lifetime.c: what the rules' way back reads of a forward pass; to be told when they are known, after each step of the
  * pass, and before each on the way back */
 void lrp_lifetimes(lrp_graph *);
+bool lrp_step_hands_on(const lrp_step *); /* its rule leaves relevance as it is, and reads nothing */
 void lrp_lifetimes_end(lrp_graph *, int32_t position);
 void lrp_lifetimes_look(const lrp_graph *, lrp_step *);
 void lrp_lifetimes_back(lrp_graph *, int32_t position); /* after each */
+/* demand.c: which rows of a forward pass its readers and the rules' way back read, once these are known. */
+lrp_status lrp_demand(lrp_ctx *, lrp_graph *);
 lrp_status lrp_graph_results(lrp_ctx *, lrp_graph *); /* relprop.c: room for results */
 void lrp_graph_view_scores(lrp_graph *);              /* forward.c: score_view from the scores */
 

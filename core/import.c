@@ -139,7 +139,7 @@ static lrp_status fold(importer *im, int32_t id)
     if (e >= 0 && !g->edge[e].is_const && !(lrp_port_of(s, i)->flags & LRP_PORT_SHAPE))
       return LRP_OK;
   }
-  lrp_status st = lrp_step_run(im->ctx, g, s);
+  lrp_status st = lrp_step_run(im->ctx, g, s, false);
   for (uint32_t i = 0; !st && i < s->n_out; i++) {
     if (s->out[i] < 0) continue;
     lrp_edge *e = &g->edge[s->out[i]];

@@ -150,10 +150,12 @@ lrp_status lrp_transposed(lrp_ctx *ctx, const lrp_tensor *t, const lrp_real **ou
                         out);
 }
 
-/* Judged by a sample's share of it, so that a sample in a batch is summed as alone. */
+/* Judged by a sample's share of it, so that a sample in a batch is summed as alone, and by the whole of which only some
+ * rows are computed, so that these are what they would be among all. */
 static double share(const lrp_ctx *ctx, double work)
 {
-  return ctx->samples > 1 ? work / (double)ctx->samples : work;
+  const double whole = ctx->cut > 1 ? work * ctx->cut : work;
+  return ctx->samples > 1 ? whole / (double)ctx->samples : whole;
 }
 
 static bool is_tiny(const lrp_ctx *ctx, double work)

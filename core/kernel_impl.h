@@ -22,7 +22,8 @@ enum {
 enum { LRP_FEW_ROWS = 4, LRP_FEW_SAMPLES = 16 };
 static inline bool lrp_rows_are_few(const lrp_ctx *ctx, int64_t rows)
 {
-  return rows < LRP_FEW_ROWS || (rows <= LRP_FEW_SAMPLES && rows < LRP_FEW_ROWS * ctx->samples);
+  const double n = ctx->cut > 1 ? (double)rows * ctx->cut : (double)rows;
+  return n < LRP_FEW_ROWS || (n <= LRP_FEW_SAMPLES && n < (double)(LRP_FEW_ROWS * ctx->samples));
 }
 
 #define LRP_PRODUCT_WORK 4e7 /* multiply-adds from which oneDNN is worth its start */

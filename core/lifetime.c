@@ -17,7 +17,7 @@ static bool is_used(uint32_t role)
 }
 
 /* One input and one output of equal size: a rule that changes nothing has nothing to look up. */
-static bool hands_on(const lrp_step *s)
+bool lrp_step_hands_on(const lrp_step *s)
 {
   return s->rule && LRP_HAS(lrp_rule, s->rule, unchanged) && !s->type->relprop && s->n_in == 1 &&
          s->n_out == 1 && is_used(lrp_port_of(s, 0)->role) &&
@@ -33,7 +33,7 @@ static bool by_table(const lrp_step *s)
 
 static bool reads_inputs(const lrp_step *s)
 {
-  return s->wanted && !hands_on(s);
+  return s->wanted && !lrp_step_hands_on(s);
 }
 
 static bool reads_output(const lrp_step *s)

@@ -197,6 +197,14 @@ READ(read_rsub, RSUB)
 READ(read_mul, MUL)
 READ(read_div, DIV)
 
+/* A constant that differs along the axis knows where a row is. */
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  const lrp_tensor *p = &call->param[used(inst)];
+  (void)i;
+  return row_axis(p, &call->out[0], axis) == LRP_ROWS_ALL ? axis : LRP_ROWS_MIXED;
+}
+
 static const lrp_operator operators[] = {
     {.domain = "", .name = "Add", .since = 7, .inputs = "x shift", .args = read_add},
     {.domain = "", .name = "Add", .since = 7, .inputs = "shift x", .args = read_add},
@@ -222,6 +230,7 @@ static const lrp_layer_type affine_type = {.struct_size = sizeof affine_type,
                                            .forward = forward,
                                            .vjp = vjp,
                                            .writes = LRP_WRITES_BAR,
-                                           .affine = as_affine};
+                                           .affine = as_affine,
+                                           .rows = row_axes};
 static const lrp_layer_type *const layers[] = {&affine_type, NULL};
 LRP_PLUGIN(layer_affine, "affine", "1.0", "MIT", "constant scales and shifts", layers, NULL, NULL);

@@ -445,6 +445,16 @@ static uint32_t degree(const void *inst, uint32_t freeze)
   return freeze & 1;
 }
 
+/* A query looks at all keys; causal ones know which they are. */
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  const attention *m = inst;
+  if (m->causal || axis + 2 != call->out[0].rank) return LRP_ROWS_MIXED;
+  if (i == Q) return axis;
+  if (i == MASK && given(call, MASK) && from_end(&call->in[MASK], 1) != 1) return call->in[MASK].rank - 2;
+  return i == call->n_in ? 2 : LRP_ROWS_ALL; /* probabilities (B,H,S,T) */
+}
+
 /* ---- the operator ---- */
 
 static lrp_status read_node(const lrp_host *h, lrp_ctx *ctx, const lrp_node *node, lrp_value *a)
@@ -493,7 +503,8 @@ static const lrp_layer_type attention_type = {.struct_size = sizeof attention_ty
                                               .forward = forward,
                                               .vjp = vjp,
                                               .degree = degree,
-                                              .relprop = relprop};
+                                              .relprop = relprop,
+                                              .rows = row_axes};
 static const lrp_layer_type *const layers[] = {&attention_type, NULL};
 LRP_PLUGIN(layer_attention, "attention", "1.0", "MIT", "attention as one operator", layers, NULL,
            NULL);

@@ -202,6 +202,12 @@ static lrp_status matmul_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *n
   return LRP_OK;
 }
 
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  (void)inst, (void)i;
+  return axis + 1 < call->out[0].rank ? axis : LRP_ROWS_MIXED;
+}
+
 static const lrp_operator operators[] = {
     {.domain = "", .name = "Gemm", .since = 7, .inputs = "x weight bias", .args = gemm_args},
     {.domain = "", .name = "MatMul", .since = 1, .inputs = "x weight", .args = matmul_args},
@@ -223,7 +229,8 @@ static const lrp_layer_type dense_type = {.struct_size = sizeof dense_type,
                                           .vjp = vjp,
                                           .fold = fold,
                                           .writes = LRP_WRITES_BAR,
-                                          .absorb = absorb};
+                                          .absorb = absorb,
+                                          .rows = row_axes};
 static const lrp_layer_type *const layers[] = {&dense_type, NULL};
 LRP_PLUGIN(layer_dense, "dense", "1.0", "MIT", "dense layers: Gemm, and MatMul with a constant",
            layers, NULL, NULL);

@@ -271,6 +271,12 @@ static lrp_status where_vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, c
 
 /* ---- descriptors ---- */
 
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  (void)inst;
+  return row_axis_of(call, axis, i);
+}
+
 static const lrp_operator add_operators[] = {
     {.domain = "", .name = "Add", .since = 7}, {.domain = "", .name = "Sum", .since = 6}, {0}};
 static const lrp_operator sub_operators[] = {{.domain = "", .name = "Sub", .since = 7}, {0}};
@@ -287,7 +293,8 @@ static const lrp_layer_type add_type = {.struct_size = sizeof add_type,
                                         .infer = add_infer,
                                         .forward = add_forward,
                                         .vjp = add_vjp,
-                                        .writes = LRP_WRITES_BAR};
+                                        .writes = LRP_WRITES_BAR,
+                                        .rows = row_axes};
 static const lrp_layer_type sub_type = {.struct_size = sizeof sub_type,
                                         .kind = LRP_KIND_SUM,
                                         .layout = LRP_LAYOUT_ANY,
@@ -299,7 +306,8 @@ static const lrp_layer_type sub_type = {.struct_size = sizeof sub_type,
                                         .infer = sub_infer,
                                         .forward = sub_forward,
                                         .vjp = sub_vjp,
-                                        .writes = LRP_WRITES_BAR};
+                                        .writes = LRP_WRITES_BAR,
+                                        .rows = row_axes};
 static const lrp_layer_type mean_type = {.struct_size = sizeof mean_type,
                                          .kind = LRP_KIND_SUM,
                                          .layout = LRP_LAYOUT_ANY,
@@ -311,7 +319,8 @@ static const lrp_layer_type mean_type = {.struct_size = sizeof mean_type,
                                          .infer = mean_infer,
                                          .forward = mean_forward,
                                          .vjp = mean_vjp,
-                                         .writes = LRP_WRITES_BAR};
+                                         .writes = LRP_WRITES_BAR,
+                                         .rows = row_axes};
 static const lrp_layer_type where_type = {.struct_size = sizeof where_type,
                                           .kind = LRP_KIND_RESHAPE,
                                           .layout = LRP_LAYOUT_ANY,
@@ -322,6 +331,7 @@ static const lrp_layer_type where_type = {.struct_size = sizeof where_type,
                                           .operators = where_operators,
                                           .infer = where_infer,
                                           .forward = where_forward,
-                                          .vjp = where_vjp};
+                                          .vjp = where_vjp,
+                                          .rows = row_axes};
 static const lrp_layer_type *const layers[] = {&add_type, &sub_type, &mean_type, &where_type, NULL};
 LRP_PLUGIN(layer_elementwise, "elementwise", "1.0", "MIT", "sums and choices of branches", layers, NULL, NULL);

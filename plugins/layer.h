@@ -37,6 +37,19 @@ static inline void tensor_zero(const lrp_tensor *t)
            (size_t)lrp_count(t) * (t->dtype == LRP_INDEX ? sizeof(int64_t) : sizeof(lrp_real)));
 }
 
+/* The axis of t that runs along with an axis of y, to which t broadcasts. */
+static inline int32_t row_axis(const lrp_tensor *t, const lrp_tensor *y, int32_t axis)
+{
+  const int32_t a = axis - y->rank + t->rank;
+  return a < 0 || (t->shape[a] == 1 && y->shape[axis] != 1) ? LRP_ROWS_ALL : a;
+}
+
+/* The same for input i, or what is saved behind the inputs, of a layer that works element by element. */
+static inline int32_t row_axis_of(const lrp_call *call, int32_t axis, uint32_t i)
+{
+  return row_axis(i < call->n_in ? &call->in[i] : &call->saved[i - call->n_in], &call->out[0], axis);
+}
+
 /* Parameter i, or NULL where it is absent. */
 static inline const lrp_tensor *param_of(const lrp_call *call, uint32_t i)
 {

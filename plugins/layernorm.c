@@ -251,6 +251,12 @@ static lrp_status vjp(const lrp_host *h, lrp_ctx *ctx, const void *inst, const l
   return LRP_OK;
 }
 
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  (void)i;
+  return axis < first_axis(inst, &call->in[0]) ? axis : LRP_ROWS_MIXED;
+}
+
 static uint32_t degree(const void *inst, uint32_t freeze)
 {
   (void)inst;
@@ -401,6 +407,7 @@ static const lrp_operator rmsnorm_operators[] = {
                                              .vjp = vjp,                                           \
                                              .writes = LRP_WRITES_BAR,                             \
                                              .degree = degree,                                     \
+                                             .rows = row_axes,                                     \
                                              .patterns = NAME##_patterns};
 NORM(layernorm, 2, params,
      "y = (x - mean) / sqrt(variance + epsilon) scale + bias over the last axes")

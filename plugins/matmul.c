@@ -170,6 +170,15 @@ static uint32_t degree(const void *inst, uint32_t freeze)
   return 2 - (freeze & 1) - (freeze >> 1 & 1);
 }
 
+/* A row of y is a row of a times b; of the axes before, each pair of matrices is on its own. */
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  const lrp_tensor *y = &call->out[0];
+  (void)inst;
+  if (call->in[A].rank < 2 || call->in[B].rank < 2 || axis + 1 == y->rank) return LRP_ROWS_MIXED;
+  return axis + 2 == y->rank && i % 2 == B ? LRP_ROWS_ALL : row_axis_of(call, axis, i);
+}
+
 static const lrp_operator operators[] = {
     {.domain = "", .name = "MatMul", .since = 1, .inputs = "a b"}, {0}};
 static const lrp_layer_type matmul_type = {
@@ -187,7 +196,8 @@ static const lrp_layer_type matmul_type = {
     .forward = forward,
     .vjp = vjp,
     .writes = LRP_SAVES_COPIES | LRP_WRITES_BAR,
-    .degree = degree};
+    .degree = degree,
+    .rows = row_axes};
 static const lrp_layer_type *const layers[] = {&matmul_type, NULL};
 LRP_PLUGIN(layer_matmul, "matmul", "1.0", "MIT", "products of two live operands", layers, NULL,
            NULL);

@@ -170,6 +170,12 @@ static uint32_t div_degree(const void *inst, uint32_t freeze)
   return freeze == 1u << B;
 }
 
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  (void)inst;
+  return row_axis_of(call, axis, i);
+}
+
 static const lrp_operator mul_operators[] = {{.domain = "", .name = "Mul", .since = 7}, {0}};
 static const lrp_operator div_operators[] = {{.domain = "", .name = "Div", .since = 7}, {0}};
 static const lrp_layer_type mul_type = {.struct_size = sizeof mul_type,
@@ -186,7 +192,8 @@ static const lrp_layer_type mul_type = {.struct_size = sizeof mul_type,
                                         .forward = mul_forward,
                                         .vjp = mul_vjp,
                                         .writes = LRP_SAVES_COPIES,
-                                        .degree = mul_degree};
+                                        .degree = mul_degree,
+                                        .rows = row_axes};
 static const lrp_layer_type div_type = {.struct_size = sizeof div_type,
                                         .kind = LRP_KIND_BILINEAR,
                                         .layout = LRP_LAYOUT_ANY,
@@ -201,6 +208,7 @@ static const lrp_layer_type div_type = {.struct_size = sizeof div_type,
                                         .forward = div_forward,
                                         .vjp = div_vjp,
                                         .writes = LRP_SAVES_COPIES,
-                                        .degree = div_degree};
+                                        .degree = div_degree,
+                                        .rows = row_axes};
 static const lrp_layer_type *const layers[] = {&mul_type, &div_type, NULL};
 LRP_PLUGIN(layer_product, "product", "1.0", "MIT", "element-wise products and quotients", layers, NULL, NULL);

@@ -287,6 +287,12 @@ static lrp_status softmax_args(const lrp_host *h, lrp_ctx *ctx, const lrp_node *
   return LRP_OK;
 }
 
+static int32_t row_axes(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  (void)i;
+  return axis_bits(inst, call->out[0].rank) >> axis & 1 ? LRP_ROWS_MIXED : axis;
+}
+
 static const lrp_operator softmax_operators[] = {
     {.domain = "", .name = "Softmax", .since = 1, .inputs = "x", .args = softmax_args}, {0}};
 static const lrp_operator log_operators[] = {
@@ -315,7 +321,8 @@ static const lrp_layer_type softmax_type = {.struct_size = sizeof softmax_type,
                                             .forward = softmax_forward,
                                             .vjp = softmax_vjp,
                                             .writes = LRP_WRITES_BAR | LRP_SAVES_COPIES,
-                                            .degree = degree};
+                                            .degree = degree,
+                                            .rows = row_axes};
 static const lrp_layer_type log_type = {.struct_size = sizeof log_type,
                                         .kind = LRP_KIND_SOFTMAX,
                                         .layout = LRP_LAYOUT_AXES,
@@ -333,6 +340,7 @@ static const lrp_layer_type log_type = {.struct_size = sizeof log_type,
                                         .vjp = log_vjp,
                                         .writes = LRP_WRITES_BAR,
                                         .degree = degree,
+                                        .rows = row_axes,
                                         .patterns = log_patterns};
 static const lrp_layer_type *const layers[] = {&softmax_type, &log_type, NULL};
 LRP_PLUGIN(layer_softmax, "softmax", "1.0", "MIT", "softmax and its logarithm", layers, NULL, NULL);

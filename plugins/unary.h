@@ -131,6 +131,16 @@ static inline uint32_t unary_degree(const void *inst, uint32_t freeze)
   return 0;
 }
 
+/* A parameter that differs along the axis knows where a row is. */
+static inline int32_t unary_rows(const void *inst, const lrp_call *call, int32_t axis, uint32_t i)
+{
+  (void)inst;
+  for (uint32_t k = 0; k < call->n_param; k++)
+    if (row_axis(&call->param[k], &call->out[0], axis) != LRP_ROWS_ALL)
+      return LRP_ROWS_MIXED;
+  return row_axis_of(call, axis, i);
+}
+
 /* NAME_operators: one ONNX operator whose attributes NAME_args (or NULL) reads. */
 #define UNARY_OPERATOR(NAME, ONNX, SINCE, ARGS)                                                               \
   static const lrp_operator NAME##_operators[] = {                                                            \
@@ -150,5 +160,6 @@ static inline uint32_t unary_degree(const void *inst, uint32_t freeze)
                                              .forward = NAME##_forward,                                       \
                                              .vjp = NAME##_vjp,                                               \
                                              .writes = LRP_WRITES_BAR,                                        \
+                                             .rows = unary_rows,                                              \
                                              __VA_ARGS__};
 #endif

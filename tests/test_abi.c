@@ -123,6 +123,7 @@ static const record list[] = {
   FIELD(lrp_layer_type, pad)
   FIELD(lrp_layer_type, absorb)
   FIELD(lrp_layer_type, windows)
+  FIELD(lrp_layer_type, rows)
   TYPE(lrp_pass)
   FIELD(lrp_pass, in)
   FIELD(lrp_pass, group)

@@ -1,7 +1,8 @@
 /* test_layers.c - facts that hold for every registered layer type: pull-back, determinism,
- * freezing, degree, refusals, ranges of arguments.  What each is tried on stands in
+ * freezing, degree, rows, refusals, ranges of arguments.  What each is tried on stands in
  * layer_samples.c. */
 #include "layer_trial.h"
+#include "rows.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -267,6 +268,97 @@ static void fact_bad_shapes_get_a_sentence(trial *t)
     if (t->param[i].data) refuse_shapes(t, &t->param[i]);
 }
 
+/* ---- rows ---- */
+
+typedef struct cut { /* rows of a tensor: (outer, n, inner) */
+  const lrp_tensor *t;
+  int64_t outer, n;
+  size_t bytes;
+} cut;
+
+static cut cut_of(const lrp_tensor *t, int32_t axis)
+{
+  cut c = {t, 1, t->shape[axis], lrp_element(t)};
+  for (int32_t i = 0; i < t->rank; i++) {
+    c.outer *= i < axis ? t->shape[i] : 1;
+    c.bytes *= i > axis ? (size_t)t->shape[i] : 1;
+  }
+  return c;
+}
+
+static const char *row_at(const cut *c, int64_t outer, int64_t row)
+{
+  return (const char *)c->t->data + (size_t)(outer * c->n + row) * c->bytes;
+}
+
+static bool is_in(const lrp_row_set *rows, int64_t row)
+{
+  for (int64_t k = 0; k < rows->n; k++)
+    if (rows->at[k] == row) return true;
+  return false;
+}
+
+/* The rows are those of the whole pass, all others repeat the first of them. */
+static void ck_rows(const trial *t, const lrp_tensor *have, const lrp_tensor *want, int32_t axis,
+                    const lrp_row_set *rows)
+{
+  const cut a = cut_of(have, axis), b = cut_of(want, axis);
+  for (int64_t o = 0; o < a.outer; o++)
+    for (int64_t r = 0; r < a.n; r++)
+      ck_assert_msg(!memcmp(row_at(&a, o, r), row_at(&b, o, is_in(rows, r) ? r : rows->at[0]), a.bytes),
+                    "%s: row %lld along axis %d differs where %lld of %lld are computed", t->type->name,
+                    (long long)r, axis, (long long)rows->n, (long long)a.n);
+}
+
+/* Rows of out_bar that are zeros leave those of in_bar zeros. */
+static void ck_rows_back(trial *t, const lrp_call *call, const int32_t *axis, const lrp_row_set *rows)
+{
+  lrp_tensor bar = trial_zeros(t, &t->out[0]), in_bar[TRIAL_MAX];
+  trial_fill(&bar, 7);
+  const cut above = cut_of(&bar, rows->axis);
+  for (int64_t o = 0; o < above.outer; o++)
+    for (int64_t r = 0; r < above.n; r++)
+      if (!is_in(rows, r)) memset((void *)(uintptr_t)row_at(&above, o, r), 0, above.bytes);
+  ck_assert_int_eq(trial_vjp(t, call, &bar, in_bar), LRP_OK);
+  for (uint32_t i = 0; i < t->n_in; i++) {
+    if (axis[i] == LRP_ROWS_ALL || !in_bar[i].data) continue;
+    const cut below = cut_of(&in_bar[i], axis[i]);
+    for (int64_t o = 0; o < below.outer; o++)
+      for (int64_t r = 0; r < below.n; r++)
+        for (size_t k = 0; !is_in(rows, r) && k < below.bytes / sizeof(lrp_real); k++)
+          ck_assert_msg(((const lrp_real *)row_at(&below, o, r))[k] == 0,
+                        "%s: vjp gives row %lld of input %u something that comes from other rows", t->type->name,
+                        (long long)r, i);
+  }
+}
+
+static void fact_rows_are_computed_apart(trial *t)
+{
+  int32_t axes[2 * TRIAL_MAX];
+  for (int32_t axis = 0; t->call.n_out == 1 && axis < t->out[0].rank; axis++) {
+    const int64_t n = t->out[0].shape[axis], last[] = {n - 1}, ends[] = {0, n - 1};
+    if (n < 2 || !lrp_rows_axes(t->type, t->inst, &t->call, axis, axes)) continue;
+    for (int two = 0; two < 2; two++) {
+      const lrp_row_set rows = {axis, 1 + two, two ? ends : last};
+      lrp_call call = t->call;
+      lrp_tensor out = trial_zeros(t, &t->out[0]), saved[TRIAL_MAX];
+      for (uint32_t i = 0; i < call.n_saved; i++)
+        saved[i] = trial_zeros(t, &t->saved[i]);
+      call.out = &out;
+      call.saved = saved;
+      ck_assert_int_eq(lrp_rows_forward(t->ctx, t->type, t->inst, &call, &rows), LRP_OK);
+      lrp_scratch_reset(t->ctx);
+      ck_rows(t, &out, &t->out[0], axis, &rows);
+      for (uint32_t i = 0; i < call.n_saved; i++) {
+        const int32_t along = axes[t->n_in + i];
+        if (along != LRP_ROWS_ALL) ck_rows(t, &saved[i], &t->saved[i], along, &rows);
+        else ck_assert_mem_eq(saved[i].data, t->saved[i].data, (size_t)lrp_count(&saved[i]) * sizeof(lrp_real));
+      }
+      if (differentiable(t)) ck_rows_back(t, &call, axes, &rows);
+    }
+  }
+}
+
 /* ---- arguments ---- */
 
 static lrp_value value_at(const lrp_arg *a, double v, lrp_real *real, int64_t *whole)
@@ -331,6 +423,7 @@ FACT_TEST(frozen_equals_unfrozen)
 FACT_TEST(degree)
 FACT_TEST(nonneg_is_true)
 FACT_TEST(bad_shapes_get_a_sentence)
+FACT_TEST(rows_are_computed_apart)
 
 START_TEST(every_sample_names_a_layer)
 {
@@ -363,6 +456,7 @@ Suite *suite_layers(void)
                {"degree", degree},
                {"nonneg_is_true", nonneg_is_true},
                {"bad_shapes_get_a_sentence", bad_shapes_get_a_sentence},
+               {"rows_are_computed_apart", rows_are_computed_apart},
                {"arguments_out_of_range_are_refused", arguments_out_of_range_are_refused}};
   Suite *s = suite_create("layers");
   const int n = count_layers();

@@ -104,7 +104,7 @@ static const struct {
     {"bad_major", LRP_E_ABI,
      "bad_major.so: built for plugin ABI 2, this lrp speaks 1; rebuild the plugin"},
     {"needs_newer", LRP_E_ABI,
-     "needs_newer.so: needs plugin ABI 1.4, this lrp speaks 1.3; install a newer lrp"},
+     "needs_newer.so: needs plugin ABI 1.5, this lrp speaks 1.4; install a newer lrp"},
     {"bad_size", LRP_E_ABI, "bad_size.so: its descriptor has 24 bytes"},
     {"bad_guard", LRP_E_ABI, "bad_guard.so: built with lrp_real of "},
     {"no_symbol", LRP_E_ABI,

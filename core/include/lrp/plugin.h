@@ -16,6 +16,7 @@
  *          1.2 lrp_layer_type.writes, absorb, windows, lrp_pattern.name, lrp_rule.unchanged,
  *              filter, lrp_host.transposed.
  *          1.3 lrp_operator.expand, lrp_host.node_type, raw, count, LRP_SAVES_FROZEN.
+ *          1.4 lrp_layer_type.rows.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -27,7 +28,7 @@ extern "C" {
 
 #define LRP_ABI_MAGIC 0x4c525031u /* "LRP1" */
 #define LRP_ABI_MAJOR 1u
-#define LRP_ABI_MINOR 3u
+#define LRP_ABI_MINOR 4u
 #define LRP_MAX_RANK 8
 
 #ifdef LRP_REAL_DOUBLE
@@ -177,6 +178,7 @@ typedef struct lrp_pattern { /* frozen layout */
 
 enum { LRP_WRITES_BAR = 1, LRP_SAVES_COPIES = 2 };
 #define LRP_SAVES_FROZEN(i) (256u << (i)) /* since 1.3 */
+enum { LRP_ROWS_ALL = -1, LRP_ROWS_MIXED = -2 }; /* since 1.4 */
 typedef struct lrp_window { /* since 1.2: outputs of a maximum, and what each is chosen from */
   uint32_t struct_size, pad;
   int64_t first, width;            /* outputs first .. first + width - 1, by flat index */
@@ -255,6 +257,12 @@ struct lrp_layer_type {
   /* Since 1.2.  Optional, for maxima and minima: visits each output once, with what it is chosen from; a visit that fails
    * ends it.  Without it the winner alone can be told, by vjp. */
   lrp_status (*windows)(const lrp_host *, lrp_ctx *, const void *inst, const lrp_call *, lrp_window_visit visit, void *user);
+  /* Since 1.4.  Optional, for layers that compute the rows of their one output apart: where a model looks at few of
+   * them, as at one token of a text, the others are not computed.  Which axis of input i, or of saved[i - n_in], runs
+   * along with this axis of the output?  It says: on inputs cut down to some positions along their axes, forward gives
+   * the output and saved[] cut down to them, and vjp gives zeros to the rows of in_bar whose rows of out_bar are zeros.
+   * LRP_ROWS_ALL: every row needs all of it.  LRP_ROWS_MIXED: rows depend on each other, or on where they are. */
+  int32_t (*rows)(const void *inst, const lrp_call *, int32_t axis, uint32_t i);
 };
 
 /* ---- rules ----
