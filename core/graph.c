@@ -15,7 +15,7 @@ int32_t lrp_edge_new(lrp_ctx *ctx, lrp_graph *g, const char *name)
     g->edge = grown;
     g->cap_edge = cap;
   }
-  g->edge[g->n_edge] = (lrp_edge){.name = name, .step = -1, .twin = -1};
+  g->edge[g->n_edge] = (lrp_edge){.name = name, .step = -1, .twin = -1, .view_of = -1};
   return g->n_edge++;
 }
 
@@ -120,6 +120,10 @@ lrp_status lrp_step_run(lrp_ctx *ctx, lrp_graph *g, lrp_step *s, bool lean)
 {
   lrp_step_bind(g, s);
   lrp_status st = LRP_OK;
+  if (lean && s->out[0] >= 0 && g->edge[s->out[0]].view_of >= 0) {
+    s->out_t[0].data = g->edge[s->out[0]].t.data = s->in_t[0].data;
+    return LRP_OK;
+  }
   for (uint32_t i = 0; !st && i < s->n_out; i++) {
     st = buffer_for(ctx, g, &s->out_t[i]);
     if (!st && s->out[i] >= 0) {

@@ -23,6 +23,7 @@ typedef struct lrp_edge {
   bool unknown;          /* survey.c: no layer type tells its shape */
   int32_t last;          /* lifetime.c: position of the last step that reads or writes it */
   bool kept;             /* lifetime.c: the way back reads it */
+  int32_t view_of;       /* lifetime.c: a lean pass has its numbers in the buffer of this edge; -1: in its own */
 } lrp_edge;
 
 typedef struct lrp_variant { /* a parameter as a rule wants it: a*w + b*part(w) */
@@ -138,6 +139,11 @@ static inline const lrp_port *lrp_port_of(const lrp_step *s, uint32_t i)
 /* lifetime.c: what the rules' way back reads of a forward pass; to be told when they are known, after each step of the
  * pass, and before each on the way back */
 void lrp_lifetimes(lrp_graph *);
+/* Does it give the elements of its input in their order? */
+static inline bool lrp_copies(const lrp_layer_type *t)
+{
+  return LRP_HAS(lrp_layer_type, t, writes) && (t->writes & LRP_COPIES) && !t->route && !t->relprop;
+}
 bool lrp_step_hands_on(const lrp_step *); /* its rule leaves relevance as it is, and reads nothing */
 void lrp_lifetimes_end(lrp_graph *, int32_t position);
 void lrp_lifetimes_look(const lrp_graph *, lrp_step *);

@@ -16,9 +16,11 @@ static bool is_used(uint32_t role)
   return role == LRP_PORT_DATA || role == LRP_PORT_CARRIER;
 }
 
-/* One input and one output of equal size: a rule that changes nothing has nothing to look up. */
+/* One input and one output of equal size: a rule that changes nothing has nothing to look up, and a layer that only
+ * copies needs no rule. */
 bool lrp_step_hands_on(const lrp_step *s)
 {
+  if (!s->rule && lrp_copies(s->type) && s->n_out == 1) return true;
   return s->rule && LRP_HAS(lrp_rule, s->rule, unchanged) && !s->type->relprop && s->n_in == 1 &&
          s->n_out == 1 && is_used(lrp_port_of(s, 0)->role) &&
          lrp_count(&s->in_t[0]) == lrp_count(&s->out_t[0]);
@@ -55,10 +57,25 @@ void lrp_graph_once(lrp_graph *g, int once)
   g->once = once;
 }
 
+/* Behind a layer that only copies stands the same buffer, which lives as long as either is read.  What the user gets is
+ * his own. */
+static void views(lrp_graph *g)
+{
+  for (int32_t k = g->n_order; k-- > 0;) {
+    const lrp_step *s = &g->step[g->order[k]];
+    if (s->n_out != 1 || s->out[0] < 0 || s->in[0] < 0 || !lrp_copies(s->type)) continue;
+    lrp_edge *in = &g->edge[s->in[0]], *out = &g->edge[s->out[0]];
+    if (out->is_output || s->out[0] == g->score || in->t.dtype != out->t.dtype) continue;
+    out->view_of = s->in[0];
+    in->last = out->last > in->last ? out->last : in->last;
+    in->kept = in->kept || out->kept;
+  }
+}
+
 void lrp_lifetimes(lrp_graph *g)
 {
   for (int32_t i = 0; i < g->n_edge; i++) {
-    g->edge[i].last = -1;
+    g->edge[i].last = g->edge[i].view_of = -1;
     g->edge[i].kept = i == g->score;
   }
   for (int32_t i = 0; i < g->n_output; i++)
@@ -78,11 +95,21 @@ void lrp_lifetimes(lrp_graph *g)
       g->edge[s->out[i]].kept = g->edge[s->out[i]].kept || output;
     }
   }
+  views(g);
   g->planned = true;
+}
+
+/* Whose buffer holds the edge's numbers. */
+static int32_t root_of(const lrp_graph *g, int32_t e)
+{
+  while (e >= 0 && g->edge[e].view_of >= 0)
+    e = g->edge[e].view_of;
+  return e;
 }
 
 static void release(lrp_graph *g, int32_t e, int32_t position)
 {
+  e = root_of(g, e);
   if (e < 0 || g->edge[e].kept || g->edge[e].last != position || !g->edge[e].owned) return;
   lrp_edge_release(g, e);
   g->lean = true;
@@ -110,11 +137,16 @@ void lrp_lifetimes_back(lrp_graph *g, int32_t position)
   }
 }
 
+static void *numbers_of(const lrp_graph *g, int32_t e)
+{
+  return g->edge[g->edge[e].owned ? e : root_of(g, e)].t.data;
+}
+
 /* The step's tensors are copies of the edges': those that went must not be taken for there. */
 void lrp_lifetimes_look(const lrp_graph *g, lrp_step *s)
 {
   for (uint32_t i = 0; i < s->n_in; i++)
-    if (s->in[i] >= 0) s->in_t[i].data = g->edge[s->in[i]].t.data;
+    if (s->in[i] >= 0) s->in_t[i].data = numbers_of(g, s->in[i]);
   for (uint32_t i = 0; i < s->n_out; i++)
-    if (s->out[i] >= 0) s->out_t[i].data = g->edge[s->out[i]].t.data;
+    if (s->out[i] >= 0) s->out_t[i].data = numbers_of(g, s->out[i]);
 }

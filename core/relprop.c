@@ -226,13 +226,13 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
   return st;
 }
 
-/* A rule that leaves relevance as it is, between one output and one input of equal size: the buffer
- * is handed on.  False: it is not so here, or somebody else wants the relevance above. */
+/* A rule that leaves relevance as it is, or a layer that only copies without one, between one output and one input of
+ * equal size: the buffer is handed on.  False: it is not so here, or somebody else wants the relevance above. */
 static bool hand_on(walk *w, const lrp_step *s, lrp_ledger *l)
 {
   int32_t from = -1, to = -1;
-  if (w->g->plain || !s->rule || s->filter || s->type->relprop ||
-      !LRP_HAS(lrp_rule, s->rule, unchanged))
+  if (w->g->plain || s->filter || s->type->relprop ||
+      (s->rule ? !LRP_HAS(lrp_rule, s->rule, unchanged) : !lrp_copies(s->type)))
     return false;
   for (uint32_t i = 0; i < s->n_out; i++)
     if (s->out[i] >= 0 && w->g->edge[s->out[i]].r) {

@@ -281,7 +281,7 @@ OPERATOR(cast, "Cast", 6, "x", cast_read)
                                              .out = OUT,                                                      \
                                              .operators = NAME##_operators,                                   \
                                              .vjp = copy_vjp,                                                 \
-                                             .writes = LRP_WRITES_BAR,                                        \
+                                             .writes = LRP_WRITES_BAR | LRP_COPIES,                           \
                                              __VA_ARGS__};
 #define FORM(NAME, CREATE)                                                                                    \
   .args = NAME##_args, .create = CREATE, .destroy = free, .infer = NAME##_infer, .forward = copy_forward

@@ -359,6 +359,21 @@ static void fact_rows_are_computed_apart(trial *t)
   }
 }
 
+/* A layer that says it only copies does, ahead and back. */
+static void fact_copies_are_copies(trial *t)
+{
+  lrp_tensor bar, in_bar[TRIAL_MAX];
+  if (!(t->type->writes & LRP_COPIES) || t->call.n_out != 1) return;
+  const size_t bytes = (size_t)lrp_count(&t->in[0]) * lrp_element(&t->in[0]);
+  ck_assert_int_eq(lrp_count(&t->in[0]), lrp_count(&t->out[0]));
+  ck_assert_mem_eq(t->in[0].data, t->out[0].data, bytes);
+  if (!differentiable(t)) return;
+  bar = trial_zeros(t, &t->out[0]);
+  trial_fill(&bar, 3);
+  ck_assert_int_eq(trial_vjp(t, &t->call, &bar, in_bar), LRP_OK);
+  ck_assert_mem_eq(in_bar[0].data, bar.data, bytes);
+}
+
 /* ---- arguments ---- */
 
 static lrp_value value_at(const lrp_arg *a, double v, lrp_real *real, int64_t *whole)
@@ -424,6 +439,7 @@ FACT_TEST(degree)
 FACT_TEST(nonneg_is_true)
 FACT_TEST(bad_shapes_get_a_sentence)
 FACT_TEST(rows_are_computed_apart)
+FACT_TEST(copies_are_copies)
 
 START_TEST(every_sample_names_a_layer)
 {
@@ -457,6 +473,7 @@ Suite *suite_layers(void)
                {"nonneg_is_true", nonneg_is_true},
                {"bad_shapes_get_a_sentence", bad_shapes_get_a_sentence},
                {"rows_are_computed_apart", rows_are_computed_apart},
+               {"copies_are_copies", copies_are_copies},
                {"arguments_out_of_range_are_refused", arguments_out_of_range_are_refused}};
   Suite *s = suite_create("layers");
   const int n = count_layers();

@@ -16,7 +16,7 @@
  *          1.2 lrp_layer_type.writes, absorb, windows, lrp_pattern.name, lrp_rule.unchanged,
  *              filter, lrp_host.transposed.
  *          1.3 lrp_operator.expand, lrp_host.node_type, raw, count, LRP_SAVES_FROZEN.
- *          1.4 lrp_layer_type.rows.
+ *          1.4 lrp_layer_type.rows, LRP_COPIES.
  */
 #ifndef LRP_PLUGIN_H
 #define LRP_PLUGIN_H
@@ -176,7 +176,7 @@ typedef struct lrp_pattern { /* frozen layout */
   const char *name;               /* since 1.2: what --canonize calls it; NULL: as the layer type */
 } lrp_pattern;
 
-enum { LRP_WRITES_BAR = 1, LRP_SAVES_COPIES = 2 };
+enum { LRP_WRITES_BAR = 1, LRP_SAVES_COPIES = 2, LRP_COPIES = 4 };
 #define LRP_SAVES_FROZEN(i) (256u << (i)) /* since 1.3 */
 enum { LRP_ROWS_ALL = -1, LRP_ROWS_MIXED = -2 }; /* since 1.4 */
 typedef struct lrp_window { /* since 1.2: outputs of a maximum, and what each is chosen from */
@@ -248,7 +248,9 @@ struct lrp_layer_type {
   uint32_t writes, pad;            /* since 1.2: LRP_WRITES_BAR: vjp writes every element of each in_bar that is wanted, so that the
                                       host need not zero them.  LRP_SAVES_COPIES: saved[] only repeats inputs or outputs, for
                                       freezing: data is NULL where nothing is frozen, and forward leaves it.
-                                      LRP_SAVES_FROZEN(i), since 1.3: so it is with saved[i] */
+                                      LRP_SAVES_FROZEN(i), since 1.3: so it is with saved[i].
+                                      LRP_COPIES, since 1.4: output 0 has the elements of input 0 in their order, and
+                                      vjp gives those of out_bar: the host may hand both on and call neither */
   /* Since 1.2.  Optional, the counterpart of fold: writes the weights that give on x what the old ones give on x*scale (C: the last
    * axis of x), or declines with LRP_E_UNSUPPORTED.  The host computes the new bias: of the output's shape without samples
    * where a padding makes it differ from place to place. */
