@@ -147,34 +147,6 @@ LRP_LOOP void weighted_sum(const lrp_real *factor, const lrp_real *const *term, 
   }
 }
 
-LRP_LOOP void denominator(const lrp_division *q, int64_t at, int64_t n, lrp_real *d)
-{
-  weighted_sum(q->factor, q->term, q->n_term, at, n, d);
-  for (int64_t i = 0, m; q->bias && i < n; i += m) {
-    const lrp_real *bias = q->bias + (at + i) % q->period;
-    m = least(q->period - (at + i) % q->period, n - i);
-#pragma omp simd
-    for (int64_t k = 0; k < m; k++)
-      d[i + k] += bias[k];
-  }
-}
-
-LRP_LOOP void hand_out(const lrp_division *q, int64_t at, int64_t n, const lrp_real *s)
-{
-  for (int k = 0; k < 2; k++) {
-    const lrp_real f = q->to[k].factor;
-    lrp_real *to = q->to[k].data;
-    if (to && q->add)
-#pragma omp simd
-      for (int64_t i = 0; i < n; i++)
-        to[at + i] += f * s[i];
-    else if (to)
-#pragma omp simd
-      for (int64_t i = 0; i < n; i++)
-        to[at + i] = f * s[i];
-  }
-}
-
 /* Two loops: compilers make one with a branch out of it, without vectors. */
 LRP_LOOP void quotient_any(const lrp_real *g, const lrp_real *d, int64_t n, lrp_real eps, lrp_real *s)
 {
@@ -227,21 +199,45 @@ LRP_LOOP void block_any(const lrp_division *q, double eps, int64_t at, int64_t n
 {
   lrp_real g_room[BLOCK], d_room[BLOCK], s_room[BLOCK], *s = all_s ? all_s + at : s_room;
   const bool add = q->stab == LRP_STAB_ADD, all = q->group->gate == LRP_GATE_ALL && q->group->coef == 1,
-             one = q->n_term == 1 && q->factor[0] == 1 && !q->bias &&
-                   (add || q->term[0] + at != s); /* s may take its place */
+             one = q->n_term == 1 && q->factor[0] == 1 && (add || q->term[0] + at != s); /* s may take its place */
   const lrp_real *g = all ? q->r + at : g_room, *d = one ? q->term[0] + at : d_room;
   if (!all) gated(q, at, n, g_room);
-  if (!one) denominator(q, at, n, d_room);
+  if (!one) weighted_sum(q->factor, q->term, q->n_term, at, n, d_room);
   if (add) {
     quotient_sums(g, d, n, (lrp_real)eps, s, sum);
   } else {
     lrp_the_host.divide(g, d, n, q->stab, eps, s);
     divided_sums(g, d, n, s, sum);
   }
-  hand_out(q, at, n, s);
 }
 LRP_TWICE(void, block, (const lrp_division *q, double eps, int64_t at, int64_t n, lrp_real *s, double *sum),
           (q, eps, at, n, s, sum))
+
+/* The same of both sides of a gate: each number is looked at once, and there is one division. */
+LRP_LOOP void sides_block_any(const lrp_division *q, lrp_real eps, int64_t at, int64_t n, double *sum)
+{
+  const lrp_sides *p = q->sides;
+  const int64_t c = at % p->period;
+  const lrp_real *z = q->z + at, *r = q->r + at, *a = p->a + at, *up = p->bias[0] + c, *down = p->bias[1] + c;
+  lrp_real *u = p->u + at, *v = p->v + at;
+  double lost = 0, given = 0;
+#pragma omp simd reduction(+ : lost, given)
+  for (int64_t i = 0; i < n; i++) {
+    const int above = z[i] > 0;
+    const lrp_real alpha = lrp_select(above, p->alpha[0], p->alpha[1]), beta = lrp_select(above, p->beta[0], p->beta[1]),
+                   g = lrp_select(above, p->coef[0] * r[i], lrp_select(z[i] < 0, p->coef[1] * r[i], 0)),
+                   d = alpha * z[i] + beta * a[i] + lrp_select(above, up[i], down[i]), e = lrp_select(d < 0, -eps, eps),
+                   s = lrp_select(g == 0, 0, g / (d + e));
+    u[i] = alpha * s;
+    v[i] = beta * s;
+    lost += (double)(s * e);
+    given += (double)g;
+  }
+  sum[0] += lost;
+  sum[1] += given;
+}
+LRP_TWICE(void, sides_block, (const lrp_division *q, lrp_real eps, int64_t at, int64_t n, double *sum),
+          (q, eps, at, n, sum))
 
 typedef struct divide_job {
   const lrp_division *q;
@@ -254,8 +250,17 @@ static void divide_piece(const void *job, int64_t k, int64_t begin, int64_t end,
 {
   const divide_job *d = job;
   for (int64_t at = d->first + begin; at < d->first + end; at += BLOCK)
-    for (const lrp_division *q = d->q; q; q = q->next)
-      block(q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s, sum);
+    block(d->q, d->eps[k], at, least(BLOCK, d->first + end - at), d->s, sum);
+}
+
+static void sides_piece(const void *job, int64_t k, int64_t begin, int64_t end, double *sum)
+{
+  const divide_job *d = job;
+  const int64_t period = d->q->sides->period, last = d->first + end;
+  for (int64_t at = d->first + begin, n; at < last; at += n) {
+    n = least(period - at % period, last - at);
+    sides_block(d->q, (lrp_real)d->eps[k], at, n, sum);
+  }
 }
 
 void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m, const double *eps,
@@ -264,7 +269,7 @@ void lrp_divide_each(const lrp_division *q, int64_t first, int64_t n, int64_t m,
   const divide_job job = {.q = q, .first = first * m, .eps = eps, .s = s};
   memset(lost, 0, (size_t)n * sizeof *lost);
   memset(given, 0, (size_t)n * sizeof *given);
-  each_piece(divide_piece, &job, n, m, 2, (double *const[]){lost, given});
+  each_piece(q->sides ? sides_piece : divide_piece, &job, n, m, 2, (double *const[]){lost, given});
 }
 
 typedef struct square_job {
@@ -280,7 +285,7 @@ static void square_piece(const void *job, int64_t k, int64_t begin, int64_t end,
     lrp_real d[BLOCK];
     const int64_t n = least(BLOCK, end - at);
     double sum = 0;
-    denominator(j->q, j->first + at, n, d);
+    weighted_sum(j->q->factor, j->q->term, j->q->n_term, j->first + at, n, d);
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < n; i++)
       sum += (double)d[i] * (double)d[i];
@@ -353,16 +358,11 @@ void lrp_multiply(lrp_real factor, const lrp_real *x, const lrp_real *bar, int64
 
 LRP_LOOP void join_block_any(const lrp_join *j, int64_t at, int64_t n, lrp_real eps, double *sum)
 {
-  lrp_real d[BLOCK], bar[BLOCK];
+  lrp_real d[BLOCK];
   weighted_sum(j->factor, j->x, j->n_in, at, n, d);
   quotient_sums(j->r + at, d, n, eps, d, sum);
-  for (uint32_t b = 0; b < j->n_in; b++) {
-    if (!j->back[b]) continue;
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      bar[i] = j->factor[b] * d[i];
-    sum[2 + b] += multiply_block_any(1, j->x[b] + at, bar, n, false, j->back[b] + at);
-  }
+  for (uint32_t b = 0; b < j->n_in; b++)
+    if (j->back[b]) sum[2 + b] += multiply_block_any(j->factor[b], j->x[b] + at, d, n, false, j->back[b] + at);
 }
 LRP_TWICE(void, join_block, (const lrp_join *j, int64_t at, int64_t n, lrp_real eps, double *sum), (j, at, n, eps, sum))
 

@@ -9,23 +9,27 @@ enum { LRP_SWEEP_SAMPLES = 64 }; /* taken together: one parallel region for all 
 /* sum[k] += the sum of sample k, for n samples of m elements. */
 void lrp_sum_each(const lrp_real *v, int64_t n, int64_t m, double *sum);
 
-/* s = g / stab(d), where g = coef * gate(z) * r and d = factor[0] term[0] + factor[1] term[1] + ... + bias */
-typedef struct lrp_division lrp_division;
-struct lrp_division {
+/* Both sides of a gate in one division, as no output is on both: index 0 holds where the genuine output z > 0, 1 where
+ * z < 0.
+ *
+ *     g = coef r,  d = alpha z + beta a + bias,  s = g / (d + eps sgn d),  u = alpha s,  v = beta s;  0 where z = 0 */
+typedef struct lrp_sides {
+  lrp_real coef[2], alpha[2], beta[2];
+  const lrp_real *a, *bias[2]; /* bias: `period` elements, over and over */
+  int64_t period;
+  lrp_real *u, *v;
+} lrp_sides;
+
+/* s = g / stab(d), where g = coef * gate(z) * r and d = factor[0] term[0] + factor[1] term[1] + ... */
+typedef struct lrp_division {
   const lrp_group *group;
   const lrp_real *z, *r; /* genuine output; relevance above */
   int32_t n_term;
   lrp_real factor[8];
   const lrp_real *term[8];
-  const lrp_real *bias; /* `period` elements, over and over; NULL: none */
-  int64_t period;
   uint32_t stab;
-  struct {
-    lrp_real factor, *data;
-  } to[2]; /* = or, where `add`, += factor * s; data NULL: none */
-  bool add;
-  lrp_division *next; /* another group, divided block by block with this one: sums are those of both; or NULL */
-};
+  const lrp_sides *sides; /* instead of all this but z and r; or NULL */
+} lrp_division;
 /* Does the group get any relevance?  From the data: stops at the first element that has some. */
 bool lrp_gate_some(const lrp_group *, const lrp_real *z, const lrp_real *r, int64_t n);
 /* n samples of m elements from the first one on, at most LRP_SWEEP_SAMPLES, each with its own eps.  lost: sum of g - s d;

@@ -276,11 +276,9 @@ void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_divisi
   const bool apart = loss && loss->run && !lrp_samples_are_blocks(out, loss->run, loss->n);
   const int64_t n = apart ? lrp_count(out) / loss->run : out->rank ? out->shape[0] : 1,
                 m = n ? lrp_count(out) / n : 0;
-  for (lrp_division *d = q; d; d = d->next) {
-    d->z = signs(site);
-    d->r = lrp_reals(&site->r_out[0]);
-    d->stab = table->stab;
-  }
+  q->z = signs(site);
+  q->r = lrp_reals(&site->r_out[0]);
+  q->stab = table->stab;
   for (int64_t first = 0; first < n; first += LRP_SWEEP_SAMPLES) {
     double lost[LRP_SWEEP_SAMPLES], given[LRP_SWEEP_SAMPLES], eps[LRP_SWEEP_SAMPLES];
     const int64_t count = n - first < LRP_SWEEP_SAMPLES ? n - first : LRP_SWEEP_SAMPLES;

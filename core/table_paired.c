@@ -12,8 +12,6 @@
  * and a must not be 0.  LRP-z+ and alpha-beta (a = 0) would lose digits. */
 #include "params.h"
 #include "table.h"
-#include <math.h>
-#include <string.h>
 
 typedef struct pair { /* of a group */
   const lrp_pass *pos, *neg;
@@ -63,7 +61,9 @@ bool lrp_table_is_paired(const lrp_site *site, const lrp_table *table)
   pair p;
   const lrp_call *c = site->call;
   if (site->type->kind != LRP_KIND_LINEAR || c->n_in != 1 || c->n_out != 1 || site->degree != 1 ||
-      site->type->n_saved || !site->type->vjp || !c->in[0].data || !c->out[0].rank)
+      site->type->n_saved || !site->type->vjp || !c->in[0].data || !c->out[0].rank || !lrp_count(&c->out[0]) ||
+      table->stab != LRP_STAB_ADD || table->norm_scale ||
+      (table->n_group > 1 && (table->n_group > 2 || table->group[0].gate == table->group[1].gate)))
     return false;
   for (uint32_t i = 0; i < c->n_param; i++)
     if (site->type->param[i].role == LRP_PORT_BIAS && c->param[i].data &&
@@ -83,11 +83,9 @@ static lrp_status step_params(lrp_ctx *ctx, const lrp_site *site, const lrp_pass
                     : lrp_params_scratch(ctx, site, form, *out);
 }
 
-/* What is added to alpha z + beta A, over the last axis: the biases of both passes in place of alpha b. */
-static lrp_status bias_of(lrp_ctx *ctx, const lrp_site *site, const pair *p, lrp_division *q)
+/* What is added to alpha z + beta A, over the last axis, c elements: the biases of both passes in place of alpha b. */
+static lrp_status bias_of(lrp_ctx *ctx, const lrp_site *site, const pair *p, int64_t c, const lrp_real **out)
 {
-  const lrp_tensor *out = &site->call->out[0];
-  const int64_t c = out->shape[out->rank - 1];
   const lrp_real alpha = (lrp_real)p->alpha;
   lrp_tensor *pos, *neg;
   lrp_real *bias = lrp_arena_alloc(&ctx->scratch, (size_t)c * sizeof *bias);
@@ -100,9 +98,8 @@ static lrp_status bias_of(lrp_ctx *ctx, const lrp_site *site, const pair *p, lrp
     if (site->type->param[k].role != LRP_PORT_BIAS || !b) continue;
     for (int64_t i = 0; i < c; i++)
       bias[i] += (bp ? bp[i] : 0) + (bn ? bn[i] : 0) - alpha * b[i];
-    q->bias = bias;
-    q->period = c;
   }
+  *out = bias;
   return LRP_OK;
 }
 
@@ -131,28 +128,25 @@ static lrp_status give(lrp_ctx *ctx, const lrp_site *site, const lrp_call *call,
   return st;
 }
 
-/* u, v: alpha s and beta s, summed over the groups that have relevance; `a` is A.  *some false: none has, nothing is
- * written. */
-static lrp_status divide(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, const lrp_real *a, lrp_real *u,
-                         lrp_real *v, lrp_loss *loss, bool *some)
+/* u, v: alpha s and beta s of the group on whose side an output is; `a` is A. */
+static lrp_status divide(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t, const lrp_tensor *a, lrp_real *u,
+                         lrp_real *v, lrp_loss *loss)
 {
-  const lrp_real *z = lrp_reals(&site->call->out[0]), *r = lrp_reals(&site->r_out[0]);
-  lrp_division d[sizeof t->group / sizeof *t->group] = {{0}};
-  lrp_status st = LRP_OK;
-  uint32_t n = 0;
+  const int64_t c = a->shape[a->rank - 1];
+  lrp_real *none = lrp_arena_alloc(&ctx->scratch, (size_t)c * sizeof *none);
+  lrp_sides sides = {.a = lrp_reals(a), .bias = {none, none}, .period = c, .u = u, .v = v};
+  lrp_division q = {.sides = &sides};
+  lrp_status st = none ? LRP_OK : lrp_nomem(ctx, "a rule");
   for (uint32_t g = 0; !st && g < t->n_group; g++) {
     pair p;
-    if (!pair_of(t, g, &p) || !lrp_gate_some(&t->group[g], z, r, lrp_count(&site->r_out[0]))) continue;
-    const lrp_real alpha = (lrp_real)p.alpha, beta = (lrp_real)p.beta;
-    d[n] = (lrp_division){.group = &t->group[g], .n_term = 2, .factor = {alpha, beta}, .term = {z, a},
-                          .to = {{alpha, u}, {beta, v}}, .add = n > 0};
-    st = bias_of(ctx, site, &p, &d[n++]);
+    const int side = t->group[g].gate == LRP_GATE_NEG;
+    pair_of(t, g, &p);
+    sides.coef[side] = (lrp_real)t->group[g].coef;
+    sides.alpha[side] = (lrp_real)p.alpha;
+    sides.beta[side] = (lrp_real)p.beta;
+    st = bias_of(ctx, site, &p, c, &sides.bias[side]);
   }
-  for (uint32_t i = 0; i + 1 < n && !t->norm_scale; i++) /* else each has an eps of its own */
-    d[i].next = &d[i + 1];
-  for (uint32_t i = 0; !st && i < (t->norm_scale ? n : n > 0); i++)
-    lrp_table_quotient(site, t, &d[i], NULL, loss);
-  *some = n > 0;
+  if (!st) lrp_table_quotient(site, t, &q, NULL, loss);
   return st;
 }
 
@@ -163,16 +157,13 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
       .w_a = -1, .w_b = 2, .w_part = LRP_PART_POS, .b_part = LRP_PART_ZERO}; /* |w| = 2 w+ - w */
   lrp_tensor x, *param, u, v;
   const lrp_call *a;
-  bool some = false;
   lrp_status st = absolute_input(ctx, &site->call->in[0], &x);
   if (!st) st = step_params(ctx, site, &ABSOLUTE, &param);
   if (!st) st = lrp_the_host.forward(ctx, site, &x, param, &a);
   if (!st) st = lrp_scratch_raw(ctx, &site->r_out[0], &u);
   if (!st) st = lrp_scratch_raw(ctx, &site->r_out[0], &v);
-  if (!st) st = divide(ctx, site, t, lrp_reals(&a->out[0]), lrp_reals(&u), lrp_reals(&v), loss, &some);
-  if (!st && some) st = give(ctx, site, site->call, &u, false, loss);
-  if (!st && some) st = give(ctx, site, a, &v, true, loss);
-  if (!st && !some)
-    memset(site->r_in[0].data, 0, (size_t)lrp_count(&site->r_in[0]) * sizeof(lrp_real));
+  if (!st) st = divide(ctx, site, t, &a->out[0], lrp_reals(&u), lrp_reals(&v), loss);
+  if (!st) st = give(ctx, site, site->call, &u, false, loss);
+  if (!st) st = give(ctx, site, a, &v, true, loss);
   return st;
 }

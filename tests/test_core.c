@@ -113,6 +113,36 @@ START_TEST(quotient_in_one_sweep_is_gate_division_and_sums_done_apart)
 }
 END_TEST
 
+START_TEST(both_sides_of_a_gate_in_one_division_are_two_divisions)
+{
+  enum { PERIOD = 48, SAMPLES = 2, EACH = 12000 };
+  lrp_real *z = swept(1), *r = swept(2), *a = swept(3), *u = swept(4), *v = swept(5), *up = swept(6), *down = swept(7);
+  const lrp_sides p = {.coef = {1, 2}, .alpha = {(lrp_real)1.125, 1}, .beta = {(lrp_real)0.125, -1}, .a = a,
+                       .bias = {up, down}, .period = PERIOD, .u = u, .v = v};
+  const lrp_division q = {.z = z, .r = r, .sides = &p};
+  const double eps[SAMPLES] = {0.25, 0.5};
+  double lost[SAMPLES], given[SAMPLES];
+  lrp_divide_each(&q, 0, SAMPLES, EACH, eps, NULL, lost, given);
+  for (int64_t k = 0; k < SAMPLES; k++) {
+    double want_lost = 0, want_given = 0;
+    for (int64_t i = k * EACH; i < (k + 1) * EACH; i++) {
+      const int side = z[i] < 0;
+      const double g = z[i] == 0 ? 0 : (double)p.coef[side] * (double)r[i],
+                   d = (double)p.alpha[side] * (double)z[i] + (double)p.beta[side] * (double)a[i] +
+                       (double)p.bias[side][i % PERIOD],
+                   s = g == 0 ? 0 : g / (d + (d < 0 ? -eps[k] : eps[k]));
+      ck_assert_double_eq_tol((double)u[i], (double)p.alpha[side] * s, 1e-4);
+      ck_assert_double_eq_tol((double)v[i], (double)p.beta[side] * s, 1e-4);
+      want_lost += g - s * d;
+      want_given += g;
+    }
+    ck_assert_double_eq_tol(lost[k], want_lost, 0.05);
+    ck_assert_double_eq_tol(given[k], want_given, 1e-6);
+  }
+  free(z), free(r), free(a), free(u), free(v), free(up), free(down);
+}
+END_TEST
+
 START_TEST(a_masked_score_loses_nothing_in_a_quotient)
 {
   const lrp_real d[] = {-(lrp_real)INFINITY, 4}, r[] = {0, 2};
@@ -327,6 +357,7 @@ Suite *suite_core(void)
   tcase_add_test(t, arena_refuses_impossible_sizes);
   tcase_add_test(t, quotient_in_one_sweep_is_gate_division_and_sums_done_apart);
   tcase_add_test(t, a_join_shares_as_its_formula_and_sums_what_it_gives);
+  tcase_add_test(t, both_sides_of_a_gate_in_one_division_are_two_divisions);
   tcase_add_test(t, a_masked_score_loses_nothing_in_a_quotient);
   tcase_add_test(t, sums_have_the_same_bits_with_one_and_two_threads);
   tcase_add_test(t, a_gate_sees_relevance_only_on_its_side);
