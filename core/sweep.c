@@ -102,9 +102,13 @@ LRP_TWICE(bool, some_in, (uint32_t gate, const lrp_real *z, const lrp_real *r, i
 
 bool lrp_gate_some(const lrp_group *g, const lrp_real *z, const lrp_real *r, int64_t n)
 {
-  bool some = false;
-  for (int64_t at = 0; g->coef != 0 && !some && at < n; at += BLOCK)
-    some = some_in(g->gate, z + at, r + at, least(BLOCK, n - at));
+  if (g->coef == 0 || n <= 0) return false;
+  int some = some_in(g->gate, z, r, least(BLOCK, n)); /* most often there is some at once */
+  if (some) return true;
+  LRP_THREADS_AS(reduction(| : some), n > PARALLEL,
+  for (int64_t k = 0; k < (n + PIECE - 1) / PIECE; k++)
+    for (int64_t at = k * PIECE; !some && at < least(k * PIECE + PIECE, n); at += BLOCK)
+      some = some_in(g->gate, z + at, r + at, least(BLOCK, n - at)););
   return some;
 }
 

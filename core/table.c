@@ -269,6 +269,15 @@ static const lrp_real *signs(const lrp_site *site)
   return lrp_reals(z->data ? z : &site->r_out[0]);
 }
 
+uint32_t lrp_table_taking(const lrp_site *site, const lrp_table *table, int64_t first, int64_t n)
+{
+  uint32_t bits = 0;
+  const lrp_real *z = signs(site) + first, *r = lrp_reals(&site->r_out[0]) + first;
+  for (uint32_t g = 0; g < table->n_group; g++)
+    bits |= (uint32_t)lrp_gate_some(&table->group[g], z, r, n) << g;
+  return bits;
+}
+
 void lrp_table_quotient(const lrp_site *site, const lrp_table *table, lrp_division *q, lrp_real *s,
                         lrp_loss *loss)
 {
@@ -470,7 +479,8 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
   lrp_status st = lrp_table_eval_parts(ctx, site, table, loss, &done);
   if (st || done) return st;
   if (!loss && lrp_table_is_direct(site, table)) return lrp_table_eval_direct(ctx, site, table);
-  if (lrp_table_is_paired(site, table)) return lrp_table_eval_paired(ctx, site, table, loss);
+  const uint32_t taking = lrp_table_taking(site, table, 0, lrp_count(&site->call->out[0]));
+  if (lrp_table_is_paired(site, table, taking)) return lrp_table_eval_paired(ctx, site, table, loss);
   table_run t = {.ctx = ctx, .site = site, .table = table, .n_out = lrp_count(&site->call->out[0])};
   t.degree = site->degree ? site->degree : 1;
   for (uint32_t p = 0; !st && p < table->n_pass; p++) {
@@ -482,9 +492,7 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
     if (!st) st = pass_params(&t, &t.run[p]);
   }
   for (uint32_t g = 0; !st && g < table->n_group; g++)
-    if (lrp_gate_some(&table->group[g], signs(site), lrp_reals(&site->r_out[0]),
-                      t.n_out))
-      st = group_eval(&t, g, loss);
+    if (taking >> g & 1) st = group_eval(&t, g, loss);
   for (uint32_t k = 0; !st && !t.begun && k < site->call->n_in; k++)
     if (site->r_in[k].data)
       memset(site->r_in[k].data, 0, (size_t)lrp_count(&site->r_in[k]) * sizeof(lrp_real));

@@ -20,8 +20,10 @@ void lrp_table_give(const lrp_site *, uint32_t k, lrp_real factor, const lrp_rea
 /* Part of it, shared with table_paired.c: s = g / stab(d) of a group, whose terms q names; what the stabiliser takes is
  * booked. */
 void lrp_table_quotient(const lrp_site *, const lrp_table *, lrp_division *q, lrp_real *s, lrp_loss *);
-/* table_paired.c: the same result by half the products, for tables and layers where that is safe. */
-bool lrp_table_is_paired(const lrp_site *, const lrp_table *);
+/* Which groups get any relevance of n elements from the first one on: a bit each. */
+uint32_t lrp_table_taking(const lrp_site *, const lrp_table *, int64_t first, int64_t n);
+/* table_paired.c: the same result by half the products, for tables and layers where that is safe; taking: of all groups. */
+bool lrp_table_is_paired(const lrp_site *, const lrp_table *, uint32_t taking);
 lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
 /* table_parts.c: a large site cut into parts, each evaluated on its own; *done false: it stays whole. */

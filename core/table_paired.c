@@ -45,18 +45,13 @@ static bool pair_of(const lrp_table *t, uint32_t group, pair *p)
 
 /* Where the input is not negative half of the passes are empty: then it pays only if two groups get
  * relevance. */
-static bool pays(const lrp_site *site, const lrp_table *t)
+static bool pays(const lrp_site *site, uint32_t taking)
 {
-  uint32_t some = 0;
-  if (!(site->call->in[0].flags & LRP_NONNEG)) return true;
-  for (uint32_t g = 0; g < t->n_group; g++)
-    some += lrp_gate_some(&t->group[g], lrp_reals(&site->call->out[0]), lrp_reals(&site->r_out[0]),
-                          lrp_count(&site->call->out[0]));
-  return some > 1;
+  return !(site->call->in[0].flags & LRP_NONNEG) || (taking & (taking - 1));
 }
 
 /* A linear layer with one input whose bias, if any, is added over the last axis. */
-bool lrp_table_is_paired(const lrp_site *site, const lrp_table *table)
+bool lrp_table_is_paired(const lrp_site *site, const lrp_table *table, uint32_t taking)
 {
   pair p;
   const lrp_call *c = site->call;
@@ -71,7 +66,7 @@ bool lrp_table_is_paired(const lrp_site *site, const lrp_table *table)
       return false;
   for (uint32_t g = 0; g < table->n_group; g++)
     if (!pair_of(table, g, &p)) return false;
-  return table->n_group > 0 && pays(site, table);
+  return table->n_group > 0 && pays(site, taking);
 }
 
 static lrp_status step_params(lrp_ctx *ctx, const lrp_site *site, const lrp_pass *form,

@@ -33,25 +33,15 @@ static bool is_plain(const lrp_site *site, const lrp_loss *loss)
   return ok;
 }
 
-/* Which groups take something of sample k: a bit each. */
-static uint32_t taking(const lrp_site *site, const lrp_table *t, int64_t k, int64_t each)
-{
-  uint32_t bits = 0;
-  const lrp_real *z = lrp_reals(&site->call->out[0]) + k * each, *r = lrp_reals(&site->r_out[0]) + k * each;
-  for (uint32_t g = 0; g < t->n_group; g++)
-    bits |= (uint32_t)lrp_gate_some(&t->group[g], z, r, each) << g;
-  return bits;
-}
-
 static bool samples_differ(const lrp_site *site, const lrp_table *t, int64_t n, int64_t each)
 {
   bool gated = false, differ = false;
   for (uint32_t g = 0; g < t->n_group; g++)
     gated = gated || t->group[g].gate != LRP_GATE_ALL;
   if (!gated || n < 2 || !site->call->out[0].data || !site->r_out[0].data) return false;
-  const uint32_t first = taking(site, t, 0, each);
+  const uint32_t first = lrp_table_taking(site, t, 0, each);
   for (int64_t k = 1; k < n && !differ; k++)
-    differ = taking(site, t, k, each) != first;
+    differ = lrp_table_taking(site, t, k * each, each) != first;
   return differ;
 }
 
