@@ -33,13 +33,18 @@ static void gather(const lrp_conv_job *j, int64_t pixels, lrp_real *to)
     memcpy(to + i * j->c, j->from + met(j, i) * j->c, (size_t)j->c * sizeof *to);
 }
 
-/* What no output meets gets nothing. */
-static void scatter(const lrp_conv_job *j, int64_t pixels, const lrp_real *from)
+/* Row by row of the input; what no output meets gets nothing. */
+static void scatter(const lrp_conv_job *j, const lrp_real *from)
 {
-  memset(j->to, 0, (size_t)(j->batch * j->in[0] * j->in[1] * j->in[2] * j->c) * sizeof *from);
-#pragma omp parallel for if (pixels * j->c > LRP_PARALLEL_WORK / 16)
-  for (int64_t i = 0; i < pixels; i++)
-    memcpy(j->to + met(j, i) * j->c, from + i * j->c, (size_t)j->c * sizeof *from);
+  const int64_t rows = j->batch * j->in[0] * j->in[1], row = j->in[2] * j->c;
+#pragma omp parallel for if (rows * row > LRP_PARALLEL_WORK / 16)
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t i1 = r % j->in[1], i0 = r / j->in[1] % j->in[0], n = r / j->in[1] / j->in[0],
+                  met = (n * j->out[0] + i0 / j->stride[0]) * j->out[1] + i1 / j->stride[1];
+    memset(j->to + r * row, 0, (size_t)row * sizeof *from);
+    for (int64_t i = 0; i0 % j->stride[0] == 0 && i1 % j->stride[1] == 0 && i < j->out[2]; i++)
+      memcpy(j->to + r * row + i * j->stride[2] * j->c, from + (met * j->out[2] + i) * j->c, (size_t)j->c * sizeof *from);
+  }
 }
 
 lrp_status lrp_point_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool transposed)
@@ -70,7 +75,7 @@ lrp_status lrp_point_conv(lrp_ctx *ctx, int which, const lrp_conv_job *j, bool t
   if (!all && !transposed) p.a = some;
   if (!all && transposed) p.out = some;
   if (!st) st = lrp_product_run(ctx, which, &p);
-  if (!st && !all && transposed) scatter(j, pixels, some);
+  if (!st && !all && transposed) scatter(j, some);
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }
