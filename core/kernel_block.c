@@ -5,9 +5,9 @@
  * All in blocks of sixteen columns, a vector: a is (K/16,rows,16), out (N/16,rows,16), w (N/16,K/16,16,16), so that
  * sixteen rows of weights lie together, and, turned, sixteen columns.  A tile of up to MOST rows and sixteen columns
  * stays in registers; each of its steps reads one vector of weights, which other rows rarely meet again, and asks the
- * memory for one of the next columns.  Measured on one AVX-512 core of 117 GFLOP/s, 36 products 16 x 256 x 256
- * whose weights come from memory: 111, turned 75 GFLOP/s, where oneDNN's have 60 and 44 on weights that both can read,
- * and 80 on two copies.
+ * memory for one of the next columns.  Measured on one core of 117 GFLOP/s, 36 products 16 x 256 x 256 whose weights come
+ * from memory: 111, turned 80 GFLOP/s (AVX2: 87 and 70), where oneDNN's have 60 and 44 on weights that both ways can
+ * read, and 80 on two copies of them.
  *
  * A row is summed in one order, whatever rows are beside it. */
 #include "kernel_impl.h"
@@ -17,10 +17,12 @@
 enum {
   SIDE = LRP_BLOCK,
   SIZE = SIDE * SIDE,
-  MOST = 28, MOST_NARROW = 6, /* rows of a tile: sums fill the 32 registers of AVX-512, or 16 of half the size */
+  MOST = 28, MOST_HALF = 6, MOST_QUAD = 3, /* rows of a tile: its sums fill the registers */
+  FEW = 8, /* rows that take less time than their weights to come */
   QUAD = 4
 };
 typedef lrp_real vec __attribute__((vector_size(SIDE * sizeof(lrp_real)), may_alias));
+typedef lrp_real half __attribute__((vector_size(SIDE / 2 * sizeof(lrp_real)), may_alias));
 typedef lrp_real quad __attribute__((vector_size(QUAD * sizeof(lrp_real)), may_alias));
 typedef lrp_bits lanes __attribute__((vector_size(QUAD * sizeof(lrp_bits))));
 
@@ -33,32 +35,37 @@ typedef struct tile {
   int64_t a_step, next_step, k; /* steps from one block to the next; k: blocks */
 } tile;
 
-LRP_LOOP void tile_any(const tile *t, const int rows)
-{
-  const lrp_real *a = t->a, *w = t->w, *next = t->next;
-  vec sum[MOST];
-  for (int r = 0; r < rows; r++)
-    sum[r] = (vec){0};
-  for (int64_t k = 0; k < t->k; k++, a += t->a_step, w += SIZE, next += t->next_step)
-    for (int i = 0; i < SIDE; i++) {
-      vec b;
-      memcpy(&b, w + i * SIDE, sizeof b);
-      __builtin_prefetch(next + i * SIDE, 0, 2);
-#pragma GCC unroll 28
-      for (int r = 0; r < rows; r++)
-        sum[r] += a[r * SIDE + i] * b;
-    }
-#pragma GCC unroll 28
-  for (int r = 0; r < rows; r++)
-    memcpy(t->out + r * SIDE, &sum[r], sizeof sum[r]);
-}
+/* In vectors that are the processor's: compilers keep longer ones in memory.  Unrolled, so that sums are registers. */
+#define EACH(i, n) _Pragma("GCC unroll 28") for (int i = 0; i < (n); i++)
+#define TILE_OF(type)                                                                              \
+  LRP_LOOP void tile_of_##type(const tile *t, const int rows)                                      \
+  {                                                                                                \
+    enum { PARTS = SIDE * sizeof(lrp_real) / sizeof(type) };                                       \
+    const lrp_real *a = t->a, *w = t->w, *next = t->next;                                          \
+    type sum[MOST][PARTS];                                                                         \
+    EACH(r, rows) EACH(c, PARTS) sum[r][c] = (type){0};                                            \
+    for (int64_t k = 0; k < t->k; k++, a += t->a_step, w += SIZE, next += t->next_step)            \
+      for (int i = 0; i < SIDE; i++) {                                                             \
+        type b[PARTS];                                                                             \
+        EACH(c, PARTS) memcpy(&b[c], w + i * SIDE + c * SIDE / PARTS, sizeof b[c]);                \
+        __builtin_prefetch(next + i * SIDE, 0, 2);                                                 \
+        EACH(r, rows) EACH(c, PARTS) sum[r][c] += a[r * SIDE + i] * b[c];                          \
+      }                                                                                            \
+    EACH(r, rows) EACH(c, PARTS)                                                                   \
+      memcpy(t->out + r * SIDE + c * SIDE / PARTS, &sum[r][c], sizeof sum[r][c]);                  \
+  }
+TILE_OF(vec)
+TILE_OF(half)
+TILE_OF(quad)
 
-/* A block turned, four by four. */
-LRP_LOOP void turn_any(const lrp_real *from, lrp_real *to)
+/* A block turned, four by four; half of the next one is asked for meanwhile. */
+LRP_LOOP void turn_any(const lrp_real *from, const lrp_real *next, lrp_real *to)
 {
   for (int i = 0; i < SIDE; i += QUAD)
     for (int k = 0; k < SIDE; k += QUAD) {
+      if (k < SIDE / 2) __builtin_prefetch(next + (SIDE / 2 + i / 2 + k / QUAD) * SIDE, 0, 2);
       quad r[QUAD], s[QUAD], t[QUAD];
+#pragma GCC unroll 4
       for (int q = 0; q < QUAD; q++)
         memcpy(&r[q], from + (i + q) * SIDE + k, sizeof r[q]);
       s[0] = __builtin_shuffle(r[0], r[1], (lanes){0, 4, 1, 5});
@@ -69,6 +76,7 @@ LRP_LOOP void turn_any(const lrp_real *from, lrp_real *to)
       t[1] = __builtin_shuffle(s[0], s[2], (lanes){2, 3, 6, 7});
       t[2] = __builtin_shuffle(s[1], s[3], (lanes){0, 1, 4, 5});
       t[3] = __builtin_shuffle(s[1], s[3], (lanes){2, 3, 6, 7});
+#pragma GCC unroll 4
       for (int q = 0; q < QUAD; q++)
         memcpy(to + (k + q) * SIDE + i, &t[q], sizeof t[q]);
     }
@@ -76,48 +84,48 @@ LRP_LOOP void turn_any(const lrp_real *from, lrp_real *to)
 
 /* Both for this processor. */
 typedef void tile_fn(const tile *);
-typedef void turn_fn(const lrp_real *, lrp_real *);
+typedef void turn_fn(const lrp_real *, const lrp_real *, lrp_real *);
 typedef struct loops {
   int64_t most; /* rows of a tile */
   tile_fn *const *tile;
   turn_fn *turn;
 } loops;
-#define TILE(name, target, rows)                                                                   \
+#define TILE(name, target, type, rows)                                                             \
   target static void name##rows(const tile *t)                                                     \
   {                                                                                                \
-    tile_any(t, rows);                                                                             \
+    tile_of_##type(t, rows);                                                                       \
   }
 #define TURN(name, target)                                                                         \
-  target static void name##turn(const lrp_real *from, lrp_real *to)                                \
+  target static void name##turn(const lrp_real *from, const lrp_real *next, lrp_real *to)          \
   {                                                                                                \
-    turn_any(from, to);                                                                            \
+    turn_any(from, next, to);                                                                      \
   }
-#define NARROW(DO, ...)                                                                            \
-  DO(__VA_ARGS__, 1) DO(__VA_ARGS__, 2) DO(__VA_ARGS__, 3) DO(__VA_ARGS__, 4) DO(__VA_ARGS__, 5)   \
-  DO(__VA_ARGS__, 6)
-#define WIDE(DO, ...)                                                                              \
-  NARROW(DO, __VA_ARGS__)                                                                          \
+#define UP_TO_3(DO, ...) DO(__VA_ARGS__, 1) DO(__VA_ARGS__, 2) DO(__VA_ARGS__, 3)
+#define UP_TO_6(DO, ...)                                                                           \
+  UP_TO_3(DO, __VA_ARGS__) DO(__VA_ARGS__, 4) DO(__VA_ARGS__, 5) DO(__VA_ARGS__, 6)
+#define UP_TO_28(DO, ...)                                                                          \
+  UP_TO_6(DO, __VA_ARGS__)                                                                         \
   DO(__VA_ARGS__, 7) DO(__VA_ARGS__, 8) DO(__VA_ARGS__, 9) DO(__VA_ARGS__, 10)                     \
   DO(__VA_ARGS__, 11) DO(__VA_ARGS__, 12) DO(__VA_ARGS__, 13) DO(__VA_ARGS__, 14)                  \
   DO(__VA_ARGS__, 15) DO(__VA_ARGS__, 16) DO(__VA_ARGS__, 17) DO(__VA_ARGS__, 18)                  \
   DO(__VA_ARGS__, 19) DO(__VA_ARGS__, 20) DO(__VA_ARGS__, 21) DO(__VA_ARGS__, 22)                  \
   DO(__VA_ARGS__, 23) DO(__VA_ARGS__, 24) DO(__VA_ARGS__, 25) DO(__VA_ARGS__, 26)                  \
   DO(__VA_ARGS__, 27) DO(__VA_ARGS__, 28)
-#define NAMED(name, target, rows) name##rows,
-NARROW(TILE, plain_, )
+#define NAMED(name, rows) name##rows,
+UP_TO_3(TILE, plain_, , quad)
 TURN(plain_, )
-static tile_fn *const plain_tile[] = {NARROW(NAMED, plain_, )};
-static const loops plain = {MOST_NARROW, plain_tile, plain_turn};
+static tile_fn *const plain_tile[] = {UP_TO_3(NAMED, plain_)};
+static const loops plain = {MOST_QUAD, plain_tile, plain_turn};
 #if defined __x86_64__
 #define AVX2    __attribute__((LRP_CONTRACT target("avx2,fma")))
 #define AVX512F __attribute__((LRP_CONTRACT target("avx512f")))
-NARROW(TILE, avx2_, AVX2)
+UP_TO_6(TILE, avx2_, AVX2, half)
 TURN(avx2_, AVX2)
-static tile_fn *const avx2_tile[] = {NARROW(NAMED, avx2_, )};
-static const loops avx2 = {MOST_NARROW, avx2_tile, avx2_turn};
-WIDE(TILE, avx512_, AVX512F)
+static tile_fn *const avx2_tile[] = {UP_TO_6(NAMED, avx2_)};
+static const loops avx2 = {MOST_HALF, avx2_tile, avx2_turn};
+UP_TO_28(TILE, avx512_, AVX512F, vec)
 TURN(avx512_, AVX512F)
-static tile_fn *const avx512_tile[] = {WIDE(NAMED, avx512_, )};
+static tile_fn *const avx512_tile[] = {UP_TO_28(NAMED, avx512_)};
 static const loops avx512 = {MOST, avx512_tile, avx512_turn};
 #endif
 
@@ -149,8 +157,8 @@ static void product_columns(const lrp_block_product *p, int64_t i, int64_t n, lr
   const lrp_real *w = columns(p, i, n, &step),
                  *next = last && i + 1 == p->matrices ? w : columns(p, i + last, last ? 0 : n + 1, &next_step);
   if (next == w) next_step = 0;
-  for (int64_t k = 0; p->turned && k < blocks; k++)
-    fn->turn(w + k * step, room + k * SIZE);
+  for (int64_t k = 0; p->turned && k < blocks; k++) /* many rows leave tiles the time to ask for all */
+    fn->turn(w + k * step, p->rows > FEW ? w + k * step : next + k * next_step, room + k * SIZE);
   for (int64_t piece = 0; piece < pieces; piece++) {
     const int64_t first = piece * rows + rows > p->rows ? p->rows - rows : piece * rows; /* pieces may overlap */
     const tile t = {.a = p->a + i * p->a_apart + first * SIDE, .a_step = p->rows * SIDE, .k = blocks,

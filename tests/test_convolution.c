@@ -1,6 +1,7 @@
 /* test_convolution.c - convolutions in all kernels: plain C against loops written from the definition, the others against
  * plain C, and the transposed map against <u, conv v> = <convT u, v>. */
 #include "kernel_chance.h"
+#include "kernel_impl.h"
 
 /* ---- convolutions ---- */
 
@@ -234,8 +235,9 @@ static double *copy_of(const lrp_tensor *t)
 
 static winograd winograd_make(lrp_ctx *ctx, chance *c, int form)
 {
-  static const int64_t size[][2] = {{14, 14}, {17, 30}, {37, 15}, {16, 24}},
-                       lo[][2] = {{1, 1}, {0, 2}, {2, 1}, {0, 0}}, hi[][2] = {{1, 1}, {1, 0}, {2, 3}, {0, 0}};
+  static const int64_t size[][2] = {{14, 14}, {17, 30}, {37, 15}, {16, 24}, {7, 7}},
+                       lo[][2] = {{1, 1}, {0, 2}, {2, 1}, {0, 0}, {1, 1}},
+                       hi[][2] = {{1, 1}, {1, 0}, {2, 3}, {0, 0}, {1, 1}};
   winograd v = {.g = {.struct_size = sizeof v.g, .n_spatial = 2, .group = 1, .stride = {1, 1}, .dilation = {1, 1}}};
   int64_t in[] = {3, size[form][0], size[form][1], 48}, out[] = {3, 0, 0, 32};
   for (int a = 0; a < 2; a++) {
@@ -322,24 +324,70 @@ START_TEST(winograd_leaves_a_picture_with_a_tower_to_sums)
 }
 END_TEST
 
-START_TEST(winograd_gives_equal_bits_with_threads_and_equal_pictures_in_batches)
+static void same_bits(const lrp_tensor *a, int64_t first, const lrp_tensor *b)
+{
+  ck_assert_mem_eq(lrp_reals(a) + first, b->data, (size_t)lrp_count(b) * sizeof(lrp_real));
+}
+
+/* So a batch has the relevance of its pictures alone, even where signs of sums near zero decide. */
+START_TEST(winograd_gives_equal_bits_with_threads_and_to_pictures_in_batches)
 {
   chance c = chance_of(2);
   lrp_ctx *ctx = context(0);
-  winograd v = winograd_make(ctx, &c, 1);
-  lrp_tensor one = tensor(&c, 4, v.y.shape), two = tensor(&c, 4, v.y.shape), x = v.x, y = two;
-  const int64_t outputs = lrp_count(&one) / 3;
-  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.x, &v.w, &v.bias, &one));
+  winograd v = winograd_make(ctx, &c, _i);
+  lrp_tensor y = tensor(&c, 4, v.y.shape), got_y = tensor(&c, 4, v.y.shape), x_bar = tensor(&c, 4, v.x.shape),
+             got_x = tensor(&c, 4, v.x.shape), x = v.x, y_bar = v.y;
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.x, &v.w, &v.bias, &y));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.w, &v.y, &x_bar));
   lrp_set_threads(2);
-  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.x, &v.w, &v.bias, &two));
-  ck_assert_mem_eq(one.data, two.data, (size_t)lrp_count(&one) * sizeof(lrp_real));
-  x.shape[0] = y.shape[0] = 1;
-  x.data = lrp_reals(&v.x) + lrp_count(&x);
-  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &x, &v.w, &v.bias, &y));
-  for (int64_t i = 0; i < outputs; i++)
-    ck_assert_double_lt(fabs((double)lrp_reals(&y)[i] - (double)lrp_reals(&one)[outputs + i]), 1e-5);
-  free(one.data), free(two.data);
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.x, &v.w, &v.bias, &got_y));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.w, &v.y, &got_x));
+  same_bits(&y, 0, &got_y);
+  same_bits(&x_bar, 0, &got_x);
+  x.shape[0] = y_bar.shape[0] = got_x.shape[0] = got_y.shape[0] = 1;
+  const int64_t inputs = lrp_count(&x), outputs = lrp_count(&y_bar);
+  x.data = lrp_reals(&v.x) + inputs;
+  y_bar.data = lrp_reals(&v.y) + outputs;
+  lrp_ck_ok(ctx, lrp_conv_forward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &x, &v.w, &v.bias, &got_y));
+  lrp_ck_ok(ctx, lrp_conv_backward(ctx, LRP_KERNEL_WINOGRAD, &v.g, &v.w, &y_bar, &got_x));
+  same_bits(&y, outputs, &got_y);
+  same_bits(&x_bar, inputs, &got_x);
+  free(y.data), free(got_y.data), free(x_bar.data), free(got_x.data);
   winograd_free(&v);
+  lrp_ctx_free(ctx);
+}
+END_TEST
+
+/* Elements of the blocks that kernel_block.c wants. */
+static int64_t in_blocks(int64_t rows, int64_t row, int64_t column)
+{
+  return (column / LRP_BLOCK * rows + row) * LRP_BLOCK + column % LRP_BLOCK;
+}
+
+/* Any number of rows, both ways. */
+START_TEST(products_of_blocks_are_sums)
+{
+  enum { K = 48, N = 32, MATRICES = 3 };
+  chance c = chance_of(_i);
+  lrp_ctx *ctx = context(0);
+  const int64_t rows = _i / 2 + 1;
+  const bool turned = _i % 2;
+  lrp_tensor a = tensor(&c, 3, (int64_t[]){MATRICES, rows, K}), w = tensor(&c, 3, (int64_t[]){MATRICES, K, N}),
+             out = tensor(&c, 3, (int64_t[]){MATRICES, rows, N});
+  const lrp_block_product p = {.matrices = MATRICES, .rows = rows, .k = K, .n = N, .a = lrp_reals(&a),
+                               .w = lrp_reals(&w), .a_apart = rows * K, .out_apart = rows * N, .turned = turned,
+                               .out = lrp_reals(&out)};
+  lrp_ck_ok(ctx, lrp_block_product_run(ctx, &p));
+  for (int64_t i = 0; i < MATRICES; i++)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t n = 0; n < N; n++) {
+        double sum = 0;
+        for (int64_t k = 0; k < K; k++)
+          sum += (double)p.a[i * rows * K + in_blocks(rows, r, k)] *
+                 (double)p.w[i * K * N + (turned ? in_blocks(N, n, k) : in_blocks(K, k, n))];
+        ck_assert_double_lt(fabs((double)p.out[i * rows * N + in_blocks(rows, r, n)] - sum), 1e-4);
+      }
+  free(a.data), free(w.data), free(out.data);
   lrp_ctx_free(ctx);
 }
 END_TEST
@@ -385,9 +433,10 @@ Suite *suite_convolution(void)
   tcase_add_loop_test(t, transposed_conv_agrees_in_all_kernels, 0, TRIALS);
   tcase_add_loop_test(t, transposed_conv_to_few_channels_agrees_with_plain_c, 0, 4);
   tcase_add_test(t, conv_of_shapes_that_do_not_fit_is_refused);
-  tcase_add_loop_test(t, winograd_gives_what_sums_give_both_ways, 0, 4);
+  tcase_add_loop_test(t, winograd_gives_what_sums_give_both_ways, 0, 5);
   tcase_add_test(t, winograd_leaves_a_picture_with_a_tower_to_sums);
-  tcase_add_test(t, winograd_gives_equal_bits_with_threads_and_equal_pictures_in_batches);
+  tcase_add_loop_test(t, winograd_gives_equal_bits_with_threads_and_to_pictures_in_batches, 0, 5);
+  tcase_add_loop_test(t, products_of_blocks_are_sums, 0, 120);
   tcase_add_loop_test(t, conv_of_one_place_agrees_with_plain_c, 0, 3);
   suite_add_tcase(s, t);
   return s;
