@@ -23,7 +23,8 @@ enum {
   SIDE = 6, SLOTS = SIDE * SIDE, STEP = 4, /* inputs and outputs of a tile, along an axis */
   LANES = LRP_BLOCK,
   LEAST_CHANNELS = 32,
-  LEAST_TILES = 16,   /* of a picture: with fewer rows, products wait for the weights */
+  LEAST_TILES = 4,    /* of a picture: with fewer rows, products wait for the weights */
+  LEAST_FILLED = 65, PERCENT = 100, /* of the tiles' outputs */
   ROWS = 128,         /* of a product, at most: what goes in and out stays in the last cache */
   BYTES = 1 << 21,    /* of a block of tiles, where the weights are small */
   FORM = 9,           /* of packed weights; those of kernel_plain.c are below */
@@ -39,21 +40,24 @@ bool lrp_conv_is_winograd(const lrp_conv_job *j)
   bool ok = LRP_WITH_DNNL && j->n_spatial == 2 && j->group == 1 && j->pack && !j->narrow &&
             j->c % LANES == 0 && j->o % LANES == 0 && j->c >= LEAST_CHANNELS &&
             j->o >= LEAST_CHANNELS;
-  int64_t tiles = 1;
+  int64_t tiles = 1, outputs = 1;
   for (int i = 1; ok && i < 3; i++) {
     ok = j->kernel[i] == 3 && j->stride[i] == 1 && j->dilation[i] == 1 && j->lo[i] >= 0 &&
          j->lo[i] <= 2 && j->out[i] == j->in[i] + j->lo[i] + j->hi[i] - 2;
-    tiles *= j->out[i] / STEP;
+    tiles *= (j->out[i] + STEP - 1) / STEP;
+    outputs *= j->out[i];
   }
-  return ok && tiles >= LEAST_TILES * 9 / 16; /* 14 x 14 has nine whole ones and seven more */
+  return ok && tiles >= LEAST_TILES && outputs * PERCENT >= tiles * STEP * STEP * LEAST_FILLED;
 }
 
 /* ---- weights ---- */
 
-/* w (O,C,3,3) as (36,O/16,C/16,16,16), of which the last are outputs: G w G^T. */
-static void fill_weights(const void *job, lrp_real *out)
+typedef lrp_real vec __attribute__((vector_size(LANES * sizeof(lrp_real)), may_alias));
+typedef double wide __attribute__((vector_size(LANES * sizeof(double))));
+
+/* G w G^T of sixteen outputs o and inputs c, as 36 blocks (16,16), of which the last are outputs. */
+LRP_LOOP void weights_any(const lrp_conv_job *j, int64_t o, int64_t c, lrp_real *out)
 {
-  const lrp_conv_job *j = job;
   const double a = 1 / (2 * A * A * (A * A - B * B)), b = 1 / (2 * B * B * (B * B - A * A));
   const double g[SIDE][3] = {{1, 0, 0},
                              {a, A * a, A * A * a},
@@ -61,19 +65,21 @@ static void fill_weights(const void *job, lrp_real *out)
                              {b, B * b, B * B * b},
                              {b, -B * b, B * B * b},
                              {0, 0, 1}};
-#pragma omp parallel for if (j->c * j->o > PIECE / SLOTS)
-  for (int64_t c = 0; c < j->c; c++)
-    for (int64_t o = 0; o < j->o; o++) {
-      const lrp_real *w = j->w + (o * j->c + c) * 9;
-      double row[SIDE][3];
-      for (int i = 0; i < SIDE; i++)
-        for (int k = 0; k < 3; k++)
-          row[i][k] = g[i][0] * (double)w[k] + g[i][1] * (double)w[3 + k] + g[i][2] * (double)w[6 + k];
-      for (int i = 0; i < SIDE; i++)
-        for (int k = 0; k < SIDE; k++)
-          out[(((i * SIDE + k) * j->o + o / LANES * LANES) * j->c + c * LANES) + o % LANES] =
-              (lrp_real)(row[i][0] * g[k][0] + row[i][1] * g[k][1] + row[i][2] * g[k][2]);
+  for (int row = 0; row < LANES; row++) {
+    wide w[9], half[SIDE][3];
+    for (int lane = 0; lane < LANES; lane++)
+      for (int k = 0; k < 9; k++)
+        w[k][lane] = (double)j->w[((o + lane) * j->c + c + row) * 9 + k];
+    for (int i = 0; i < SIDE; i++)
+      for (int k = 0; k < 3; k++)
+        half[i][k] = g[i][0] * w[k] + g[i][1] * w[3 + k] + g[i][2] * w[6 + k];
+    for (int i = 0; i < SLOTS; i++) {
+      const wide *h = half[i / SIDE];
+      const double *f = g[i % SIDE];
+      const vec v = __builtin_convertvector(h[0] * f[0] + h[1] * f[1] + h[2] * f[2], vec);
+      memcpy(out + (i * LANES + row) * LANES, &v, sizeof v);
     }
+  }
 }
 
 /* ---- tiles ---- */
@@ -105,8 +111,6 @@ static map map_of(const lrp_conv_job *j, bool transposed)
     m.back[i] = (lrp_real)back[i];
   return m;
 }
-
-typedef lrp_real vec __attribute__((vector_size(LANES * sizeof(lrp_real)), may_alias));
 
 /* Values of the polynomial that gives, at the points, B^T d. */
 LRP_LOOP void in(const vec *d, int step, vec *v)
@@ -191,7 +195,8 @@ LRP_LOOP void tile_out(const map *m, const lrp_real *p, int64_t t, int64_t row, 
   }
 }
 
-/* Both for this processor. */
+/* All for this processor. */
+typedef void weights_fn(const lrp_conv_job *, int64_t, int64_t, lrp_real *);
 typedef void tile_fn(const map *, const lrp_real *, int64_t, int64_t, const row_form *, lrp_real *);
 #define TILES(name, target)                                                                        \
   target static void in##name(const map *m, const lrp_real *x, int64_t t, int64_t row,             \
@@ -203,6 +208,10 @@ typedef void tile_fn(const map *, const lrp_real *, int64_t, int64_t, const row_
                                const row_form *from, lrp_real *y)                                      \
   {                                                                                                \
     tile_out(m, p, t, row, from, y);                                                               \
+  }                                                                                                \
+  target static void weights##name(const lrp_conv_job *j, int64_t o, int64_t c, lrp_real *out)     \
+  {                                                                                                \
+    weights_any(j, o, c, out);                                                                     \
   }
 TILES(_plain, )
 #if defined __x86_64__
@@ -218,6 +227,21 @@ static int level(void)
 #else
 #define CHOSEN(name) name##_plain
 #endif
+
+/* w (O,C,3,3) as (36,O/16,C/16,16,16). */
+static void fill_weights(const void *job, lrp_real *out)
+{
+  const lrp_conv_job *j = job;
+  const int64_t o_blocks = j->o / LANES, c_blocks = j->c / LANES, size = LANES * LANES;
+  weights_fn *const fn = CHOSEN(weights);
+#pragma omp parallel for if (j->c * j->o > PIECE / SLOTS)
+  for (int64_t i = 0; i < o_blocks * c_blocks; i++) {
+    lrp_real block[SLOTS * LANES * LANES] __attribute__((aligned(64)));
+    fn(j, i / c_blocks * LANES, i % c_blocks * LANES, block);
+    for (int k = 0; k < SLOTS; k++)
+      memcpy(out + (k * o_blocks * c_blocks + i) * size, block + k * size, (size_t)size * sizeof *out);
+  }
+}
 
 /* ---- pictures ---- */
 
