@@ -5,8 +5,8 @@
  * All in blocks of sixteen columns, a vector: a is (K/16,rows,16), out (N/16,rows,16), w (N/16,K/16,16,16), so that
  * sixteen rows of weights lie together, and, turned, sixteen columns.  A tile of up to MOST rows and sixteen columns
  * stays in registers; each of its steps reads one vector of weights, which other rows rarely meet again, and asks the
- * memory for one of the next columns.  Measured on one core of 117 GFLOP/s, 36 products 16 x 256 x 256 whose weights come
- * from memory: 111, turned 80 GFLOP/s (AVX2: 87 and 70), where oneDNN's have 60 and 44 on weights that both ways can
+ * memory for one of the next columns.  Measured on one core of 117 GFLOP/s, 36 products 16 x 256 x 256 whose weights
+ * come from memory: 111, turned 80 GFLOP/s (AVX2: 87 and 70), where oneDNN has 60 and 44 on weights that both ways can
  * read, and 80 on two copies of them.
  *
  * A row is summed in one order, whatever rows are beside it. */

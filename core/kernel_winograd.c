@@ -25,8 +25,8 @@ enum {
   LEAST_CHANNELS = 32,
   LEAST_TILES = 4,    /* of a picture: with fewer rows, products wait for the weights */
   LEAST_FILLED = 65, PERCENT = 100, /* of the tiles' outputs */
-  ROWS = 128,         /* of a product, at most: what goes in and out stays in the last cache */
-  BYTES = 1 << 21,    /* of a block of tiles, where the weights are small */
+  ROWS = 56,          /* of a product, at most */
+  BYTES = 1 << 20,    /* of a block of tiles, where the weights are small: it stays in the second cache */
   FORM = 9,           /* of packed weights; those of kernel_plain.c are below */
   PIECE = 1 << 16     /* elements of one partial sum */
 };
