@@ -75,6 +75,7 @@ typedef struct walk {
   double *in, *stab, *gate, *part;
   double **back; /* of the step, for each input: its relevance in each sample, where `summed`; NULL: not to be had */
   bool summed;
+  bool *holds; /* of the step: what comes back is added to what the edge below has */
 } walk;
 
 /* Does the rule write every element of r_in, whatever it held?  Without a rule the layer's vjp stands for it. */
@@ -85,9 +86,25 @@ static bool writes_all(const walk *w, const lrp_step *s)
   return !w->g->plain && s->rule && s->rule->table && !s->rule->relprop && !s->type->relprop;
 }
 
+/* Where relevance of input i goes. */
+static int32_t edge_below(const lrp_step *s, uint32_t i)
+{
+  return s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i];
+}
+
+/* Are the samples of what comes back to input i blocks, so that a table sums them up as it writes them? */
+static bool has_blocks(const walk *w, const lrp_step *s, const lrp_tensor *r_in, uint32_t i)
+{
+  const int64_t n = w->g->batch;
+  return lrp_count(&r_in[i]) % n == 0 && lrp_samples_are_blocks(&r_in[i], w->g->edge[edge_below(s, i)].run, n);
+}
+
+/* At a fork, a table adds to what the other branches brought. */
 static lrp_status give_buffers(walk *w, lrp_step *s, lrp_tensor *r_in)
 {
-  const bool zero = !writes_all(w, s);
+  const bool zero = !writes_all(w, s), table = !zero && !w->g->plain && s->rule && !s->filter;
+  w->holds = lrp_arena_alloc(&w->ctx->scratch, s->n_in + 1);
+  if (!w->holds) return lrp_nomem(w->ctx, "relevance");
   for (uint32_t i = 0; i < s->n_in; i++) {
     r_in[i] = s->in_t[i];
     r_in[i].dtype = LRP_REAL;
@@ -98,6 +115,11 @@ static lrp_status give_buffers(walk *w, lrp_step *s, lrp_tensor *r_in)
                       : role == LRP_PORT_DATA  ? s->in[i]
                                                : -1;
     if (e < 0 || !w->g->edge[e].live) continue;
+    w->holds[i] = table && w->g->edge[e].r && has_blocks(w, s, r_in, i);
+    if (w->holds[i]) {
+      r_in[i].data = w->g->edge[e].r;
+      continue;
+    }
     size_t bytes;
     lrp_status st = lrp_tensor_bytes(w->ctx, &r_in[i], &bytes);
     if (st) return st;
@@ -107,13 +129,13 @@ static lrp_status give_buffers(walk *w, lrp_step *s, lrp_tensor *r_in)
   return LRP_OK;
 }
 
-/* Relevance reaches an edge: the first buffer is kept, later ones are added. */
+/* Relevance reaches an edge: the first buffer is kept, later ones are added, unless they were as they were made. */
 static void deliver(lrp_graph *g, int32_t e, const lrp_tensor *r, const double *sum)
 {
   lrp_edge *edge = &g->edge[e];
   for (int64_t k = 0; k < g->batch; k++)
     edge->sum[k] = (edge->r ? edge->sum[k] : 0) + sum[k];
-  if (!edge->r) {
+  if (!edge->r || edge->r == r->data) {
     edge->r = r->data;
     return;
   }
@@ -124,12 +146,6 @@ static void deliver(lrp_graph *g, int32_t e, const lrp_tensor *r, const double *
   for (int64_t i = 0; i < n; i++)
     to[i] += from[i];);
   lrp_pool_put(g->pool, r->data);
-}
-
-/* Where relevance of input i goes. */
-static int32_t edge_below(const lrp_step *s, uint32_t i)
-{
-  return s->in[i] >= 0 && lrp_port_of(s, i)->role == LRP_PORT_DATA ? s->in[i] : s->carrier_of[i];
 }
 
 static lrp_status collect(walk *w, lrp_step *s, lrp_tensor *r_in, double *sum)
@@ -192,9 +208,7 @@ static lrp_status give_sums(walk *w, const lrp_step *s, const lrp_tensor *r_in)
   w->summed = false;
   if (!w->back || !sum) return lrp_nomem(w->ctx, "relevance");
   for (uint32_t i = 0; i < s->n_in; i++)
-    if (r_in[i].data && lrp_count(&r_in[i]) % n == 0 &&
-        lrp_samples_are_blocks(&r_in[i], w->g->edge[edge_below(s, i)].run, n))
-      w->back[i] = sum + i * n;
+    if (r_in[i].data && has_blocks(w, s, r_in, i)) w->back[i] = sum + i * n;
   return LRP_OK;
 }
 
@@ -214,7 +228,8 @@ static lrp_status apply_rule(walk *w, lrp_step *s, const lrp_tensor *r_out, lrp_
                    .run = s->out[0] >= 0 ? w->g->edge[s->out[0]].run : 0,
                    .stab = w->stab,
                    .gate = w->gate,
-                   .in = w->back};
+                   .in = w->back,
+                   .holds = w->holds};
   lrp_lifetimes_look(w->g, s);
   lrp_status st = w->g->plain ? LRP_OK : lrp_step_save(w->ctx, w->g, s);
   if (st) return st;
@@ -331,7 +346,7 @@ static lrp_status step_back(walk *w, int32_t position)
   if (!st) st = apply_filter(w, s, r_in);
   if (st) {
     for (uint32_t i = 0; i < s->n_in; i++)
-      lrp_pool_put(g->pool, r_in[i].data);
+      if (w->holds && !w->holds[i]) lrp_pool_put(g->pool, r_in[i].data);
     return lrp_fail_at(w->ctx, st, "node \"%s\" (%s): ", s->name, s->op);
   }
   st = collect(w, s, r_in, w->in);

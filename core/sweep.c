@@ -366,7 +366,7 @@ LRP_LOOP void join_block_any(const lrp_join *j, int64_t at, int64_t n, lrp_real 
   weighted_sum(j->factor, j->x, j->n_in, at, n, d);
   quotient_sums(j->r + at, d, n, eps, d, sum);
   for (uint32_t b = 0; b < j->n_in; b++)
-    if (j->back[b]) sum[2 + b] += multiply_block_any(j->factor[b], j->x[b] + at, d, n, false, j->back[b] + at);
+    if (j->back[b]) sum[2 + b] += multiply_block_any(j->factor[b], j->x[b] + at, d, n, j->add[b], j->back[b] + at);
 }
 LRP_TWICE(void, join_block, (const lrp_join *j, int64_t at, int64_t n, lrp_real eps, double *sum), (j, at, n, eps, sum))
 

@@ -54,6 +54,7 @@ typedef struct lrp_join {
   lrp_real eps, factor[LRP_JOIN_MOST];
   const lrp_real *x[LRP_JOIN_MOST], *r;
   lrp_real *back[LRP_JOIN_MOST];
+  bool add[LRP_JOIN_MOST]; /* back[i] += */
 } lrp_join;
 /* n samples of m elements; for sample k lost[k] += the sum of r - s d, back[i][k] that of back[i].  Any of them may be
  * NULL. */

@@ -388,8 +388,8 @@ static void accumulate(table_run *t, const pass_run *r, lrp_loss *loss)
     const lrp_real *bar = r->bar[k], *x = r->in[k].data;
     if (!to->data) continue;
     if (bar && x)
-      lrp_table_give(t->site, k, (lrp_real)r->pass->red, x, bar, t->begun, loss);
-    else if (!t->begun)
+      lrp_table_give(t->site, k, (lrp_real)r->pass->red, x, bar, t->begun || lrp_table_holds(loss, k), loss);
+    else if (!t->begun && !lrp_table_holds(loss, k))
       memset(to->data, 0, (size_t)lrp_count(to) * sizeof(lrp_real));
   }
   t->begun = true;
@@ -402,12 +402,14 @@ static bool comes_back(const pass_run *r, uint32_t group)
 
 /* The first thing that comes back, where its group has nothing else: pulled into r_in itself. */
 static lrp_status pull_alone(table_run *t, pass_run *r, uint32_t group, const lrp_tensor *s,
-                             bool *done)
+                             const lrp_loss *loss, bool *done)
 {
   const lrp_site *site = t->site;
   *done = !t->begun;
   for (uint32_t p = 0; p < t->table->n_pass; p++)
     *done = *done && (&t->run[p] == r || !comes_back(&t->run[p], group));
+  for (uint32_t k = 0; k < site->call->n_in; k++)
+    *done = *done && !lrp_table_holds(loss, k);
   for (uint32_t k = 0; *done && k < site->call->n_in; k++) {
     r->bar[k] = lrp_reals(&site->r_in[k]);
     if (r->bar[k] && !lrp_writes_bar(site->type))
@@ -424,7 +426,7 @@ static lrp_status group_back(table_run *t, uint32_t group, const lrp_tensor *s, 
     if (!comes_back(r, group)) continue;
     bool done = r->pulled || pulled_by_another(t, r);
     if (!done) st = pull_whole(t, r, s, &done);
-    if (!st && !done) st = pull_alone(t, r, group, s, &done);
+    if (!st && !done) st = pull_alone(t, r, group, s, loss, &done);
     if (!st && !done) st = pull(t, r, s);
     if (!st) accumulate(t, r, loss);
   }
@@ -494,7 +496,7 @@ lrp_status lrp_table_eval(lrp_ctx *ctx, const lrp_site *site, const lrp_table *t
   for (uint32_t g = 0; !st && g < table->n_group; g++)
     if (taking >> g & 1) st = group_eval(&t, g, loss);
   for (uint32_t k = 0; !st && !t.begun && k < site->call->n_in; k++)
-    if (site->r_in[k].data)
+    if (site->r_in[k].data && !lrp_table_holds(loss, k))
       memset(site->r_in[k].data, 0, (size_t)lrp_count(&site->r_in[k]) * sizeof(lrp_real));
   return st;
 }

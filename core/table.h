@@ -10,9 +10,15 @@ typedef struct lrp_loss {
   double *stab, *gate;
   double **in; /* relevance that input i gets, to be added up; NULL where its samples are no blocks; may be NULL */
   bool summed; /* in[] is filled */
+  const bool *holds; /* r_in of input i holds relevance, to which is added; NULL: none does */
 } lrp_loss;
-/* r_in is written as a whole, whatever it held.  loss may be NULL. */
+/* r_in is written as a whole, whatever it held, but for loss->holds.  loss may be NULL. */
 lrp_status lrp_table_eval(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
+
+static inline bool lrp_table_holds(const lrp_loss *loss, uint32_t k)
+{
+  return loss && loss->holds && loss->holds[k];
+}
 
 /* r_in of input k = or += factor * x * bar; its sums go to loss. */
 void lrp_table_give(const lrp_site *, uint32_t k, lrp_real factor, const lrp_real *x, const lrp_real *bar, bool add,

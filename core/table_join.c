@@ -55,6 +55,7 @@ lrp_status lrp_table_eval_join(lrp_ctx *ctx, const lrp_site *site, const lrp_tab
   for (uint32_t i = 0; i < c->n_in; i++) {
     j.x[i] = lrp_reals(&c->in[i]);
     j.back[i] = lrp_reals(&site->r_in[i]);
+    j.add[i] = lrp_table_holds(loss, i);
   }
   const lrp_status st = factors(ctx, site, j.factor);
   if (!st) lrp_join_each(&j, n, all / n, loss ? loss->stab : NULL, loss ? loss->in : NULL);

@@ -158,7 +158,7 @@ lrp_status lrp_table_eval_paired(lrp_ctx *ctx, const lrp_site *site, const lrp_t
   if (!st) st = lrp_scratch_raw(ctx, &site->r_out[0], &u);
   if (!st) st = lrp_scratch_raw(ctx, &site->r_out[0], &v);
   if (!st) st = divide(ctx, site, t, &a->out[0], lrp_reals(&u), lrp_reals(&v), loss);
-  if (!st) st = give(ctx, site, site->call, &u, false, loss);
+  if (!st) st = give(ctx, site, site->call, &u, lrp_table_holds(loss, 0), loss);
   if (!st) st = give(ctx, site, a, &v, true, loss);
   return st;
 }

@@ -84,7 +84,7 @@ static lrp_status eval_part(lrp_ctx *ctx, const lrp_site *site, const lrp_table 
   p.site.r_in = p.r_in;
   double *sum[MOST_IN] = {NULL};
   lrp_loss one = {.n = 1, .stab = loss ? &loss->stab[k] : NULL, .gate = loss ? &loss->gate[k] : NULL,
-                  .in = loss && loss->in ? sum : NULL};
+                  .in = loss && loss->in ? sum : NULL, .holds = loss ? loss->holds : NULL};
   for (uint32_t i = 0; one.in && i < c->n_in; i++)
     sum[i] = loss->in[i] ? &loss->in[i][k] : NULL;
   const int64_t of = ctx->samples;
