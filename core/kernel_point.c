@@ -41,9 +41,10 @@ static void scatter(const lrp_conv_job *j, const lrp_real *from)
   for (int64_t r = 0; r < rows; r++) {
     const int64_t i1 = r % j->in[1], i0 = r / j->in[1] % j->in[0], n = r / j->in[1] / j->in[0],
                   met = (n * j->out[0] + i0 / j->stride[0]) * j->out[1] + i1 / j->stride[1];
-    memset(j->to + r * row, 0, (size_t)row * sizeof *from);
+    lrp_real *to = j->to + r * row;
+    memset(to, 0, (size_t)row * sizeof *to);
     for (int64_t i = 0; i0 % j->stride[0] == 0 && i1 % j->stride[1] == 0 && i < j->out[2]; i++)
-      memcpy(j->to + r * row + i * j->stride[2] * j->c, from + (met * j->out[2] + i) * j->c, (size_t)j->c * sizeof *from);
+      memcpy(to + i * j->stride[2] * j->c, from + (met * j->out[2] + i) * j->c, (size_t)j->c * sizeof *to);
   }
 }
 

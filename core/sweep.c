@@ -228,7 +228,8 @@ LRP_LOOP void sides_block_any(const lrp_division *q, lrp_real eps, int64_t at, i
 #pragma omp simd reduction(+ : lost, given)
   for (int64_t i = 0; i < n; i++) {
     const int above = z[i] > 0;
-    const lrp_real alpha = lrp_select(above, p->alpha[0], p->alpha[1]), beta = lrp_select(above, p->beta[0], p->beta[1]),
+    const lrp_real alpha = lrp_select(above, p->alpha[0], p->alpha[1]),
+                   beta = lrp_select(above, p->beta[0], p->beta[1]),
                    g = lrp_select(above, p->coef[0] * r[i], lrp_select(z[i] < 0, p->coef[1] * r[i], 0)),
                    d = alpha * z[i] + beta * a[i] + lrp_select(above, up[i], down[i]), e = lrp_select(d < 0, -eps, eps),
                    s = lrp_select(g == 0, 0, g / (d + e));

@@ -28,7 +28,8 @@ void lrp_table_give(const lrp_site *, uint32_t k, lrp_real factor, const lrp_rea
 void lrp_table_quotient(const lrp_site *, const lrp_table *, lrp_division *q, lrp_real *s, lrp_loss *);
 /* Which groups get any relevance of n elements from the first one on: a bit each. */
 uint32_t lrp_table_taking(const lrp_site *, const lrp_table *, int64_t first, int64_t n);
-/* table_paired.c: the same result by half the products, for tables and layers where that is safe; taking: of all groups. */
+/* table_paired.c: the same result by half the products, for tables and layers where that is safe; taking: of all the
+ * output. */
 bool lrp_table_is_paired(const lrp_site *, const lrp_table *, uint32_t taking);
 lrp_status lrp_table_eval_paired(lrp_ctx *, const lrp_site *, const lrp_table *, lrp_loss *loss);
 
