@@ -168,23 +168,12 @@ static void product_columns(const lrp_block_product *p, int64_t i, int64_t n, lr
   }
 }
 
-lrp_status lrp_block_product_run(lrp_ctx *ctx, const lrp_block_product *p)
+void lrp_block_product_run(const lrp_block_product *p, lrp_real *room)
 {
-  const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
   const int64_t each = p->k * SIDE, work = p->matrices * p->rows * p->k * p->n, panels = p->n / SIDE;
   const int64_t threads = work > LRP_PARALLEL_WORK ? lrp_threads() : 1;
-  lrp_real *room = lrp_arena_raw(&ctx->scratch, (size_t)((p->turned ? threads : 1) * each) * sizeof *room);
-  if (!room) return lrp_nomem(ctx, "a product");
 #pragma omp parallel for collapse(2) if (threads > 1)
   for (int64_t i = 0; i < p->matrices; i++)
-    for (int64_t n = 0; n < panels; n++) {
-#ifdef _OPENMP
-      const int64_t self = threads > 1 ? omp_get_thread_num() : 0;
-#else
-      const int64_t self = 0;
-#endif
-      product_columns(p, i, n, room + (p->turned ? self * each : 0));
-    }
-  lrp_arena_release(&ctx->scratch, mark);
-  return LRP_OK;
+    for (int64_t n = 0; n < panels; n++)
+      product_columns(p, i, n, room + (threads > 1 ? lrp_thread() * each : 0));
 }

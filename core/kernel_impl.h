@@ -37,6 +37,16 @@ static inline int lrp_threads(void)
 #endif
 }
 
+/* This one's number in its team. */
+static inline int lrp_thread(void)
+{
+#ifdef _OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
+
 /* ---- packed forms of a constant tensor ---- */
 
 enum { LRP_FORM_TRANSPOSED = 100 }; /* kernel.c's; kernel_plain.c numbers its own from 0 */
@@ -131,7 +141,8 @@ typedef struct lrp_block_product {
   bool turned;
   lrp_real *out;
 } lrp_block_product;
-lrp_status lrp_block_product_run(lrp_ctx *, const lrp_block_product *);
+/* By all threads, or by this one where others have work of their own; room: k * LRP_BLOCK numbers for each. */
+void lrp_block_product_run(const lrp_block_product *, lrp_real *room);
 
 /* 3 x 3 kernels of constant weights, both ways: a quarter of the multiplications. */
 bool lrp_conv_is_winograd(const lrp_conv_job *);

@@ -284,30 +284,50 @@ static int64_t rows_of(const map *m)
   return n > ROWS ? ROWS : n;
 }
 
+typedef struct rooms { /* of a thread, or of a team */
+  lrp_real *v, *p, *turned;
+} rooms;
+
+/* Tiles first.. of the pictures at x; alone: by this thread, as others have theirs. */
+static void tiles_run(const map *m, bool transposed, const lrp_real *x, const lrp_real *w, int64_t first, int64_t count,
+                      bool alone, const rooms *r, lrp_real *y)
+{
+  tile_fn *const go_in = CHOSEN(in), *const go_out = CHOSEN(out);
+  const row_form in = {count, count * m->c + LANES}, out = {count, count * m->o + LANES};
+  const bool many = !alone && count * SLOTS * (m->c + m->o) > PIECE;
+  const lrp_block_product q = {.matrices = SLOTS, .rows = count, .k = m->c, .n = m->o, .a = r->v, .w = w,
+                               .a_apart = in.apart, .out_apart = out.apart, .turned = transposed, .out = r->p};
+  (void)many; /* used by OpenMP only */
+  LRP_THREADS(many,
+  for (int64_t i = 0; i < count; i++)
+    go_in(m, x, first + i, i, &in, r->v););
+  lrp_block_product_run(&q, r->turned);
+  LRP_THREADS(many,
+  for (int64_t i = 0; i < count; i++)
+    go_out(m, r->p, first + i, i, &out, y););
+}
+
+/* Where there are enough, each thread has tiles of its own, and waits for no other. */
 static lrp_status pictures(lrp_ctx *ctx, const map *m, bool transposed, int64_t n, const lrp_real *x,
                            const lrp_real *w, lrp_real *y)
 {
-  const int64_t tiles = n * m->tiles[0] * m->tiles[1], most = rows_of(m), pieces = (tiles + most - 1) / most,
-                each = (tiles + pieces - 1) / pieces;
+  const int64_t tiles = n * m->tiles[0] * m->tiles[1], most = rows_of(m), threads = lrp_threads();
+  int64_t pieces = (tiles + most - 1) / most;
+  const bool alone = threads > 1 && pieces >= threads;
+  if (alone) pieces = (pieces + threads - 1) / threads * threads;
+  const int64_t each = (tiles + pieces - 1) / pieces, teams = alone ? threads : 1;
+  const int64_t n_v = SLOTS * (each * m->c + LANES), n_p = SLOTS * (each * m->o + LANES), n_turned = m->c * LRP_BLOCK;
   const lrp_mark mark = lrp_arena_mark(&ctx->scratch);
-  lrp_real *v = lrp_arena_raw(&ctx->scratch, (size_t)(SLOTS * (each * m->c + LANES)) * sizeof *v),
-           *p = lrp_arena_raw(&ctx->scratch, (size_t)(SLOTS * (each * m->o + LANES)) * sizeof *p);
-  tile_fn *const tile_go_in = CHOSEN(in), *const tile_go_out = CHOSEN(out);
-  lrp_status st = v && p ? LRP_OK : lrp_nomem(ctx, "conv");
-  for (int64_t at = 0; !st && at < tiles; at += each) {
-    const int64_t count = each < tiles - at ? each : tiles - at;
-    const row_form in = {count, count * m->c + LANES}, out = {count, count * m->o + LANES};
-    const bool many = count * SLOTS * (m->c + m->o) > PIECE;
-#pragma omp parallel for if (many)
-    for (int64_t i = 0; i < count; i++)
-      tile_go_in(m, x, at + i, i, &in, v);
-    const lrp_block_product q = {.matrices = SLOTS, .rows = count, .k = m->c, .n = m->o, .a = v, .w = w,
-                                 .a_apart = in.apart, .out_apart = out.apart, .turned = transposed, .out = p};
-    st = lrp_block_product_run(ctx, &q);
-#pragma omp parallel for if (many)
-    for (int64_t i = 0; i < (st ? 0 : count); i++)
-      tile_go_out(m, p, at + i, i, &out, y);
-  }
+  const rooms all = {lrp_arena_raw(&ctx->scratch, (size_t)(teams * n_v) * sizeof(lrp_real)),
+                     lrp_arena_raw(&ctx->scratch, (size_t)(teams * n_p) * sizeof(lrp_real)),
+                     lrp_arena_raw(&ctx->scratch, (size_t)(threads * n_turned) * sizeof(lrp_real))};
+  const lrp_status st = all.v && all.p && all.turned ? LRP_OK : lrp_nomem(ctx, "conv");
+  LRP_THREADS(alone,
+  for (int64_t piece = 0; piece < (st ? 0 : pieces); piece++) {
+    const int64_t self = alone ? lrp_thread() : 0, first = piece * each, left = tiles - first;
+    const rooms own = {all.v + self * n_v, all.p + self * n_p, all.turned + self * n_turned};
+    if (left > 0) tiles_run(m, transposed, x, w, first, left < each ? left : each, alone, &own, y);
+  });
   lrp_arena_release(&ctx->scratch, mark);
   return st;
 }
