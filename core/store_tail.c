@@ -206,11 +206,23 @@ bool lrp_tail_fits(const lrp_tail_head *h)
   return !memcmp(&own, h, offsetof(lrp_tail_head, used));
 }
 
-bool lrp_tail_map(lrp_tail *t, bool write)
+bool lrp_tail_map(lrp_tail *t, int fd, bool write)
 {
-  void *at = mmap(NULL, lrp_tail_size(), write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, t->fd, 0);
+  void *at = mmap(NULL, lrp_tail_size(), write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
   t->head = at == MAP_FAILED ? NULL : at;
   return t->head;
+}
+
+/* By a descriptor of its own: who looks at the memory of a dead process, as ps does, keeps what it had mapped for a
+ * moment longer, with the descriptor's lock. */
+static bool map_apart(lrp_tail *t, const char *name)
+{
+  const int fd = open(name, O_RDWR | O_CLOEXEC);
+  const bool good = fd >= 0 && lrp_tail_map(t, fd, true);
+  const int why = errno;
+  if (fd >= 0) close(fd);
+  errno = why;
+  return good;
 }
 
 bool lrp_tail_gone(const lrp_tail *t)
@@ -249,7 +261,7 @@ static bool make(lrp_tail *t, const char *store)
   bool good = make_locked(t, early);
   if (good) {
     errno = posix_fallocate(t->fd, 0, (off_t)lrp_tail_size());
-    good = !errno && lrp_tail_map(t, true);
+    good = !errno && map_apart(t, early);
   }
   if (good) {
     fill_head(t->head);

@@ -56,7 +56,7 @@ lrp_status lrp_tail_recover(lrp_store *);
 size_t lrp_tail_size(void); /* of the file */
 unsigned char *lrp_tail_half(lrp_tail_head *, int half);
 uint64_t lrp_tail_check(const unsigned char *data, size_t n);
-bool lrp_tail_map(lrp_tail *, bool write);
+bool lrp_tail_map(lrp_tail *, int fd, bool write);
 bool lrp_tail_gone(const lrp_tail *); /* no name leads to it any more */
 bool lrp_tail_fits(const lrp_tail_head *); /* made by a program like this one */
 void lrp_tail_release(lrp_tail *);

@@ -271,7 +271,7 @@ static lrp_status recover_one(lrp_store *s, lrp_tail *t)
 {
   struct stat seen;
   if (lrp_tail_gone(t)) return LRP_OK; /* somebody was faster */
-  if (fstat(t->fd, &seen) || (size_t)seen.st_size != lrp_tail_size() || !lrp_tail_map(t, false) ||
+  if (fstat(t->fd, &seen) || (size_t)seen.st_size != lrp_tail_size() || !lrp_tail_map(t, t->fd, false) ||
       !lrp_tail_fits(t->head))
     return lrp_warn(
                s->ctx,
