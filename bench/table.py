@@ -100,7 +100,7 @@ def precisions(path):
 
 
 def roofline(path, d):
-    """What the products of oneDNN leave to gain, from what bench/roofline.py wrote."""
+    """What oneDNN's products leave to gain, from what bench/roofline.py wrote."""
     if not path.exists():
         return
     r = json.loads(path.read_text())
@@ -113,9 +113,10 @@ def roofline(path, d):
                       f"{c['operations'] / c['product_seconds'] / r['peak']:.0%}",
                       *([f"{now:.2f}", f"{now * c['seconds'] / c['product_seconds']:.2f}",
                          f"{now * c['seconds'] / least:.2f}"] if now else ["", "", ""])])
-    yield from ["", f"How near the products come to the processor's peak, {r['peak'] / 1e9:.0f} GFLOP/s of one core "
-                "for a product of 512 x 8192 x 8192 (`bench/roofline.py`, one thread), and what ratio to the peer "
-                "there would be if all else cost nothing, and if products ran at that peak, too:", ""]
+    yield from ["", f"How near oneDNN's products come to the processor's peak, {r['peak'] / 1e9:.0f} GFLOP/s of one "
+                "core for a product of 512 x 8192 x 8192 (`bench/roofline.py`, one thread), and what ratio to the peer "
+                "there would be if all else cost nothing, and if products ran at that peak, too; Winograd's products "
+                "are lrp's own and count as the rest:", ""]
     yield from rows(["case", "batch", "lrp s", "products", "GFLOP", "GFLOP/s", "of the peak", "ratio now",
                      "products alone", "at the peak"], lines)
 
