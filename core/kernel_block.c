@@ -117,14 +117,12 @@ TURN(plain_, )
 static tile_fn *const plain_tile[] = {UP_TO_3(NAMED, plain_)};
 static const loops plain = {MOST_QUAD, plain_tile, plain_turn};
 #if defined __x86_64__
-#define AVX2    __attribute__((LRP_CONTRACT target("avx2,fma")))
-#define AVX512F __attribute__((LRP_CONTRACT target("avx512f")))
-UP_TO_6(TILE, avx2_, AVX2, half)
-TURN(avx2_, AVX2)
+UP_TO_6(TILE, avx2_, LRP_FMA, half)
+TURN(avx2_, LRP_FMA)
 static tile_fn *const avx2_tile[] = {UP_TO_6(NAMED, avx2_)};
 static const loops avx2 = {MOST_HALF, avx2_tile, avx2_turn};
-UP_TO_28(TILE, avx512_, AVX512F, vec)
-TURN(avx512_, AVX512F)
+UP_TO_28(TILE, avx512_, LRP_AVX512, vec)
+TURN(avx512_, LRP_AVX512)
 static tile_fn *const avx512_tile[] = {UP_TO_28(NAMED, avx512_)};
 static const loops avx512 = {MOST, avx512_tile, avx512_turn};
 #endif
@@ -132,10 +130,11 @@ static const loops avx512 = {MOST, avx512_tile, avx512_turn};
 static const loops *chosen(void)
 {
 #if defined __x86_64__
-  if (__builtin_cpu_supports("avx512f")) return &avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2;
-#endif
+  static const loops *const of_level[] = {&plain, &avx2, &avx512};
+  return of_level[lrp_level()];
+#else
   return &plain;
+#endif
 }
 
 /* ---- sixteen columns ---- */

@@ -166,6 +166,23 @@ static inline int lrp_dnnl_bf16(void)
 void lrp_dnnl_pack_free(lrp_dnnl_pack *);
 const char *lrp_dnnl_name(char *buffer, size_t n); /* "oneDNN 2.6.3 (avx2)" */
 
+/* ---- kinds of processor: loops are compiled for each and chosen at run time ---- */
+
+/* LRP_LEVELS kinds: any (0), with AVX2 and FMA (1), with AVX512F (2). */
+enum { LRP_LEVELS = 3 };
+#if defined __x86_64__
+#define LRP_FMA    __attribute__((LRP_CONTRACT target("avx2,fma")))
+#define LRP_AVX512 __attribute__((LRP_CONTRACT target("avx512f")))
+#endif
+static inline int32_t lrp_level(void) /* of this one */
+{
+#if defined __x86_64__
+  if (__builtin_cpu_supports("avx512f")) return 2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
+#endif
+  return 0;
+}
+
 /* ---- innermost loops of plain C (kernel_tile.c), for this processor ---- */
 
 /* A panel: LRP_PANEL columns of a matrix, taps x k rows, zero behind the last column. */
@@ -198,8 +215,7 @@ typedef struct lrp_tile {
 } lrp_tile;
 typedef void lrp_tile_fn(const lrp_tile *);
 lrp_tile_fn *lrp_tile_for(int64_t rows); /* for 1 to LRP_TILE_ROWS rows */
-/* The same for any processor (0), one with AVX2 and FMA (1), one with AVX512F (2); NULL: this one is none. */
-enum { LRP_LEVELS = 3 };
+/* The same for a kind of processor; NULL: there are no loops for it. */
 lrp_tile_fn *lrp_tile_at(int32_t level, int64_t rows);
 
 /* out (N) += v (K) b (K,N); rows of b are b_row apart. */
@@ -218,5 +234,5 @@ typedef struct lrp_taps {
   bool more;
 } lrp_taps;
 void lrp_taps_add(const lrp_taps *);
-bool lrp_taps_add_at(int32_t level, const lrp_taps *); /* false: this processor is none of that level */
+bool lrp_taps_add_at(int32_t level, const lrp_taps *); /* false: as there */
 #endif

@@ -14,18 +14,8 @@ typedef lrp_real vec __attribute__((vector_size(LRP_TILE_BYTES), may_alias));
 enum { LANES = LRP_TILE_BYTES / (int)sizeof(lrp_real) };
 
 #if defined __x86_64__ && !defined __AVX2__
-#define TWICE  1
-#define AVX2   __attribute__((target("avx2")))
-#define FMA    __attribute__((LRP_CONTRACT target("avx2,fma")))
-#define AVX512 __attribute__((LRP_CONTRACT target("avx512f")))
-static inline bool has_fma(void)
-{
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-static inline bool has_avx512(void)
-{
-  return __builtin_cpu_supports("avx512f");
-}
+#define TWICE 1
+#define AVX2  __attribute__((target("avx2")))
 #else
 #define TWICE 0
 #endif
@@ -96,26 +86,23 @@ TILES(tile_base, , tile)
 #if TWICE
 typedef lrp_real wide __attribute__((vector_size(2 * LRP_TILE_BYTES), may_alias, aligned(LRP_TILE_BYTES)));
 TILE(wide_tile, wide, 1)
-TILES(tile_fma, FMA, tile)
-TILES(tile_avx512, AVX512, wide_tile)
+TILES(tile_fma, LRP_FMA, tile)
+TILES(tile_avx512, LRP_AVX512, wide_tile)
 #endif
 
 lrp_tile_fn *lrp_tile_at(int32_t level, int64_t rows)
 {
 #if TWICE
-  if (level == 2) return has_avx512() ? tile_avx512[rows - 1] : NULL;
-  if (level == 1) return has_fma() ? tile_fma[rows - 1] : NULL;
-#endif
+  lrp_tile_fn *const *const tile[] = {tile_base, tile_fma, tile_avx512};
+  return level <= lrp_level() ? tile[level][rows - 1] : NULL;
+#else
   return level ? NULL : tile_base[rows - 1];
+#endif
 }
 
 lrp_tile_fn *lrp_tile_for(int64_t rows)
 {
-#if TWICE
-  if (has_avx512()) return tile_avx512[rows - 1];
-  if (has_fma()) return tile_fma[rows - 1];
-#endif
-  return tile_base[rows - 1];
+  return lrp_tile_at(TWICE ? lrp_level() : 0, rows);
 }
 
 /* Columns that lie far apart are read one after the other, in pieces that stay in the first cache.
@@ -249,12 +236,12 @@ AVX2 static void dots_avx2(const lrp_real *v, int64_t k, const lrp_real *b, int6
 
 TAPS(taps_add_wide, wide)
 
-FMA static void taps_add_fma(const lrp_taps *t)
+LRP_FMA static void taps_add_fma(const lrp_taps *t)
 {
   taps_add(t);
 }
 
-AVX512 static void taps_add_avx512(const lrp_taps *t)
+LRP_AVX512 static void taps_add_avx512(const lrp_taps *t)
 {
   taps_add_wide(t);
 }
@@ -282,15 +269,16 @@ void lrp_dots(const lrp_real *v, int64_t k, const lrp_real *b, int64_t col, int6
 bool lrp_taps_add_at(int32_t level, const lrp_taps *t)
 {
 #if TWICE
-  if (level == 2 && has_avx512()) return taps_add_avx512(t), true;
-  if (level == 1 && has_fma()) return taps_add_fma(t), true;
-#endif
+  static void (*const add[])(const lrp_taps *) = {taps_add, taps_add_fma, taps_add_avx512};
+  if (level <= lrp_level()) add[level](t);
+  return level <= lrp_level();
+#else
   if (!level) taps_add(t);
   return !level;
+#endif
 }
 
 void lrp_taps_add(const lrp_taps *t)
 {
-  for (int32_t level = LRP_LEVELS - 1; !lrp_taps_add_at(level, t);)
-    level--;
+  lrp_taps_add_at(TWICE ? lrp_level() : 0, t);
 }

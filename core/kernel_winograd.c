@@ -215,15 +215,9 @@ typedef void tile_fn(const map *, const lrp_real *, int64_t, int64_t, const row_
   }
 TILES(_plain, )
 #if defined __x86_64__
-TILES(_avx2, __attribute__((LRP_CONTRACT target("avx2,fma"))))
-TILES(_avx512, __attribute__((LRP_CONTRACT target("avx512f"))))
-static int level(void)
-{
-  return __builtin_cpu_supports("avx512f")                                  ? 2
-         : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1
-                                                                            : 0;
-}
-#define CHOSEN(name) (level() == 2 ? name##_avx512 : level() == 1 ? name##_avx2 : name##_plain)
+TILES(_avx2, LRP_FMA)
+TILES(_avx512, LRP_AVX512)
+#define CHOSEN(name) (lrp_level() == 2 ? name##_avx512 : lrp_level() == 1 ? name##_avx2 : name##_plain)
 #else
 #define CHOSEN(name) name##_plain
 #endif
