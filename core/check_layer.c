@@ -248,17 +248,12 @@ static void check_degree(subject *s, uint32_t freeze)
 /* The rows of output 0 that are computed alone are those of the whole pass. */
 static bool rows_agree(const lrp_tensor *cut, const lrp_tensor *whole, const lrp_row_set *rows)
 {
-  size_t bytes = lrp_element(whole);
-  int64_t outer = 1;
-  const int64_t n = whole->shape[rows->axis], at = rows->at[0];
-  for (int32_t i = 0; i < whole->rank; i++) {
-    if (i < rows->axis) outer *= whole->shape[i];
-    if (i > rows->axis) bytes *= (size_t)whole->shape[i];
-  }
+  const lrp_layout l = lrp_layout_of(whole, rows->axis);
   bool same = true;
-  for (int64_t o = 0; o < outer; o++)
-    same = same && memcmp((const char *)cut->data + (size_t)(o * n + at) * bytes,
-                          (const char *)whole->data + (size_t)(o * n + at) * bytes, bytes) == 0;
+  for (int64_t o = 0; o < l.outer; o++) {
+    const size_t at = (size_t)(o * l.n + rows->at[0]) * l.bytes;
+    same = same && !memcmp((const char *)cut->data + at, (const char *)whole->data + at, l.bytes);
+  }
   return same;
 }
 

@@ -100,14 +100,13 @@ static bool some_in(const lrp_real *v, int64_t n)
 /* Positions along the axis that hold something; their number. */
 static int64_t positions(const lrp_tensor *t, int32_t axis, int64_t *at)
 {
-  const int64_t n = t->shape[axis];
-  int64_t outer = 1, inner = 1, found = 0;
-  for (int32_t i = 0; i < t->rank; i++)
-    *(i < axis ? &outer : &inner) *= i == axis ? 1 : t->shape[i];
-  for (int64_t k = 0; k < n; k++) {
+  const lrp_layout l = lrp_layout_of(t, axis);
+  const int64_t inner = (int64_t)(l.bytes / sizeof(lrp_real));
+  int64_t found = 0;
+  for (int64_t k = 0; k < l.n; k++) {
     bool some = false;
-    for (int64_t o = 0; !some && o < outer; o++)
-      some = some_in(lrp_reals(t) + (o * n + k) * inner, inner);
+    for (int64_t o = 0; !some && o < l.outer; o++)
+      some = some_in(lrp_reals(t) + (o * l.n + k) * inner, inner);
     if (some) at[found++] = k;
   }
   return found;

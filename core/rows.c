@@ -21,14 +21,9 @@ bool lrp_rows_axes(const lrp_layer_type *type, const void *inst, const lrp_call 
   return apart;
 }
 
-typedef struct layout { /* (outer, n, bytes) */
-  int64_t outer, n;
-  size_t bytes;
-} layout;
-
-static layout layout_of(const lrp_tensor *t, int32_t axis)
+lrp_layout lrp_layout_of(const lrp_tensor *t, int32_t axis)
 {
-  layout l = {1, t->shape[axis], lrp_element(t)};
+  lrp_layout l = {1, t->shape[axis], lrp_element(t)};
   for (int32_t i = 0; i < t->rank; i++) {
     if (i < axis) l.outer *= t->shape[i];
     if (i > axis) l.bytes *= (size_t)t->shape[i];
@@ -38,7 +33,7 @@ static layout layout_of(const lrp_tensor *t, int32_t axis)
 
 static void take_rows(const lrp_tensor *whole, const lrp_row_set *rows, int32_t axis, const lrp_tensor *cut)
 {
-  const layout l = layout_of(whole, axis);
+  const lrp_layout l = lrp_layout_of(whole, axis);
   const char *from = whole->data;
   char *to = cut->data;
   for (int64_t o = 0; o < l.outer; o++, from += (size_t)l.n * l.bytes)
@@ -48,7 +43,7 @@ static void take_rows(const lrp_tensor *whole, const lrp_row_set *rows, int32_t 
 
 static void put_rows(const lrp_tensor *whole, const lrp_row_set *rows, int32_t axis, const lrp_tensor *cut)
 {
-  const layout l = layout_of(whole, axis);
+  const lrp_layout l = lrp_layout_of(whole, axis);
   char *to = whole->data;
   const char *from = cut->data;
   for (int64_t o = 0; o < l.outer; o++, from += (size_t)rows->n * l.bytes)
