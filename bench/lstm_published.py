@@ -47,7 +47,8 @@ def published(source, model):
 
 
 def main():
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lrp-bench" / "models"
+    run = bench_run()
+    cache = run.CACHE / "models"
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("source", type=Path)
     p.add_argument("--model", type=Path, default=cache / "lstm.onnx")
@@ -62,8 +63,8 @@ def main():
             sys.exit(f"lstm_published.py: {path} is not there; see --help")
     net, bias = published(args.source.resolve(), args.model)
     words = list(np.load(args.ids)[0])
-    driver = bench_run().Server([ROOT / "build" / "lrp-driver", args.model, "lstm_arras", args.threads, args.ids],
-                                dict(os.environ))
+    driver = run.Server([ROOT / "build" / "lrp-driver", args.model, "lstm_arras", args.threads, args.ids],
+                        dict(os.environ))
 
     def explain(target, times):
         start = time.perf_counter()

@@ -93,10 +93,9 @@ def measure(args, case, batch):
 
 def main():
     run = bench_run()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lrp-bench"
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--build", type=Path, default=HERE.parent / "build")
-    p.add_argument("--cache", type=Path, default=cache)
+    p.add_argument("--cache", type=Path, default=run.CACHE)
     p.add_argument("--only", default=CASES)
     p.add_argument("--explanations", type=int, default=5)
     args = p.parse_args()

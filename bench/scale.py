@@ -282,10 +282,9 @@ def picture(d, path):
 
 def main():
     run = bench_run()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lrp-bench"
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--build", type=Path, default=HERE.parent / "build")
-    p.add_argument("--cache", type=Path, default=cache)
+    p.add_argument("--cache", type=Path, default=run.CACHE)
     p.add_argument("--only", help="curves, with commas between: " + ", ".join([*CURVES, "texts"]))
     p.add_argument("--texts", type=int, default=1000000)
     p.add_argument("--every", type=float, default=2, help="seconds between samples of texts")
