@@ -1,23 +1,9 @@
 /* tail_facts.h - a store, and tails beside it, for the suites of tails. */
 #ifndef LRP_TESTS_TAIL_FACTS_H
 #define LRP_TESTS_TAIL_FACTS_H
-#include "store_facts.h"
+#include "store_setup.h"
 #include "store_tail.h"
 #include <stdio.h>
-
-static lrp_ctx *ctx;
-static facts f;
-
-static void setup(void)
-{
-  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
-  facts_fill(&f);
-}
-
-static void teardown(void)
-{
-  lrp_ctx_free(ctx);
-}
 
 /* A store with a run, joined as a worker does. */
 static lrp_store *joined(const char *path, lrp_run **run)

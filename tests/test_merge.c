@@ -1,22 +1,8 @@
 /* test_merge.c - adding the runs of another store: everything arrives, once, and fits together. */
-#include "store_facts.h"
+#include "store_setup.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static lrp_ctx *ctx;
-static facts f;
-
-static void setup(void)
-{
-  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
-  facts_fill(&f);
-}
-
-static void teardown(void)
-{
-  lrp_ctx_free(ctx);
-}
 
 /* A run of n texts, numbered from first, with an error, a score and a rationale; it is left open for more. */
 static lrp_run *write_run(lrp_store *s, int first, int n)

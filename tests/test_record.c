@@ -1,23 +1,9 @@
 /* test_record.c - what a store holds: each fact where it belongs, bit for bit, once, and nothing of what is wrong. */
-#include "store_facts.h"
+#include "store_setup.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static lrp_ctx *ctx;
-static facts f;
-
-static void setup(void)
-{
-  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
-  facts_fill(&f);
-}
-
-static void teardown(void)
-{
-  lrp_ctx_free(ctx);
-}
 
 static lrp_store *filled(const char *name, int64_t *id, lrp_run **run)
 {

@@ -1,5 +1,5 @@
 /* test_store.c - the store's file: which ones it takes, how formats change, and that nothing is ever half written. */
-#include "store_facts.h"
+#include "store_setup.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,20 +11,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static lrp_ctx *ctx;
-static facts f;
-
-static void setup(void)
-{
-  ck_assert_int_eq(lrp_ctx_new(&ctx), LRP_OK);
-  facts_fill(&f);
-}
-
-static void teardown(void)
-{
-  lrp_ctx_free(ctx);
-}
 
 static void write_file(const char *path, const void *data, size_t n)
 {
